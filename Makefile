@@ -1,0 +1,38 @@
+# make run      serve on port 18801, from a fresh clone on a machine that has Python 3.11 or newer
+# make test     every test; make unit only those that need no port
+# make lint     ruff and mypy
+# VENV and PYTHON choose another interpreter: make test VENV=.venv-3.13 PYTHON=python3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: run test unit lint clean
+
+run: $(VENV)/.installed
+	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest tests
+
+unit: $(VENV)/.installed-test
+	$(BIN)/python -m pytest tests --ignore tests/e2e
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml
+	$(BIN)/pip install --quiet -e .
+	touch $@
+
+$(VENV)/.installed-%: $(VENV)/bin/python setup.cfg pyproject.toml
+	$(BIN)/pip install --quiet -e '.[$*]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .cache

@@ -1,0 +1,3 @@
+"""cell0gw: the real-time gateway where AI agents, people and services meet."""
+
+__version__ = "1.0.0"

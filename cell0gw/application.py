@@ -1,0 +1,212 @@
+"""The gateway as a part of a process: its port, its state folder, and its start and stop in both async worlds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+from collections.abc import Generator
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
+from twisted.logger import Logger
+
+from cell0gw.config import Config, Option, load
+from cell0gw.engines.sqlite import Database, SchemaTooNew, SQLiteTokenStore
+from cell0gw.gateway import Gateway
+from cell0gw.state import StateError, StateFolder
+from cell0gw.transports.tcp import ListeningService, bind
+
+_T = TypeVar("_T")
+
+
+class StartError(Exception):
+    """The gateway can't start; the message is one line that says why and what to do."""
+
+
+class Awaitable(Generic[_T]):
+    """A Deferred that can be awaited by Twisted's coroutines and by asyncio's tasks.
+
+    What it stands for is under way already, whether anyone awaits it or not.
+    """
+
+    def __init__(self, deferred: Deferred[_T]) -> None:
+        self.deferred = deferred
+
+    def __await__(self) -> Generator[Any, Any, _T]:
+        loop = _loop_of_task()
+        return self.deferred.__await__() if loop is None else self.deferred.asFuture(loop).__await__()
+
+
+class WebSocketGateway(Gateway):
+    """The Cell 0 OS gateway on a WebSocket port.
+
+    >>> gateway = WebSocketGateway(host="0.0.0.0", port=18801, heartbeat_interval=30.0)
+    >>> await gateway.start()
+
+    @param config: all options together; without it they are the keywords, the environment, the defaults, in that order.
+    @param reactor: None takes the one that runs, or installs one on the asyncio loop that runs.
+    @param options: any option by its name, see L{Config}: C{host}, C{port}, C{heartbeat_interval} (seconds),
+        C{heartbeat_timeout} (seconds), C{max_message_size} (bytes), C{enable_compression}, ...
+    @raise ConfigError: an option can't be so.
+    """
+
+    log = Logger()
+
+    def __init__(self, config: Config | None = None, *, reactor: Any = None, **options: Any) -> None:
+        warnings: list[str] = []
+        if config is None:
+            config, warnings = load(options, os.environ, spelling=_keyword)
+        elif options:
+            raise TypeError("either config or options")
+        super().__init__(config)
+        for warning in warnings:
+            self.log.warn("{warning}", warning=warning)
+        assert config.state_dir is not None
+        self._state = StateFolder(config.state_dir)
+        self._reactor = reactor
+        self._listening: Any = None
+        self._listener: ListeningService | None = None
+        self._database: Database | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is bound; the one asked for, as long as none is."""
+        if self._listening is not None:
+            return int(self._listening.getsockname()[1])
+        return self.config.port if self._listener is None else self._listener.port
+
+    def start(self) -> Awaitable[None]:
+        """Open the port.
+
+        @return: done when clients are served.
+        @raise StartError: when awaited: the port is taken, or the state folder can't be used.
+        @raise RuntimeError: when awaited: in an asyncio program whose reactor is another than the loop's.
+        """
+        return Awaitable(maybeDeferred(self._start))
+
+    def stop(self) -> Awaitable[None]:
+        """Send everyone away and close the port.
+
+        @return: done when all are gone and all is written.
+        """
+        return Awaitable(maybeDeferred(self.stopService))
+
+    def prepare(self) -> None:
+        """Take the state folder and the port, so that what can't work is known before the process goes on. Forks after
+        this are fine.
+
+        @raise StartError: one of them can't be had.
+        """
+        host, port = self.config.host, self.config.port
+        try:
+            self._state.lock()
+            Database(self._state.database, self._reactor).prepare()
+        except StateError as problem:
+            raise StartError(str(problem)) from None
+        except (SchemaTooNew, sqlite3.Error, OSError) as problem:
+            self._state.unlock()
+            raise StartError(f"{self._state.database} can't be used: {problem}; repair it or move it away") from None
+        try:
+            self._listening = bind(host, port)
+        except OSError as problem:
+            self._state.unlock()
+            raise StartError(
+                f"can't listen on {host} port {port} ({os.strerror(problem.errno) if problem.errno and problem.errno > 0 else problem}): "
+                "stop what listens there, or choose another with --host and --port"
+            ) from None
+
+    def startService(self) -> None:
+        """See L{IService}.
+
+        @raise StartError: see L{prepare}.
+        """
+        self._begin()
+
+    def _start(self) -> Deferred[None]:
+        if self._reactor is None:
+            self._reactor = _reactor_of_world()
+        return self._begin()
+
+    def _begin(self) -> Deferred[None]:
+        if self._listening is None:
+            self.prepare()
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        if self._database is None:
+            self._database = Database(self._state.database, self._reactor)
+            self.compose(self._reactor, SQLiteTokenStore(self._database))
+        self._database.open()
+        super().startService()
+        has_admin = self._first_token()
+        self._listener = ListeningService(self._listening, self.factory, self._reactor)
+        self._listening = None
+        self._listener.startService()
+        self.log.info("listening on {host} port {port}", host=self.config.host, port=self.port)
+        return has_admin
+
+    @inlineCallbacks
+    def stopService(self) -> Generator[Deferred[Any], Any, None]:
+        """See L{IService}; fires when all are gone and all is written."""
+        if not self.running:
+            return
+        assert self._listener is not None and self._database is not None
+        yield self._listener.stopService()
+        # Whoever waits for a write has the answer before the goodbye.
+        yield self._database.write(lambda connection: None).addErrback(lambda failure: None)
+        yield self.drain()
+        yield maybeDeferred(super().stopService)
+        self._database.close()
+        self._state.unlock()
+        self.log.info("stopped")
+
+    def _first_token(self) -> Deferred[None]:
+        """See to it that someone can do something: with the operator's own token, or with one minted here."""
+        if self.config.admin_token is not None:
+            self.credentials.accept(self.config.admin_token)
+        elif not len(self.credentials):
+            minting = self.credentials.mint_admin(self._state.keep_admin_token)
+            return Deferred.fromCoroutine(minting).addCallback(lambda minted: self._show(minted.token))
+        return succeed(None)
+
+    def _show(self, token: str) -> None:
+        self.log.info("the admin token is in {path}", path=str(self._state.admin_token))
+        terminal = sys.__stderr__  # sys.stderr is the log by now
+        if terminal is not None and terminal.isatty():
+            terminal.write(f"The admin token, shown this once (kept in {self._state.admin_token}):\n{token}\n")
+
+
+def _keyword(option: Option) -> str:
+    return f"the keyword {option.name}"
+
+
+def _loop_of_task() -> asyncio.AbstractEventLoop | None:
+    """The loop of the asyncio task that runs; None outside of tasks, as in Twisted's own coroutines."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    return None if task is None else asyncio.get_running_loop()
+
+
+def _reactor_of_world() -> Any:
+    """The reactor that runs; in an asyncio task one on its loop, installed if there is none.
+
+    @raise RuntimeError: in an asyncio task, with a reactor that is not on its loop.
+    """
+    loop = _loop_of_task()
+    if loop is not None and "twisted.internet.reactor" not in sys.modules:
+        from twisted.internet import asyncioreactor
+
+        asyncioreactor.install(loop)
+    from twisted.internet import reactor
+
+    if loop is not None and getattr(reactor, "_asyncioEventloop", None) is not loop:
+        raise RuntimeError(
+            f"Twisted's reactor is {type(reactor).__name__} and does not run on this asyncio loop. Import nothing that "
+            "imports twisted.internet.reactor before start(), or install twisted.internet.asyncioreactor on the loop first"
+        )
+    return reactor

@@ -1,0 +1,33 @@
+"""``python -m cell0gw``: the gateway in the foreground, for those who don't know twistd."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from twisted.application.service import ServiceMaker
+from twisted.scripts import twistd
+
+_MAKER = ServiceMaker("Cell 0 gateway", "cell0gw.tap", "The Cell 0 OS gateway.", "cell0gw")
+
+
+class _ServerOptions(twistd.ServerOptions):
+    """twistd's options with the gateway as the only command, whatever plugins there are."""
+
+    @property
+    def subCommands(self) -> Iterator[tuple[str, None, Any, str]]:  # type: ignore[override]
+        self.loadedPlugins = {_MAKER.tapname: _MAKER}
+        yield _MAKER.tapname, None, lambda: _MAKER.options(), _MAKER.description
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until a signal.
+
+    @param arguments: the flags of C{twistd cell0gw}; None takes those of the process.
+    """
+    options = _ServerOptions()
+    options.parseOptions(
+        ["--nodaemon", "--pidfile=", _MAKER.tapname, *(sys.argv[1:] if arguments is None else arguments)]
+    )
+    twistd.runApp(options)

@@ -1,0 +1,183 @@
+"""The directory: which entities are here, what they say of themselves, and by which session they are reached.
+
+An entity is here while one of its sessions lives. What it says of itself is said by a session; the latest word counts,
+and when that session ends, the latest of those left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from cell0gw.interfaces import ISessionObserver
+from cell0gw.sessions import EntityType, Session
+from cell0gw.timestamps import timestamp
+
+Status = Literal["online", "away", "busy", "do_not_disturb", "offline"]
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session says of its entity."""
+
+    status: Status = "online"
+    status_message: str | None = None
+    activity: str | None = None
+    metadata: dict[str, Any] = {}
+    capabilities: tuple[str, ...] = ()
+
+
+class AnonymousEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What strangers see of an entity."""
+
+    entity_id: str
+    entity_type: EntityType
+    status: Status
+    capabilities: tuple[str, ...]
+
+
+class PresenceEntry(AnonymousEntry, frozen=True, kw_only=True):
+    """An entity that is here. C{connected_at} is that of its oldest session, C{session_id} that of its newest."""
+
+    status_message: str | None
+    connected_at: str
+    last_seen: str
+    metadata: dict[str, Any]
+    current_activity: str | None
+    session_id: str
+
+
+class _Entity:
+    """One entity's sessions, oldest first, and what each said, oldest word first."""
+
+    __slots__ = ("sessions", "statements")
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, Session] = {}
+        self.statements: dict[str, Statement] = {}
+
+    @property
+    def newest(self) -> Session:
+        return self.sessions[next(reversed(self.sessions))]
+
+    @property
+    def statement(self) -> Statement:
+        return self.statements[next(reversed(self.statements))]
+
+    def say(self, session: Session, statement: Statement) -> None:
+        self.statements.pop(session.session_id, None)
+        self.statements[session.session_id] = statement
+
+
+@implementer(ISessionObserver)
+class Directory:
+    """Everyone who is here.
+
+    @param emit: C{emit(channel, type, data)} brings an event to those who listen.
+    """
+
+    def __init__(self, clock: IReactorTime, emit: Callable[[str, str, Any], Any]) -> None:
+        self._clock = clock
+        self._emit = emit
+        self._entities: dict[str, _Entity] = {}
+        self._introductions: dict[str, Statement] = {}
+
+    def __len__(self) -> int:
+        return len(self._entities)
+
+    def introduce(self, session: Session, capabilities: tuple[str, ...], metadata: dict[str, Any]) -> None:
+        """What a session that is about to open says first."""
+        self._introductions[session.session_id] = Statement(capabilities=capabilities, metadata=metadata)
+
+    def session_opened(self, session: Session) -> None:
+        """See L{ISessionObserver}."""
+        entity = self._entities.get(session.entity_id)
+        arrived = entity is None
+        if entity is None:
+            entity = self._entities[session.entity_id] = _Entity()
+        entity.sessions[session.session_id] = session
+        entity.say(session, self._introductions.pop(session.session_id, Statement()))
+        self._tell("joined" if arrived else "changed", "online" if arrived else "changed", entity)
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+        entity = self._entities.get(session.entity_id)
+        if entity is None or session.session_id not in entity.sessions:
+            return
+        before = entity.statement
+        left = self._entry(entity)
+        del entity.sessions[session.session_id]
+        del entity.statements[session.session_id]
+        if not entity.sessions:
+            del self._entities[session.entity_id]
+            self._emit(
+                "$presence",
+                "presence.left",
+                {
+                    "entity_id": left.entity_id,
+                    "entity_type": left.entity_type,
+                    "reason": reason,
+                    "last_seen": left.last_seen,
+                },
+            )
+            if left.entity_type == "agent":
+                self._emit("$agents", "agent.offline", {"entity_id": left.entity_id, "reason": reason})
+        elif entity.statement != before:
+            self._tell("changed", "changed", entity)
+
+    def update(self, session: Session, **words: Any) -> None:
+        """The session says something new of its entity.
+
+        @param words: members of L{Statement}; what is not named stays as it was.
+        """
+        entity = self._entities[session.entity_id]
+        entity.say(session, msgspec.structs.replace(entity.statements[session.session_id], **words))
+        self._tell("changed", "changed", entity)
+
+    def get(self, entity_id: str) -> PresenceEntry | None:
+        """The entry of an entity, None when it is not here."""
+        entity = self._entities.get(entity_id)
+        return None if entity is None else self._entry(entity)
+
+    def entries(self, entity_type: str | None = None) -> Iterator[PresenceEntry]:
+        """Everyone here, or everyone of a type."""
+        for entity in self._entities.values():
+            if entity_type is None or entity.newest.principal.entity_type == entity_type:
+                yield self._entry(entity)
+
+    def route(self, entity_id: str) -> Session | None:
+        """The session by which an entity is reached: its newest; None when it is not here."""
+        entity = self._entities.get(entity_id)
+        return None if entity is None else entity.newest
+
+    def _entry(self, entity: _Entity) -> PresenceEntry:
+        newest, said = entity.newest, entity.statement
+        oldest = next(iter(entity.sessions.values()))
+        return PresenceEntry(
+            entity_id=newest.entity_id,
+            entity_type=newest.principal.entity_type,
+            status=said.status,
+            capabilities=said.capabilities,
+            status_message=said.status_message,
+            connected_at=timestamp(oldest.connected_at),
+            last_seen=timestamp(newest.connection.last_received),
+            metadata=said.metadata,
+            current_activity=said.activity,
+            session_id=newest.session_id,
+        )
+
+    def _tell(self, presence: str, agent: str, entity: _Entity) -> None:
+        entry = self._entry(entity)
+        self._emit("$presence", f"presence.{presence}", entry)
+        if entry.entity_type == "agent":
+            self._emit("$agents", f"agent.{agent}", entry)
+
+
+def anonymous(entry: PresenceEntry) -> AnonymousEntry:
+    """As much of an entry as a stranger gets."""
+    return AnonymousEntry(
+        entity_id=entry.entity_id, entity_type=entry.entity_type, status=entry.status, capabilities=entry.capabilities
+    )

@@ -1,0 +1,203 @@
+"""From a message to its answer: find the method, authorise, decode the params, call, turn failures into errors.
+
+This is the only place where an exception becomes an answer, and the only place that says no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import CoroutineType
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.reflect import prefixedMethodNames
+
+from cell0gw import jsonrpc
+from cell0gw.errors import (
+    InternalError,
+    InvalidParams,
+    MethodNotFound,
+    NotAuthenticated,
+    PermissionDenied,
+    RPCError,
+    TooLarge,
+)
+from cell0gw.jsonrpc import NotARequest, Request
+from cell0gw.limits import Limits
+from cell0gw.methods import PREFIX, Method
+from cell0gw.permissions import Permissions
+from cell0gw.printable import printable
+from cell0gw.sessions import Caller
+
+Answer = bytes | None
+"""What goes back to the peer; None after notifications."""
+
+
+class Dispatcher:
+    """Calls the C{rpc_} methods of the services in a collection.
+
+    @param services: C{channel.publish} is the method C{rpc_publish} of the one named C{channel}.
+    @param anonymous_reads: whether strangers may use the methods declared as L{anonymous_read}.
+    @ivar calls: how many requests and notifications were taken up; C{errors}: how many failed.
+    """
+
+    log = Logger()
+
+    def __init__(self, services: MultiService, limits: Limits, anonymous_reads: bool = True) -> None:
+        self._services = services
+        self._limits = limits
+        self._anonymous_reads = anonymous_reads
+        self._methods: dict[str, Method] = {}
+        self.calls = 0
+        self.errors = 0
+
+    def methods(self) -> Iterator[Method]:
+        """Every method there is.
+
+        @raise TypeError: one of them can't be called as it is written, see L{Method}.
+        """
+        for service in self._services:
+            for verb in prefixedMethodNames(type(service), PREFIX):
+                yield self._locate(f"{service.name}.{verb}")
+
+    def forget(self, namespace: str) -> None:
+        """A service has left the collection."""
+        for name in [name for name in self._methods if name.startswith(f"{namespace}.")]:
+            del self._methods[name]
+
+    def dispatch(self, caller: Caller, payload: bytes) -> Answer | Deferred[Answer]:
+        """Take up one message.
+
+        @param payload: any bytes.
+        @return: the answer, or a Deferred of it, which never fails.
+        """
+        try:
+            message = jsonrpc.decode(payload, self._limits.max_batch)
+        except RPCError as refusal:
+            self.errors += 1
+            return jsonrpc.error(refusal)
+        if isinstance(message, list):
+            return self._batch(caller, message)
+        return self._entry(caller, message)
+
+    def _batch(self, caller: Caller, entries: Iterable[Request | NotARequest]) -> Answer | Deferred[Answer]:
+        """The entries are begun in order; one answer holds all of theirs."""
+        answers = [self._entry(caller, entry) for entry in entries]
+        if any(isinstance(answer, Deferred) for answer in answers):
+            pending = [answer if isinstance(answer, Deferred) else succeed(answer) for answer in answers]
+            return gatherResults(pending).addCallback(self._join)
+        return self._join(answers)
+
+    def _join(self, answers: list[Any]) -> Answer:
+        written = [answer for answer in answers if answer is not None]
+        if not written:
+            return None
+        if sum(map(len, written)) + len(written) + 1 > self._limits.max_message_size:
+            return jsonrpc.error(self._too_large())
+        return jsonrpc.batch(written)
+
+    def _entry(self, caller: Caller, entry: Request | NotARequest) -> Answer | Deferred[Answer]:
+        self.calls += 1
+        if isinstance(entry, NotARequest):
+            self.errors += 1
+            return None if entry.error is None else jsonrpc.error(entry.error, entry.id)
+        request_id = bytes(entry.id)
+        try:
+            value = self._call(caller, entry)
+        except Exception:
+            return self._failed(Failure(), caller, entry.method, request_id)
+        if isinstance(value, CoroutineType):
+            value = Deferred.fromCoroutine(value)
+        if isinstance(value, Deferred):
+            return value.addCallback(self._succeeded, caller, entry.method, request_id).addErrback(
+                self._failed, caller, entry.method, request_id
+            )
+        return self._succeeded(value, caller, entry.method, request_id)
+
+    def _call(self, caller: Caller, request: Request) -> Any:
+        method = self._locate(request.method)
+        params = self._authorise(caller, method, request)
+        return method.call(caller, **msgspec.structs.asdict(params))
+
+    def _locate(self, name: str) -> Method:
+        """
+        @raise MethodNotFound: nobody has it.
+        """
+        method = self._methods.get(name)
+        if method is None:
+            namespace, _, verb = name.partition(".")
+            try:
+                service = self._services.getServiceNamed(namespace)
+            except KeyError:
+                raise MethodNotFound from None
+            bound = getattr(service, PREFIX + verb, None)
+            if bound is None:
+                raise MethodNotFound
+            method = self._methods[name] = Method(name, bound)
+        return method
+
+    def _authorise(self, caller: Caller, method: Method, request: Request) -> msgspec.Struct:
+        """Judge in the documented order: authenticated, permission, params, permission on the resource.
+
+        @return: the params.
+        """
+        who, principal = method.access.who, caller.principal
+        if who == "permission":
+            if principal is None:
+                raise NotAuthenticated
+            return self._permitted(method, principal.permissions, request.params)
+        if who == "session" and caller.session is None:
+            raise NotAuthenticated
+        if who == "reader" and principal is None and not self._anonymous_reads:
+            raise NotAuthenticated("Not authenticated: anonymous reads are switched off")
+        return method.decode(request.params)
+
+    def _permitted(self, method: Method, permissions: Permissions, raw: Raw) -> msgspec.Struct:
+        access, allowed = method.access, permissions.allow(method.name)
+        if not (allowed or access.open):
+            raise PermissionDenied(f"Permission denied: {method.name}")
+        try:
+            params = method.decode(raw)
+        except InvalidParams:
+            if allowed:
+                raise
+            raise PermissionDenied(f"Permission denied: {method.name}") from None
+        if access.resource is not None:
+            resource = getattr(params, access.resource)
+            if resource not in access.open and not permissions.allow_on(method.name, resource):
+                raise PermissionDenied(f"Permission denied: {method.name}:{resource}")
+        return params
+
+    def _succeeded(self, value: Any, caller: Caller, method: str, request_id: bytes) -> Answer:
+        if not request_id:
+            return None
+        try:
+            answer = jsonrpc.result(value, request_id)
+        except Exception:
+            return self._failed(Failure(), caller, method, request_id)
+        if len(answer) > self._limits.max_message_size:
+            return self._failed(Failure(self._too_large()), caller, method, request_id)
+        return answer
+
+    def _failed(self, failure: Failure, caller: Caller, method: str, request_id: bytes) -> Answer:
+        self.errors += 1
+        error = failure.value
+        if not isinstance(error, RPCError):
+            connection = caller.connection
+            self.log.failure(
+                "{method} failed",
+                failure,
+                method=printable(method),
+                connection_id=connection and connection.connection_id,
+                entity_id=caller.entity_id,
+            )
+            error = InternalError()
+        return jsonrpc.error(error, request_id) if request_id else None
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The answer is larger than {self._limits.max_message_size} bytes")

@@ -1,0 +1,214 @@
+"""The disk of the single process: one SQLite file, written by one thread.
+
+Every write waits for its transaction to be on disk (WAL, ``synchronous=FULL``). The writes that gather while the
+thread is busy share the next transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cell0gw.errors import Unavailable
+from cell0gw.interfaces import ITokenStore
+from cell0gw.tokens import TokenRecord
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE tokens (
+        token_id TEXT PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
+        entity_id TEXT NOT NULL,
+        entity_type TEXT NOT NULL,
+        permissions TEXT NOT NULL,
+        issued_at REAL NOT NULL,
+        expires_at REAL,
+        issued_by TEXT,
+        revoked INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+"""What brings the schema of each version to the next; C{PRAGMA user_version} counts those done. Only ever add one."""
+
+_MAX_GROUP: Final = 1000
+
+Job = Callable[[sqlite3.Connection], Any]
+
+
+class SchemaTooNew(Exception):
+    """A later release has written this file."""
+
+
+class Database:
+    """One SQLite file and the thread that writes it.
+
+    @param path: the file; made, with mode 0600, when there is none.
+    @param reactor: the results come back on its thread.
+    """
+
+    log = Logger()
+
+    def __init__(self, path: Path, reactor: IReactorFromThreads) -> None:
+        self._path = path
+        self._reactor = reactor
+        self._jobs: SimpleQueue[tuple[Job, Deferred[Any]] | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    def prepare(self) -> None:
+        """Make sure that L{open} will do: the file is there, can be written, and has the schema of this release.
+
+        @raise SchemaTooNew: the file is of a later release.
+        @raise sqlite3.Error: the file can't be opened, read or written.
+        @raise OSError: the file can't be made.
+        """
+        self._path.touch(mode=0o600)
+        self._connect().close()
+
+    def open(self) -> None:
+        """Open the file and start the thread; raises as L{prepare} does. No process may fork after this."""
+        self._connection = self._connect()
+        self._thread = Thread(target=self._work, name="cell0gw-sqlite", daemon=True)
+        self._thread.start()
+
+    def read(self, query: str) -> list[Any]:
+        """The rows of a query, at once: for the time before the first write."""
+        assert self._connection is not None
+        return self._connection.execute(query).fetchall()
+
+    def write(self, job: Job) -> Deferred[Any]:
+        """Run a job in a transaction.
+
+        @param job: called with the connection, on the writer's thread.
+        @return: fires with what the job returned once that is on disk; fails with L{Unavailable} when it could not be
+            written.
+        """
+        if self._thread is None:
+            return fail(Unavailable("Storage is closed"))
+        deferred: Deferred[Any] = Deferred()
+        self._jobs.put((job, deferred))
+        return deferred
+
+    def close(self) -> None:
+        """Finish what was asked for, then close the file. Its last results are delivered in a later reactor turn."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _work(self) -> None:
+        """The thread: take all that waits, write it in one transaction, tell."""
+        while True:
+            group = [self._jobs.get()]
+            while not self._jobs.empty() and len(group) < _MAX_GROUP and group[-1] is not None:
+                group.append(self._jobs.get())
+            jobs = [entry for entry in group if entry is not None]
+            if jobs:
+                self._reactor.callFromThread(_deliver, self._commit(jobs))
+            if len(jobs) < len(group):
+                return
+
+    def _commit(self, jobs: list[tuple[Job, Deferred[Any]]]) -> list[tuple[Deferred[Any], Any]]:
+        """One transaction for all; a job that fails takes back only its own part."""
+        connection = self._connection
+        assert connection is not None
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes = [(deferred, _attempt(connection, job)) for job, deferred in jobs]
+            connection.execute("COMMIT")
+            return outcomes
+        except Exception:
+            self.log.failure("could not write to {path}", path=str(self._path))
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            return [(deferred, Failure(Unavailable("Storage is out of order"))) for _, deferred in jobs]
+
+
+def _attempt(connection: sqlite3.Connection, job: Job) -> Any:
+    connection.execute("SAVEPOINT job")
+    try:
+        outcome = job(connection)
+    except sqlite3.IntegrityError:
+        outcome = Failure()
+        connection.execute("ROLLBACK TO job")
+    connection.execute("RELEASE job")
+    return outcome
+
+
+def _deliver(outcomes: list[tuple[Deferred[Any], Any]]) -> None:
+    for deferred, outcome in outcomes:
+        deferred.callback(outcome)  # a Failure takes the errback path
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise SchemaTooNew(f"its schema has version {version}, this release knows {len(MIGRATIONS)}")
+    for done, script in enumerate(MIGRATIONS[version:], version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version={done}; COMMIT")
+
+
+@implementer(ITokenStore)
+class SQLiteTokenStore:
+    """Token records in a L{Database}."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self) -> list[TokenRecord]:
+        """See L{ITokenStore}."""
+        columns = ", ".join(TokenRecord.__struct_fields__)
+        rows = self._database.read(f"SELECT {columns} FROM tokens")
+        return [_record(dict(zip(TokenRecord.__struct_fields__, row))) for row in rows]
+
+    def add(self, record: TokenRecord) -> Deferred[Any]:
+        """See L{ITokenStore}."""
+        row = msgspec.structs.asdict(record)
+        row["permissions"] = msgspec.json.encode(record.permissions).decode()
+        names, places = ", ".join(row), ", ".join(f":{name}" for name in row)
+        return self._database.write(
+            lambda c: c.execute(f"INSERT INTO tokens ({names}) VALUES ({places})", row) and None
+        )
+
+    def revoke(self, token_ids: list[str]) -> Deferred[Any]:
+        """See L{ITokenStore}."""
+        rows = [(token_id,) for token_id in token_ids]
+        return self._database.write(
+            lambda c: c.executemany("UPDATE tokens SET revoked = 1 WHERE token_id = ?", rows) and None
+        )
+
+    def remove(self, token_ids: list[str]) -> Deferred[Any]:
+        """See L{ITokenStore}."""
+        rows = [(token_id,) for token_id in token_ids]
+        return self._database.write(lambda c: c.executemany("DELETE FROM tokens WHERE token_id = ?", rows) and None)
+
+
+def _record(row: dict[str, Any]) -> TokenRecord:
+    row["permissions"] = tuple(msgspec.json.decode(row["permissions"]))
+    row["revoked"] = bool(row["revoked"])
+    return TokenRecord(**row)

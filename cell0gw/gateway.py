@@ -1,0 +1,238 @@
+"""The gateway without a process around it: the services, the rules they stand on, and the door for this process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.error import AlreadyCalled, AlreadyCancelled
+from twisted.logger import Logger
+
+from cell0gw import subjects
+from cell0gw.channels import Channels, Publication
+from cell0gw.config import Config
+from cell0gw.connections import Connections
+from cell0gw.credentials import Credentials
+from cell0gw.directory import Directory
+from cell0gw.dispatch import Dispatcher
+from cell0gw.engines.local import LocalBroker
+from cell0gw.errors import CloseCode
+from cell0gw.heartbeat import HeartbeatService
+from cell0gw.interfaces import ISessionObserver, ITokenStore
+from cell0gw.mail import Mail
+from cell0gw.permissions import EVERYTHING, Permissions
+from cell0gw.services.agent import AgentService
+from cell0gw.services.auth import AuthService
+from cell0gw.services.channel import ChannelService
+from cell0gw.services.gateway import GatewayService
+from cell0gw.services.presence import PresenceService
+from cell0gw.services.rpc import RPCService
+from cell0gw.services.session import SessionService
+from cell0gw.sessions import EntityType, Principal, Sessions
+from cell0gw.statistics import Counts
+from cell0gw.transports.websocket import GatewayFactory
+
+GRACE: Final = 5.0
+"""How many seconds connections have to say goodbye when the gateway goes down."""
+
+_PROCESS: Final = Principal(
+    entity_id=">", entity_type="system", permissions=Permissions((EVERYTHING,)), token_id="process", expires_at=None
+)
+
+
+def new_id(prefix: str) -> str:
+    """An id that is unique for all practical purposes: C{conn_9f86d081884c7d65}."""
+    return f"{prefix}_{secrets.token_hex(8)}"
+
+
+class Gateway(MultiService):
+    """The services by namespace, as children by name; and what a program in the same process may do.
+
+    @ivar factory: makes the protocols of connections.
+    """
+
+    log = Logger()
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self._composed = False
+
+    def compose(
+        self,
+        reactor: Any,
+        token_store: ITokenStore,
+        new_id: Callable[[str], str] = new_id,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """Put everything together.
+
+        @param reactor: keeps the time and runs the timers; a L{twisted.internet.task.Clock} will do.
+        @param new_id: makes an id from a prefix.
+        @param random_bytes: gives that many unpredictable bytes.
+        """
+        config, limits = self.config, self.config.limits
+        self._clock = reactor
+        self.connections = Connections()
+        self.sessions = Sessions(reactor, new_id)
+        self.channels = Channels(LocalBroker(new_id), reactor, limits.max_subscriptions)
+        self.directory = Directory(reactor, self.channels.emit)
+        self.sessions.observers += [self.directory, self.channels]
+        self.mail = Mail(self.directory, reactor, new_id)
+        self.credentials = Credentials(token_store, reactor, random_bytes)
+        self.dispatcher = Dispatcher(self, limits, config.anonymous_reads)
+        heartbeats = HeartbeatService(
+            reactor,
+            self.connections,
+            self.sessions,
+            interval=config.heartbeat_interval,
+            timeout=config.heartbeat_timeout,
+            authentication_timeout=config.auth_timeout,
+        )
+        self.factory = GatewayFactory(
+            reactor,
+            self.dispatcher,
+            self.connections,
+            self.sessions,
+            heartbeats,
+            limits,
+            new_id,
+            compression=config.enable_compression,
+        )
+        registered = list(self)
+        self._composed = True
+        for service in (
+            RPCService(reactor, self.dispatcher.methods),
+            AuthService(self.credentials, self.sessions, self.directory),
+            SessionService(self.sessions),
+            PresenceService(self.directory),
+            ChannelService(self.channels),
+            AgentService(self.directory, self.mail),
+            GatewayService(reactor, lambda: list(self), self._statistics),
+            heartbeats,
+        ):
+            service.setServiceParent(self)
+        for service in registered:
+            self._take_up(service)
+
+    def startService(self) -> None:
+        """See L{IService}."""
+        list(self.dispatcher.methods())  # whatever can't be called shows now
+        self.factory.draining = False
+        self.credentials.load()
+        super().startService()
+        self.emit("gateway.started", {})
+
+    def drain(self) -> Deferred[None]:
+        """Send everyone away, with a code that says reconnect.
+
+        @return: fires when all are gone, after L{GRACE} seconds at the latest.
+        """
+        self.emit("gateway.draining", {})
+        self.factory.draining = True
+        for connection in self.connections:
+            connection.close(CloseCode.DRAINING, "the gateway is going down")
+        gone = self.connections.when_empty()
+        late = self._clock.callLater(GRACE, self._abort_all)
+
+        def stop_waiting(result: None) -> None:
+            try:
+                late.cancel()
+            except (AlreadyCalled, AlreadyCancelled):
+                pass
+
+        return gone.addCallback(stop_waiting)
+
+    def register(self, service: IService) -> None:
+        """Add a namespace of one's own: the service's name is the namespace, its C{rpc_} methods are the methods.
+
+        A service that provides L{ISessionObserver} hears of sessions, one that provides L{IStatistics} is asked for
+        its figures.
+
+        @raise TypeError: a method declares no permission, or can't be called.
+        @raise RuntimeError: the name is taken.
+        """
+        service.setServiceParent(self)
+        if self._composed:
+            self._take_up(service)
+
+    def publish(self, channel: str, message: Any, sender: str = "gateway") -> Publication:
+        """Publish to a channel.
+
+        @param message: any value that is JSON, or L{msgspec.Raw}.
+        @raise ValueError: not the name of a channel.
+        """
+        if not subjects.is_name(channel):
+            raise ValueError(f"not the name of a channel: {channel}")
+        return self.channels.publish(channel, message, sender)
+
+    def send(self, agent_id: str, message: Any, sender: str = "gateway") -> str:
+        """Send a message to an entity.
+
+        @param message: any value that is JSON, or L{msgspec.Raw}.
+        @return: the message's id.
+        @raise NotFound: the entity is not here.
+        """
+        return self.mail.send(agent_id, message, sender)
+
+    def emit(self, type: str, data: Any, channel: str = "$system", source: str = "gateway") -> int:
+        """Bring an event to the subscribers of a channel.
+
+        @param data: any value that is JSON.
+        @return: how many connections it went to.
+        @raise ValueError: not the name of a channel.
+        """
+        if not (subjects.is_name(channel) or channel in subjects.OWN_CHANNELS):
+            raise ValueError(f"not the name of a channel: {channel}")
+        return self.channels.emit(channel, type, data, source)
+
+    def mint(
+        self,
+        entity_id: str,
+        entity_type: EntityType = "agent",
+        permissions: list[str] | None = None,
+        expires_in_hours: float = 24,
+    ) -> Deferred[str]:
+        """Mint a token.
+
+        @param entity_id: whom it is for, or a pattern of those it is for.
+        @param permissions: None means the agent set.
+        @return: fires with the token once it is stored.
+        @raise ValueError: not the name of an entity, nor a pattern.
+        """
+        if not subjects.is_pattern(entity_id) or subjects.is_own(entity_id):
+            raise ValueError(f"not the name of an entity: {entity_id}")
+        minting = self.credentials.mint(_PROCESS, entity_id, entity_type, permissions, expires_in_hours)
+        return Deferred.fromCoroutine(minting).addCallback(lambda minted: minted.token)
+
+    def _take_up(self, service: Any) -> None:
+        try:
+            for method in self.dispatcher.methods():
+                assert method
+        except TypeError:
+            self.dispatcher.forget(service.name)
+            service.disownServiceParent()
+            raise
+        if ISessionObserver.providedBy(service):
+            self.sessions.observers.append(service)
+
+    def _abort_all(self) -> None:
+        for connection in self.connections:
+            connection.abort()
+
+    def _statistics(self) -> Counts:
+        return Counts(
+            current={"connections": len(self.connections), "tokens": len(self.credentials)},
+            total={
+                "connections_accepted": self.connections.accepted,
+                "calls": self.dispatcher.calls,
+                "errors": self.dispatcher.errors,
+            },
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.services)

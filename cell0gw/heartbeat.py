@@ -1,0 +1,124 @@
+"""Heartbeats for all connections, and the end of those that fell silent: one LoopingCall."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from cell0gw import jsonrpc
+from cell0gw.connections import Connections
+from cell0gw.errors import CloseCode
+from cell0gw.frames import PING, text_frame
+from cell0gw.interfaces import IConnection
+from cell0gw.notifications import Heartbeat
+from cell0gw.sessions import Sessions
+from cell0gw.timestamps import timestamp
+
+LINGER: Final = 5.0
+"""How many seconds a connection that is closing has until its socket is taken away."""
+
+
+class HeartbeatService(Service):
+    """Beats, and looks after those who are silent, who don't authenticate, who don't go, and whose token expires.
+
+    The connections are dealt out over the interval, a share each tick, so that they never beat all at once.
+
+    @param interval: seconds between two beats of a connection.
+    @param timeout: after so many seconds without a byte from it, a connection is closed. Sending proves nothing.
+    @param authentication_timeout: so many seconds a connection has to authenticate; 0: for ever.
+    """
+
+    name = "heartbeat"
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        connections: Connections,
+        sessions: Sessions,
+        interval: float,
+        timeout: float,
+        authentication_timeout: float,
+    ) -> None:
+        self._clock = clock
+        self._connections = connections
+        self._sessions = sessions
+        self.interval = interval
+        self.timeout = timeout
+        self._authentication_timeout = authentication_timeout
+        shares = max(1, math.ceil(interval))
+        self._tick_length = interval / shares
+        self._shares: list[dict[str, IConnection]] = [{} for _ in range(shares)]
+        self._next_share = 0
+        self._turn = 0
+        self._last_tick = 0.0
+        self._loop = LoopingCall(self._tick)
+        self._loop.clock = clock
+
+    def startService(self) -> None:
+        """See L{IService}."""
+        super().startService()
+        self._last_tick = self._clock.seconds()
+        self._loop.start(self._tick_length, now=False)
+
+    def stopService(self) -> None:
+        """See L{IService}."""
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+
+    def opened(self, connection: IConnection) -> int:
+        """Let a connection have heartbeats.
+
+        @return: its share, for L{closed}.
+        """
+        share = self._next_share
+        self._next_share = (share + 1) % len(self._shares)
+        self._shares[share][connection.connection_id] = connection
+        return share
+
+    def closed(self, connection: IConnection, share: int) -> None:
+        """It needs no more."""
+        self._shares[share].pop(connection.connection_id, None)
+
+    def _tick(self) -> None:
+        # A LoopingCall that raises has stopped for good.
+        try:
+            self._look_after()
+            self._beat()
+        except Exception:
+            self.log.failure("a heartbeat failed")
+
+    def _beat(self) -> None:
+        self._turn = (self._turn + 1) % len(self._shares)
+        share = self._shares[self._turn]
+        if share:
+            now = timestamp(self._clock.seconds())
+            # The ping makes browsers, whose scripts may not answer, send a sign of life.
+            frame = text_frame(jsonrpc.notification("heartbeat", Heartbeat(timestamp=now))) + PING
+            for connection in list(share.values()):
+                connection.write_frame(frame)
+
+    def _look_after(self) -> None:
+        now = self._clock.seconds()
+        stalled = now - self._last_tick - self._tick_length
+        self._last_tick = now
+        if stalled > 1:
+            # It was this process that heard nothing: what came meanwhile is read before the next tick.
+            self.log.warn("the reactor was blocked for {seconds:.1f} s", seconds=stalled)
+            return
+        self._sessions.expire()
+        authenticated_by = now - self._authentication_timeout if self._authentication_timeout else -math.inf
+        for connection in self._connections:
+            if connection.closing_since is not None:
+                if connection.closing_since <= now - LINGER:
+                    connection.abort()
+            elif connection.last_received <= now - self.timeout:
+                connection.close(CloseCode.HEARTBEAT_TIMEOUT, "heartbeat timeout")
+            elif connection.session is None and connection.opened_at <= authenticated_by:
+                connection.close(CloseCode.AUTHENTICATION_TIMEOUT, "no authentication in time")

@@ -1,0 +1,165 @@
+"""JSON-RPC 2.0: bytes in, values out, and back. https://www.jsonrpc.org/specification
+
+A request's params and id stay L{msgspec.Raw}: the params are decoded once, by the method's own types, and the id is
+echoed byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Raw
+
+from cell0gw.errors import InvalidRequest, ParseError, RPCError
+from cell0gw.limits import MAX_DEPTH, MAX_ID_LENGTH
+
+VERSION: Final = "2.0"
+
+
+class Request(msgspec.Struct):
+    """One call. C{id} is empty for a notification, C{params} when there are none."""
+
+    jsonrpc: Literal["2.0"]
+    method: str
+    params: Raw = Raw()
+    id: Raw = Raw()
+
+
+class NotARequest(msgspec.Struct):
+    """An entry that can't be called, and the answer it gets; C{error} None for a response that nobody awaits."""
+
+    error: RPCError | None
+    id: bytes = b"null"
+
+
+_decode_request = msgspec.json.Decoder(Request).decode
+_decode_entries = msgspec.json.Decoder(list[Raw]).decode
+_decode_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+# A string; its closing quote may be missing. Possessive, so that no input makes the search go back.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def decode(payload: bytes, max_batch: int) -> Request | NotARequest | list[Request | NotARequest]:
+    """Read one message.
+
+    @param payload: any bytes.
+    @param max_batch: how many entries a batch may have.
+    @return: one request, or a batch of them in order.
+    @raise ParseError: not UTF-8, not JSON, or nested too deep.
+    @raise InvalidRequest: an empty batch, or one beyond C{max_batch}.
+    """
+    try:
+        str(payload, "utf-8")
+    except UnicodeDecodeError:
+        raise ParseError("Parse error: not UTF-8") from None
+    if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH and not _shallow(payload):
+        raise ParseError(f"Parse error: not JSON, or nested deeper than {MAX_DEPTH}")
+    if payload.lstrip(b" \t\r\n")[:1] != b"[":
+        return _decode_one(payload)
+    try:
+        entries = _decode_entries(payload)
+    except _MALFORMED:
+        raise ParseError from None
+    if not entries:
+        raise InvalidRequest("Invalid Request: an empty batch")
+    if len(entries) > max_batch:
+        raise InvalidRequest(f"Invalid Request: more than {max_batch} entries in a batch", max_batch=max_batch)
+    return [_decode_one(bytes(entry)) for entry in entries]
+
+
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def _decode_one(payload: bytes) -> Request | NotARequest:
+    try:
+        request = _decode_request(payload)
+    except msgspec.ValidationError:
+        return _explain(payload)
+    except _MALFORMED:
+        raise ParseError from None
+    if (request.params and bytes(request.params)[:1] not in b"{[") or not _legal_id(bytes(request.id)):
+        return _explain(payload)
+    return request
+
+
+def _legal_id(raw: bytes) -> bool:
+    """Whether this is a string, a number or null, as section 4 asks, and of a decent length; or none at all."""
+    return len(raw) <= MAX_ID_LENGTH and raw[:1] in b'"-0123456789n'
+
+
+class _Envelope(msgspec.Struct):
+    id: Raw = Raw(b"null")
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+def _explain(payload: bytes) -> NotARequest:
+    """Why JSON that is no request is none.
+
+    @raise ParseError: it is not even JSON: the typed decoder gives up at the first wrong type and reads no further.
+    """
+    try:
+        value = _decode_any(payload)
+    except _MALFORMED:
+        raise ParseError from None
+    if not isinstance(value, dict):
+        return NotARequest(InvalidRequest("Invalid Request: not an object"))
+    if "method" not in value and ("result" in value or "error" in value):
+        return NotARequest(None)  # an error for a stray response would be one more stray response
+    raw_id = bytes(_decode_envelope(payload).id)
+    if not _legal_id(raw_id):
+        return NotARequest(
+            InvalidRequest(f"Invalid Request: id is a string, a number or null, {MAX_ID_LENGTH} bytes at most")
+        )
+    if value.get("jsonrpc") != VERSION:
+        reason = 'jsonrpc is not "2.0"'
+    elif not isinstance(value.get("method"), str):
+        reason = "method is not a string"
+    else:
+        reason = "params is neither an object nor an array"
+    return NotARequest(InvalidRequest(f"Invalid Request: {reason}"), raw_id)
+
+
+def _shallow(payload: bytes) -> bool:
+    """Whether brackets nest at most MAX_DEPTH deep; False also when they don't pair up.
+
+    Each pass takes away the innermost pairs of what is left, at the speed of C: a document as deep as the limit is
+    gone after as many passes.
+    """
+    brackets = _STRING.sub(b"", payload).translate(None, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            break
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return not brackets
+
+
+def encode(value: Any) -> bytes:
+    """JSON of any value the methods return."""
+    return _encode(value)
+
+
+def result(value: Any, request_id: bytes) -> bytes:
+    """The answer to a call that succeeded (section 5)."""
+    return b'{"jsonrpc":"2.0","result":%b,"id":%b}' % (_encode(value), request_id)
+
+
+def error(failure: RPCError, request_id: bytes = b"null") -> bytes:
+    """The answer to a call that failed (section 5.1)."""
+    return b'{"jsonrpc":"2.0","error":%b,"id":%b}' % (_encode(failure.as_json()), request_id)
+
+
+def notification(method: str, params: Any) -> bytes:
+    """A message that wants no answer (section 4.1)."""
+    return b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (_encode(method), _encode(params))
+
+
+def batch(answers: list[bytes]) -> bytes:
+    """The answers to a batch, in one array (section 6)."""
+    return b"[" + b",".join(answers) + b"]"

@@ -1,0 +1,40 @@
+"""The table of limits: how much of everything a peer gets."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+UNAUTHENTICATED_MESSAGE_SIZE: Final = 64 * KIB
+"""The longest message before authentication, in bytes: enough for a token, little for a stranger."""
+
+MAX_DEPTH: Final = 64
+"""How deep arrays and objects of a message may be nested."""
+
+MAX_ID_LENGTH: Final = 128
+"""The longest id of a request, in bytes as it stands in the message."""
+
+MAX_BAD_TOKENS: Final = 5
+"""The wrong token with this number closes the connection."""
+
+MAX_CAPABILITIES: Final = 100
+"""How many capabilities one session declares."""
+
+MAX_METADATA_SIZE: Final = 8 * KIB
+"""The longest metadata of a presence entry, in bytes of JSON: everyone who asks for presence gets it."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits that an operator sets; C{connection.welcome} announces them.
+
+    Sizes are bytes.
+    """
+
+    max_message_size: int = 10 * MIB
+    max_batch: int = 50
+    max_subscriptions: int = 1000
+    max_depth: int = MAX_DEPTH

@@ -1,0 +1,75 @@
+"""An ``rpc_`` method, taken apart once: its name, who may call it, the types of its params and of its result.
+
+The signature is the contract. ``rpc_publish(self, caller, *, channel: ChannelName, message: Raw) -> Published`` takes
+params by name and, in the order of the signature, by position.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from cell0gw.errors import InvalidParams
+from cell0gw.permissions import Access, access_of
+
+PREFIX = "rpc_"
+
+
+class Method:
+    """One method of a service.
+
+    @ivar params: its params by name, a L{msgspec.Struct}.
+    @ivar returns: the type of its result.
+    """
+
+    __slots__ = ("_by_name", "_by_position", "access", "call", "doc", "name", "params", "returns")
+
+    def __init__(self, name: str, bound: Callable[..., Any]) -> None:
+        """
+        @param name: as on the wire, C{channel.publish}.
+        @param bound: the method of the service; its keyword-only parameters are the params.
+        @raise TypeError: nobody is declared to be allowed to call it, or a parameter can't be decoded.
+        """
+        access = access_of(bound)
+        if access is None:
+            raise TypeError(f"{name} declares no permission: nobody could ever be refused")
+        fields = _fields(name, bound)
+        if access.resource is not None and access.resource not in (field[0] for field in fields):
+            raise TypeError(f"{name} has no parameter {access.resource}")
+        self.name = name
+        self.call = bound
+        self.access: Access = access
+        self.doc = inspect.getdoc(bound) or ""
+        self.returns = typing.get_type_hints(bound, include_extras=True).get("return", Any)
+        self.params = msgspec.defstruct(f"{name}.params", fields, forbid_unknown_fields=True)
+        listed = msgspec.defstruct(f"{name}.positional", fields, forbid_unknown_fields=True, array_like=True)
+        self._by_name = msgspec.json.Decoder(self.params).decode
+        self._by_position = msgspec.json.Decoder(listed).decode
+
+    def decode(self, params: Raw) -> msgspec.Struct:
+        """
+        @param params: an object, an array, or nothing.
+        @raise InvalidParams: they are not those of the method; the message says where.
+        """
+        raw = bytes(params) or b"{}"
+        try:
+            return self._by_position(raw) if raw[:1] == b"[" else self._by_name(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as failure:
+            raise InvalidParams(f"Invalid params: {failure}") from None
+
+
+def _fields(name: str, bound: Callable[..., Any]) -> list[Any]:
+    """The params as L{msgspec.defstruct} wants them, in the order of the signature."""
+    hints = typing.get_type_hints(bound, include_extras=True)
+    fields: list[Any] = []
+    for parameter in list(inspect.signature(bound).parameters.values())[1:]:
+        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name not in hints:
+            raise TypeError(f"{name}: the parameter {parameter.name} must be keyword-only and have a type")
+        field = (parameter.name, hints[parameter.name])
+        fields.append(field if parameter.default is parameter.empty else (*field, parameter.default))
+    return fields

@@ -1,0 +1,76 @@
+"""What the gateway sends unasked: the params of each notification, as they stand on the wire."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+
+class ConnectionWelcome(Struct, frozen=True, kw_only=True):
+    """``connection.welcome``: the first message on every connection.
+
+    C{heartbeat_interval} and C{heartbeat_timeout} are seconds; C{limits} are bytes and counts.
+    """
+
+    connection_id: str
+    server_version: str
+    capabilities: tuple[str, ...]
+    timestamp: str
+    protocol: int
+    limits: dict[str, int]
+    heartbeat_interval: float
+    heartbeat_timeout: float
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True):
+    """``heartbeat``: the gateway lives; a WebSocket ping comes with it, which clients answer by themselves."""
+
+    timestamp: str
+
+
+class ChannelMessage(Struct, frozen=True, kw_only=True):
+    """``channel.message``: a publication on a channel that the session subscribed to."""
+
+    channel: str
+    message: Raw
+    timestamp: str
+    offset: int
+    epoch: str
+    sender: str = field(name="from")
+
+
+class AgentMessage(Struct, frozen=True, kw_only=True):
+    """``agent.message``: a message for this entity. A message that replies to none begins a conversation at hop 0."""
+
+    sender: str = field(name="from")
+    message: Raw
+    timestamp: str
+    message_id: str
+    conversation_id: str
+    hops: int
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """``event``: something happened; C{channel} says by which subscription it came."""
+
+    type: str
+    data: Any
+    source: str
+    timestamp: str
+    channel: str
+
+
+NOTIFICATIONS: Final[dict[str, type[Struct]]] = {
+    "connection.welcome": ConnectionWelcome,
+    "heartbeat": Heartbeat,
+    "channel.message": ChannelMessage,
+    "agent.message": AgentMessage,
+    "event": Event,
+}
+
+
+def as_raw(message: Any) -> Raw:
+    """A message of a program in this process, as JSON; one that is JSON already stays as it is."""
+    return message if isinstance(message, Raw) else Raw(msgspec.json.encode(message))

@@ -1,0 +1,97 @@
+"""The OpenRPC document of the methods, made from their types. https://spec.open-rpc.org, version 1.3.2"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from cell0gw.errors import ERRORS
+from cell0gw.methods import Method
+from cell0gw.notifications import NOTIFICATIONS
+
+OPENRPC_VERSION: Final = "1.3.2"
+_REFERENCE: Final = "#/components/schemas/{name}"
+_ACCESS: Final = {
+    "anyone": "Open to anyone.",
+    "reader": "Open to anyone while anonymous reads are on; shows less before authentication.",
+    "session": "Needs a session.",
+    "permission": "Needs the permission of its name.",
+}
+
+
+def document(methods: Iterable[Method], version: str) -> dict[str, Any]:
+    """Describe methods, the gateway's notifications and its errors.
+
+    @param version: of the gateway.
+    @return: an OpenRPC document. Notifications stand among the methods, marked C{x-direction: server-to-client}, since
+        OpenRPC has no place of its own for them.
+    """
+    schemas: dict[str, Any] = {}
+    described = [_method(method, schemas) for method in sorted(methods, key=lambda method: method.name)]
+    described += [_notification(name, params, schemas) for name, params in NOTIFICATIONS.items()]
+    return {
+        "openrpc": OPENRPC_VERSION,
+        "info": {
+            "title": "Cell 0 OS WebSocket Gateway",
+            "version": version,
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "methods": described,
+        "components": {"schemas": schemas, "errors": {error.code: _error(error) for error in ERRORS}},
+    }
+
+
+def _method(method: Method, schemas: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": method.name,
+        "summary": method.doc.partition("\n")[0],
+        "description": _ACCESS[method.access.who],
+        "paramStructure": "either",
+        "params": _params(method.params, schemas),
+        "result": {"name": "result", "schema": _schema(method.returns, schemas)},
+        "errors": [{"$ref": f"#/components/errors/{error.code}"} for error in ERRORS],
+        "x-direction": "client-to-server",
+    }
+
+
+def _notification(name: str, params: type[msgspec.Struct], schemas: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "summary": (params.__doc__ or "").partition("\n")[0],
+        "paramStructure": "by-name",
+        "params": _params(params, schemas),
+        "x-direction": "server-to-client",
+    }
+
+
+def _params(struct: type[msgspec.Struct], schemas: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": field.encode_name, "required": field.required, "schema": _schema(field.type, schemas)}
+        for field in msgspec.structs.fields(struct)
+    ]
+
+
+def _schema(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of a type; the structs it mentions are added to C{schemas}."""
+    members = [member for member in typing.get_args(kind) if member is not type(None)]
+    if typing.get_origin(kind) in (typing.Union, types.UnionType) and len(members) > 1:
+        # msgspec has no schema for a union of structs, since it could not decode one; a reader can.
+        return {"anyOf": [_schema(member, schemas) for member in members]}
+    if kind is Raw:
+        return {}
+    (schema,), components = msgspec.json.schema_components([kind], ref_template=_REFERENCE)
+    schemas.update(components)
+    return schema
+
+
+def _error(error: Any) -> dict[str, Any]:
+    return {
+        "code": error.number,
+        "message": error.default,
+        "data": {"code": error.code, "retryable": error.retryable},
+    }

@@ -1,0 +1,213 @@
+"""``auth``: tokens, and the sessions they open."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from twisted.application.service import Service
+
+from cell0gw.credentials import HOUR, Credentials
+from cell0gw.directory import Directory
+from cell0gw.errors import CloseCode, InvalidParams, NotAuthenticated, PermissionDenied, TooLarge, Unavailable
+from cell0gw.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE
+from cell0gw.permissions import Permission, anyone, permission
+from cell0gw.sessions import Caller, EntityType, Principal, Session, Sessions
+from cell0gw.subjects import Name, Pattern, covers, is_name
+from cell0gw.timestamps import timestamp
+from cell0gw.tokens import TokenRecord
+
+Hours = Annotated[float, Meta(gt=0, le=87_600)]
+Capabilities = Annotated[tuple[Name, ...], Meta(max_length=MAX_CAPABILITIES)]
+
+
+class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
+    """A session was opened. C{expires_at} None: the token never expires."""
+
+    success: bool = True
+    session_id: str
+    entity_id: str
+    entity_type: EntityType
+    permissions: tuple[str, ...]
+    expires_at: str | None
+
+
+class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A new token, shown this once; C{expires_in_hours} is what it got, which may be less than was asked for."""
+
+    token: str
+    token_id: str
+    entity_id: str
+    permissions: tuple[str, ...]
+    expires_in_hours: float
+    expires_at: str
+
+
+class RevokedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens were ended, and so many live sessions with them."""
+
+    success: bool = True
+    sessions_closed: int
+
+
+class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A token, as far as it may be shown."""
+
+    token_id: str
+    entity_id: str
+    entity_type: str
+    permissions: tuple[str, ...]
+    issued_at: str
+    expires_at: str | None
+    issued_by: str | None
+    revoked: bool
+
+
+class TokenList(msgspec.Struct, frozen=True):
+    """Every token the gateway keeps."""
+
+    tokens: list[TokenEntry]
+
+
+class AuthService(Service):
+    """Authentication, and the life of tokens."""
+
+    name = "auth"
+
+    def __init__(self, credentials: Credentials, sessions: Sessions, directory: Directory) -> None:
+        self._credentials = credentials
+        self._sessions = sessions
+        self._directory = directory
+
+    @anyone
+    def rpc_authenticate(
+        self,
+        caller: Caller,
+        *,
+        token: str,
+        entity_id: Name | None = None,
+        entity_type: EntityType | None = None,
+        capabilities: Capabilities = (),
+        metadata: dict[str, Any] | None = None,
+    ) -> Authenticated:
+        """Authenticate with token: who you are comes from the token, what you can do you declare."""
+        principal = self._verify(caller, token)
+        wanted = _identity(principal, entity_id)
+        if entity_type not in (None, principal.entity_type):
+            raise PermissionDenied(f"The token is for the type {principal.entity_type}")
+        if metadata is not None and len(msgspec.json.encode(metadata)) > MAX_METADATA_SIZE:
+            raise TooLarge(f"metadata is at most {MAX_METADATA_SIZE} bytes of JSON")
+        session = caller.session
+        if session is None:
+            session = self._open(caller, wanted, principal, capabilities, metadata or {})
+        elif (session.entity_id, session.principal.entity_type) != (wanted, principal.entity_type):
+            raise PermissionDenied(f"The connection belongs to {session.entity_id}")
+        return _authenticated(session)
+
+    @permission(resource="entity_id")
+    async def rpc_generateToken(
+        self,
+        caller: Caller,
+        *,
+        entity_id: Pattern,
+        entity_type: EntityType = "agent",
+        permissions: list[Permission] | None = None,
+        expires_in_hours: Hours = 24,
+    ) -> GeneratedToken:
+        """Generate new token, which can do no more than the caller's own."""
+        assert caller.principal is not None
+        minted = await self._credentials.mint(caller.principal, entity_id, entity_type, permissions, expires_in_hours)
+        record = minted.record
+        assert record.expires_at is not None
+        return GeneratedToken(
+            token=minted.token,
+            token_id=record.token_id,
+            entity_id=record.entity_id,
+            permissions=record.permissions,
+            expires_in_hours=(record.expires_at - record.issued_at) / HOUR,
+            expires_at=timestamp(record.expires_at),
+        )
+
+    @permission()
+    async def rpc_revokeToken(
+        self, caller: Caller, *, token_id: str | None = None, entity_id: str | None = None
+    ) -> RevokedToken:
+        """Revoke a token or all tokens of an entity, what they minted included; their sessions are closed at once."""
+        if (token_id is None) == (entity_id is None):
+            raise InvalidParams("Invalid params: either token_id or entity_id")
+        ended, stored = self._credentials.revoke(token_id, entity_id)
+        closed = self._sessions.end_tokens(ended, "token revoked")
+        await stored
+        return RevokedToken(sessions_closed=closed)
+
+    @permission()
+    def rpc_listTokens(self, caller: Caller) -> TokenList:
+        """List the tokens; the tokens themselves are not known to the gateway."""
+        return TokenList([_entry(record) for record in self._credentials.records()])
+
+    def _verify(self, caller: Caller, token: str) -> Principal:
+        try:
+            return self._credentials.verify(token)
+        except NotAuthenticated:
+            connection = caller.connection
+            if connection is not None:
+                connection.bad_tokens += 1
+                if connection.bad_tokens >= MAX_BAD_TOKENS:
+                    connection.close_when_answered(CloseCode.BAD_TOKEN, "too many wrong tokens")
+            raise
+
+    def _open(
+        self,
+        caller: Caller,
+        entity_id: str,
+        principal: Principal,
+        capabilities: tuple[str, ...],
+        metadata: dict[str, Any],
+    ) -> Session:
+        if caller.connection is None:
+            raise InvalidParams("Sessions are opened on a connection")
+        if caller.connection.closing_since is not None:
+            raise Unavailable("The connection is closing")
+        return self._sessions.open(
+            caller, entity_id, principal, lambda session: self._directory.introduce(session, capabilities, metadata)
+        )
+
+
+def _identity(principal: Principal, wanted: str | None) -> str:
+    """Whom the bearer of a token is here.
+
+    @raise InvalidParams: the token is for many, and C{wanted} names none.
+    @raise PermissionDenied: the token is for others.
+    """
+    if wanted is None:
+        if not is_name(principal.entity_id):
+            raise InvalidParams(f"Invalid params: the token is for {principal.entity_id}; entity_id says who of them")
+        return principal.entity_id
+    if not covers(principal.entity_id, wanted):
+        raise PermissionDenied(f"The token is for {principal.entity_id}")
+    return wanted
+
+
+def _authenticated(session: Session) -> Authenticated:
+    principal = session.principal
+    return Authenticated(
+        session_id=session.session_id,
+        entity_id=session.entity_id,
+        entity_type=principal.entity_type,
+        permissions=principal.permissions.granted,
+        expires_at=None if principal.expires_at is None else timestamp(principal.expires_at),
+    )
+
+
+def _entry(record: TokenRecord) -> TokenEntry:
+    return TokenEntry(
+        token_id=record.token_id,
+        entity_id=record.entity_id,
+        entity_type=record.entity_type,
+        permissions=record.permissions,
+        issued_at=timestamp(record.issued_at),
+        expires_at=None if record.expires_at is None else timestamp(record.expires_at),
+        issued_by=record.issued_by,
+        revoked=record.revoked,
+    )

@@ -1,0 +1,76 @@
+"""``presence``: who is here, and what they say of themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from twisted.application.service import Service
+from zope.interface import implementer
+
+from cell0gw.directory import AnonymousEntry, Directory, PresenceEntry, Status, anonymous
+from cell0gw.errors import InvalidParams, NotFound, TooLarge
+from cell0gw.interfaces import IStatistics
+from cell0gw.limits import MAX_METADATA_SIZE
+from cell0gw.permissions import anonymous_read, session
+from cell0gw.sessions import Caller, EntityType
+from cell0gw.statistics import Counts
+from cell0gw.subjects import Name
+
+Text = Annotated[str, Meta(max_length=1000)]
+
+
+class PresenceUpdated(msgspec.Struct, frozen=True):
+    """What C{presence.update} answers."""
+
+    success: bool = True
+
+
+@implementer(IStatistics)
+class PresenceService(Service):
+    """Presence of entities."""
+
+    name = "presence"
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    @session
+    def rpc_update(
+        self,
+        caller: Caller,
+        *,
+        status: Status,
+        status_message: Text | None = None,
+        activity: Text | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> PresenceUpdated:
+        """Update presence status: message and activity belong to the status and change with it, metadata stays."""
+        assert caller.session is not None
+        words: dict[str, Any] = {"status": status, "status_message": status_message, "activity": activity}
+        if metadata is not None:
+            if len(msgspec.json.encode(metadata)) > MAX_METADATA_SIZE:
+                raise TooLarge(f"metadata is at most {MAX_METADATA_SIZE} bytes of JSON")
+            words["metadata"] = metadata
+        self._directory.update(caller.session, **words)
+        return PresenceUpdated()
+
+    @anonymous_read
+    def rpc_get(
+        self, caller: Caller, *, entity_id: Name | None = None, entity_type: EntityType | None = None
+    ) -> PresenceEntry | AnonymousEntry | list[PresenceEntry] | list[AnonymousEntry]:
+        """Get presence info: of one entity, or a list of all or of those of a type."""
+        if entity_id is None:
+            entries = list(self._directory.entries(entity_type))
+            return entries if caller.principal else [anonymous(entry) for entry in entries]
+        if entity_type is not None:
+            raise InvalidParams("Invalid params: either entity_id or entity_type")
+        entry = self._directory.get(entity_id)
+        if entry is None:
+            raise NotFound(f"{entity_id} is not here")
+        return entry if caller.principal else anonymous(entry)
+
+    def statistics(self) -> Counts:
+        """See L{IStatistics}."""
+        return Counts(current={"entities": len(self._directory)}, total={})

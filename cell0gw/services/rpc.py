@@ -1,0 +1,76 @@
+"""``rpc``: the gateway about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorTime
+
+from cell0gw import __version__
+from cell0gw.jsonrpc import VERSION
+from cell0gw.methods import Method
+from cell0gw.openrpc import document
+from cell0gw.permissions import anyone
+from cell0gw.sessions import Caller
+from cell0gw.timestamps import timestamp
+
+SERVER_VERSION: Final = f"cell0-{__version__}"
+CAPABILITIES: Final = ("jsonrpc_2.0", "event_streaming", "presence")
+
+
+class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What C{rpc.getServerInfo} answers."""
+
+    name: str
+    version: str
+    jsonrpc_version: str
+    capabilities: tuple[str, ...]
+    timestamp: str
+
+
+class RPCService(Service):
+    """The built-in methods, open to anyone.
+
+    @param methods: gives every method there is.
+    """
+
+    name = "rpc"
+
+    def __init__(self, clock: IReactorTime, methods: Callable[[], Iterable[Method]]) -> None:
+        self._clock = clock
+        self._methods = methods
+
+    @anyone
+    def rpc_ping(self, caller: Caller) -> str:
+        """Ping the server."""
+        return "pong"
+
+    @anyone
+    def rpc_echo(self, caller: Caller, *, message: Raw) -> Raw:
+        """Echo a message back, as it is."""
+        return message
+
+    @anyone
+    def rpc_listMethods(self, caller: Caller) -> list[str]:
+        """List available methods."""
+        return sorted(method.name for method in self._methods())
+
+    @anyone
+    def rpc_getServerInfo(self, caller: Caller) -> ServerInfo:
+        """Get server information."""
+        return ServerInfo(
+            name="Cell 0 OS Gateway",
+            version=SERVER_VERSION,
+            jsonrpc_version=VERSION,
+            capabilities=CAPABILITIES,
+            timestamp=timestamp(self._clock.seconds()),
+        )
+
+    @anyone
+    def rpc_discover(self, caller: Caller) -> dict[str, Any]:
+        """Describe every method and notification, as an OpenRPC document."""
+        return document(self._methods(), SERVER_VERSION)

@@ -1,0 +1,72 @@
+"""Names of channels and entities, and the patterns that cover them.
+
+A name is 1 to 200 characters of ``A-Z a-z 0-9 _ - . :`` in segments split at ``.``. In a pattern a whole segment may be
+``*`` (exactly one segment, any) and the last may be ``>`` (one segment or more). Names that begin with ``$`` are the
+gateway's own; patterns that don't spell the ``$`` never reach them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+MAX_LENGTH: Final = 200
+
+# `$(?!\n)` and not `\Z`: the same text is published as a JSON Schema, whose regular expressions know no `\Z`,
+# and Python's own `$` would let a final newline pass.
+_SEGMENT = "[A-Za-z0-9_:-]+"
+_NAME = rf"{_SEGMENT}(\.{_SEGMENT})*"
+_OWN = r"\$(agents|presence|system|channels)"
+_PATTERN = rf"({_SEGMENT}|\*)(\.({_SEGMENT}|\*))*(\.>)?|>"
+
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^{_NAME}$(?!\n)")]
+"""A channel that clients write, or an entity."""
+
+ChannelName = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^({_NAME}|{_OWN})$(?!\n)")]
+"""A channel that clients read: their own names and the gateway's."""
+
+Pattern = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^({_PATTERN}|{_OWN})$(?!\n)")]
+"""A name in which ``*`` and ``>`` may stand for others."""
+
+_is_name = re.compile(rf"(?:{_NAME})\Z").match
+_is_pattern = re.compile(rf"(?:{_PATTERN}|{_OWN})\Z").match
+
+OWN_CHANNELS: Final = frozenset({"$agents", "$presence", "$system", "$channels"})
+
+
+def is_name(text: str) -> bool:
+    """Whether this is a well-formed name without wildcards, not one of the gateway's own."""
+    return len(text) <= MAX_LENGTH and _is_name(text) is not None
+
+
+def is_pattern(text: str) -> bool:
+    """Whether this is a well-formed pattern; every name is one too."""
+    return len(text) <= MAX_LENGTH and _is_pattern(text) is not None
+
+
+def is_own(name: str) -> bool:
+    """Whether the name is one of the gateway's own, which begin with ``$``."""
+    return name.startswith("$")
+
+
+def covers(pattern: str, other: str) -> bool:
+    """Whether every name that C{other} stands for is one that C{pattern} stands for.
+
+    @param pattern: a pattern or a name.
+    @param other: a pattern or a name; for a name this is plain matching.
+    """
+    if pattern == other:
+        return True
+    if is_own(pattern) or is_own(other):
+        return False
+    ours, theirs = pattern.split("."), other.split(".")
+    for index, segment in enumerate(ours):
+        if segment == ">":
+            return len(theirs) > index
+        if index >= len(theirs) or theirs[index] == ">":
+            return False
+        if segment != "*" and segment != theirs[index]:
+            return False
+    return len(ours) == len(theirs)

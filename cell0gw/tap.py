@@ -1,0 +1,84 @@
+"""What twistd asks of a plugin: the options of the command line, and the service they make."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from twisted.application.service import IService
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.python.logfile import LogFile
+
+from cell0gw.application import StartError, WebSocketGateway
+from cell0gw.config import OPTIONS, Config, ConfigError, load
+from cell0gw.lifecycle import ProcessService, raise_file_limit
+from cell0gw.logs import observer
+
+
+class Options(usage.Options):
+    """C{twistd cell0gw --help}. Every option has an environment variable and a place in the file, too."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "The real-time gateway where AI agents, people and services meet. Each option can be given by an environment "
+        "variable (CELL0_GATEWAY_PORT) or under [gateway] in the file of --config (port = 18801), too."
+    )
+    optParameters = [["config", "c", None, "A TOML file with options."]] + [
+        [option.flag, None, None, f"{option.help} [default: {getattr(Config(), option.name)}]"]
+        for option in OPTIONS
+        if not (option.switch or option.secret)
+    ]
+    optFlags = [[option.flag, None, option.help] for option in OPTIONS if option.switch]
+
+    def parseOptions(self, options: list[str] | None = None) -> None:
+        """One line instead of the whole help when a flag is wrong."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as problem:
+            raise SystemExit(f"cell0gw: {problem}; --help lists the options") from None
+
+    def given(self) -> dict[str, Any]:
+        """What was given, by option name."""
+        values = {o.name: self[o.flag] for o in OPTIONS if not (o.switch or o.secret)}
+        return values | {o.name: False if self[o.flag] else None for o in OPTIONS if o.switch}
+
+
+def makeService(options: Options) -> IService:
+    """Make the service; the port and the state folder are taken already, since twistd may fork after this.
+
+    @raise SystemExit: it can't be; with one line that says what to do.
+    """
+    from twisted.internet import reactor
+
+    path = options["config"] or os.environ.get("CELL0_GATEWAY_CONFIG")
+    try:
+        config, warnings = load(options.given(), os.environ, Path(path) if path else None)
+        raise_file_limit()
+        gateway = WebSocketGateway(config, reactor=reactor)
+        gateway.prepare()
+    except (ConfigError, StartError) as problem:
+        raise SystemExit(f"cell0gw: {problem}") from None
+    process = ProcessService(reactor, _observer(config, options.parent))
+    for warning in warnings:
+        process.log.warn("{warning}", warning=warning)
+    gateway.setServiceParent(process)
+    return process
+
+
+def _observer(config: Config, twistd: Any) -> ILogObserver | None:
+    """The log observer, unless twistd was told to log in a way of its own."""
+    twistd = twistd or {}
+    if twistd.get("logger") or twistd.get("syslog"):
+        return None
+    return observer(config.log_format, config.log_level, _stream(twistd))
+
+
+def _stream(twistd: Any) -> TextIO:
+    """Where twistd would write its log: C{--logfile}, or standard output, or a file once it is a daemon."""
+    path = twistd.get("logfile")
+    if path == "-" or (not path and twistd.get("nodaemon", True)):
+        return sys.stdout
+    return LogFile.fromFullPath(os.path.abspath(path or "twistd.log"))  # type: ignore[return-value]

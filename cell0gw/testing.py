@@ -1,0 +1,283 @@
+"""A gateway in memory, on a clock: for this project's tests and for those of its users.
+
+>>> gateway = MemoryGateway()
+>>> agent = gateway.connect("agent_001", capabilities=["chat"])
+>>> agent.call("channel.subscribe", channel="events")["success"]
+True
+>>> gateway.publish("events", {"type": "hello"}).recipients
+1
+>>> agent.received("channel.message")[0]["message"]
+{'type': 'hello'}
+
+Real protocol objects talk to each other, on both sides Autobahn's, without a port and without a reactor. Time passes
+when C{gateway.advance} says so.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import txaio.testutil
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.test.iosim import FakeTransport, IOPump
+from zope.interface import implementer
+
+from cell0gw import jsonrpc
+from cell0gw.config import Config
+from cell0gw.engines.memory import MemoryTokenStore
+from cell0gw.gateway import Gateway
+from cell0gw.interfaces import IConnection, ITokenStore
+from cell0gw.sessions import EntityType, Session
+
+EPOCH = 1_770_892_200.0
+"""When the clock of a memory gateway starts: 2026-02-12T10:30:00Z."""
+
+Id = int | float | str | None
+
+
+def counter() -> Callable[[str], str]:
+    """Ids that count, C{conn_1}, C{sess_2}, so that a test can state them."""
+    numbers = itertools.count(1)
+    return lambda prefix: f"{prefix}_{next(numbers)}"
+
+
+class CallFailed(Exception):
+    """The gateway answered with an error.
+
+    @ivar error: the error object: C{code}, C{message}, C{data}.
+    """
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(f"{error['code']} {error['message']}")
+        self.error = error
+        self.code: int = error["code"]
+
+
+class MemoryGateway(Gateway):
+    """The whole gateway, but for its port, its disk and its reactor.
+
+    @param options: any option by its name, see L{Config}.
+    @ivar clock: its time; Autobahn's timers run on it, too, until C{close}.
+    """
+
+    def __init__(self, token_store: ITokenStore | None = None, **options: Any) -> None:
+        super().__init__(Config(**options))
+        self.clock = Clock()
+        self._clients: list[Client] = []
+        self.clock.rightNow = EPOCH
+        self._loop = txaio.testutil.replace_loop(self.clock)
+        self._loop.__enter__()
+        bytes_of = itertools.count(1)
+        self.compose(
+            self.clock,
+            MemoryTokenStore() if token_store is None else token_store,
+            new_id=counter(),
+            random_bytes=lambda length: next(bytes_of).to_bytes(length, "big"),
+        )
+        self.startService()
+
+    def close(self) -> None:
+        """Give Autobahn its timers back; C{self.addCleanup(gateway.close)}."""
+        self._loop.__exit__(None, None, None)
+
+    def advance(self, seconds: float, step: float = 0.5) -> None:
+        """Let time pass, in steps as a reactor would; what is sent meanwhile arrives."""
+        whole, rest = divmod(seconds, step)
+        for length in [step] * int(whole) + [rest]:
+            self.clock.advance(length)
+            for client in self._clients:
+                client.flush()
+
+    def token(
+        self,
+        entity_id: str,
+        entity_type: EntityType = "agent",
+        permissions: Iterable[str] | None = None,
+        expires_in_hours: float = 24,
+    ) -> str:
+        """A new token; C{permissions} None means the agent set."""
+        granted = None if permissions is None else list(permissions)
+        return now(self.mint(entity_id, entity_type, granted, expires_in_hours))
+
+    def connect(self, entity_id: str | None = None, token: str | None = None, **declared: Any) -> Client:
+        """A client whose handshake is done.
+
+        @param entity_id: authenticate as this agent, with a new token; None: stay anonymous.
+        @param token: authenticate with this one instead.
+        @param declared: further params of C{auth.authenticate}, such as C{capabilities}.
+        """
+        client = Client(self)
+        self._clients.append(client)
+        if token is None and entity_id is not None:
+            token = self.token(entity_id)
+        if token is not None:
+            client.call("auth.authenticate", token=token, **declared)
+        return client
+
+
+class Client:
+    """One WebSocket client of a L{MemoryGateway}.
+
+    @ivar messages: everything received, parsed, in order; notifications, answers and batches.
+    @ivar close_code: what the gateway closed with, None while it has not.
+    """
+
+    def __init__(self, gateway: MemoryGateway) -> None:
+        self.messages: list[Any] = []
+        self.close_code: int | None = None
+        self._ids = itertools.count(1)
+        self._gateway = gateway
+        factory = WebSocketClientFactory("ws://gateway.example:18801/", reactor=gateway.clock)
+        factory.protocol = _ClientProtocol
+        self.protocol: Any = factory.buildProtocol(None)
+        self.protocol.client = self
+        self.server: Any = gateway.factory.buildProtocol(None)
+        ends = [FakeTransport(end, isServer=end is self.server) for end in (self.server, self.protocol)]
+        self.server.makeConnection(ends[0])
+        self.protocol.makeConnection(ends[1])
+        self._pump = IOPump(self.protocol, self.server, ends[1], ends[0], debug=False)
+        self.flush()
+
+    def flush(self) -> None:
+        """Let everything on its way arrive."""
+        self._gateway.clock.advance(0)
+        while self._pump.pump():
+            pass
+
+    def send(self, payload: bytes | str) -> list[Any]:
+        """Send a text message, whatever it says.
+
+        @return: what came in return.
+        """
+        before = len(self.messages)
+        self.protocol.sendMessage(payload.encode() if isinstance(payload, str) else payload)
+        self.flush()
+        return self.messages[before:]
+
+    def request(self, method: str, params: Any = None, id: Id = None) -> dict[str, Any]:
+        """Make a call.
+
+        @param params: an object or an array; None: no params at all.
+        @return: the whole answer, result or error.
+        @raise AssertionError: there was none.
+        """
+        request_id = next(self._ids) if id is None else id
+        message = {"jsonrpc": "2.0", "method": method, "id": request_id}
+        if params is not None:
+            message["params"] = params
+        answers = [m for m in self.send(json.dumps(message)) if isinstance(m, dict) and m.get("id") == request_id]
+        assert len(answers) == 1, f"{len(answers)} answers to {method}"
+        return dict(answers[0])
+
+    def call(self, method: str, **params: Any) -> Any:
+        """Make a call.
+
+        @return: its result.
+        @raise CallFailed: the answer was an error.
+        """
+        answer = self.request(method, params)
+        if "error" in answer:
+            raise CallFailed(answer["error"])
+        return answer["result"]
+
+    def refusal(self, method: str, **params: Any) -> dict[str, Any]:
+        """The error object of a call that must fail.
+
+        @raise AssertionError: it did not.
+        """
+        answer = self.request(method, params)
+        assert "error" in answer, f"{method} was not refused: {answer}"
+        return dict(answer["error"])
+
+    def received(self, method: str) -> list[Any]:
+        """The params of every notification of that name, in order."""
+        self.flush()
+        return [m["params"] for m in self.messages if isinstance(m, dict) and m.get("method") == method]
+
+    def disconnect(self) -> None:
+        """Say goodbye."""
+        self.protocol.sendClose(1000)
+        self.flush()
+
+    def vanish(self) -> None:
+        """Lose the connection without a word."""
+        self.protocol.transport.abortConnection()
+        self.flush()
+
+
+class _ClientProtocol(WebSocketClientProtocol):
+    client: Client
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.client.messages.append(json.loads(payload))
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self.client.close_code = code
+
+
+@implementer(IConnection)
+class RecordingConnection:
+    """A connection that remembers what was done to it.
+
+    @ivar notifications: C{(method, params)}, params as JSON values.
+    @ivar frames: what was written, shared frames and notifications alike.
+    @ivar closed: the code and reason it was closed with.
+    """
+
+    peer_address = "memory"
+
+    def __init__(self, connection_id: str = "conn", opened_at: float = EPOCH) -> None:
+        self.connection_id = connection_id
+        self.opened_at = self.last_received = opened_at
+        self.session: Session | None = None
+        self.closing_since: float | None = None
+        self.bad_tokens = 0
+        self.notifications: list[tuple[str, Any]] = []
+        self.frames: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
+        self.farewell: tuple[int, str] | None = None
+        self.aborted = False
+
+    def notify(self, method: str, params: Any) -> None:
+        """See L{IConnection}."""
+        self.notifications.append((method, json.loads(jsonrpc.encode(params))))
+
+    def write_frame(self, frame: bytes) -> None:
+        """See L{IConnection}."""
+        self.frames.append(frame)
+
+    def session_opened(self, session: Session) -> None:
+        """See L{IConnection}."""
+        self.session = session
+
+    def close(self, code: int, reason: str) -> None:
+        """See L{IConnection}."""
+        self.closed = (int(code), reason)
+        self.closing_since = self.opened_at
+
+    def close_when_answered(self, code: int, reason: str) -> None:
+        """See L{IConnection}."""
+        self.farewell = (int(code), reason)
+
+    def abort(self) -> None:
+        """See L{IConnection}."""
+        self.aborted = True
+
+
+def now(deferred: Deferred[Any]) -> Any:
+    """The result of a Deferred that has fired.
+
+    @raise AssertionError: it has not.
+    """
+    results: list[Any] = []
+    failures: list[Any] = []
+    deferred.addCallbacks(results.append, failures.append)
+    if failures:
+        failures[0].raiseException()
+    assert results, "it has not fired yet"
+    return results[0]

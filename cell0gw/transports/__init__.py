@@ -1,0 +1,1 @@
+"""The wire: sockets, handshakes and frames, as far as Autobahn and Twisted leave something to do."""

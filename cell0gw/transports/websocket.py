@@ -1,0 +1,238 @@
+"""The protocol on the wire: Autobahn's WebSocket, one JSON-RPC message a text frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cell0gw import jsonrpc
+from cell0gw.connections import Connections
+from cell0gw.dispatch import Answer, Dispatcher
+from cell0gw.errors import CloseCode
+from cell0gw.frames import text_frame
+from cell0gw.heartbeat import HeartbeatService
+from cell0gw.interfaces import IConnection
+from cell0gw.limits import UNAUTHENTICATED_MESSAGE_SIZE, Limits
+from cell0gw.notifications import ConnectionWelcome
+from cell0gw.printable import printable
+from cell0gw.services.rpc import CAPABILITIES, SERVER_VERSION
+from cell0gw.sessions import Caller, Session, Sessions
+from cell0gw.timestamps import timestamp
+from cell0gw.transports.handshake import SUBPROTOCOL, accept_deflate, judge
+
+PROTOCOL_VERSION: Final = 1
+COMPRESS_FROM: Final = 1024
+"""Shorter messages go uncompressed, in bytes: compressing them costs more than it saves."""
+
+
+@implementer(IConnection)
+class GatewayProtocol(WebSocketServerProtocol):
+    """One connection.
+
+    An exception that left one of Autobahn's callbacks would drop the connection, so none does.
+    """
+
+    # Autobahn claims `log` and `state`, among others.
+    _log = Logger()
+    factory: GatewayFactory
+
+    connection_id = ""
+    peer_address = ""
+    session: Session | None = None
+    last_received = 0.0
+    opened_at = 0.0
+    closing_since: float | None = None
+    bad_tokens = 0
+
+    _share: int | None = None
+    _farewell: tuple[int, str] | None = None
+
+    def onConnect(self, request: ConnectionRequest) -> str | None:
+        """See L{judge}. Must stay synchronous: Autobahn would parse the next bytes as a second handshake."""
+        return judge(request)
+
+    def onOpen(self) -> None:
+        """The handshake is done: welcome."""
+        factory = self.factory
+        self.opened_at = self.last_received = factory.clock.seconds()
+        self.connection_id = factory.new_id("conn")
+        self.peer_address = str(self.peer)
+        self.caller = Caller(self)
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = min(
+            UNAUTHENTICATED_MESSAGE_SIZE, factory.limits.max_message_size
+        )
+        factory.connections.opened(self)
+        self._share = factory.heartbeats.opened(self)
+        self.notify("connection.welcome", factory.welcome(self))
+        if factory.draining:
+            self.close(CloseCode.DRAINING, "the gateway is going down")
+
+    def session_opened(self, session: Session) -> None:
+        """See L{IConnection}."""
+        self.session = session
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = self.factory.limits.max_message_size
+        self._log.info(
+            "{entity_id} opened {session_id} on {connection_id} from {peer}",
+            entity_id=session.entity_id,
+            session_id=session.session_id,
+            connection_id=self.connection_id,
+            peer=self.peer_address,
+            token_id=session.principal.token_id,
+        )
+
+    def _dataReceived(self, data: bytes) -> None:
+        """Bytes came, of whatever kind: the peer lives."""
+        self.last_received = self.factory.clock.seconds()
+        if self.failedByMe:
+            return  # after a violation the rest of the stream means nothing
+        try:
+            super()._dataReceived(data)
+        except Exception:
+            self._log.failure("{connection_id} could not be read", connection_id=self.connection_id)
+            self.abort()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """A whole message came."""
+        if self.closing_since is not None:
+            return
+        if isBinary:
+            self.close(CloseCode.UNSUPPORTED_DATA, "binary frames are not spoken here")
+            return
+        try:
+            answer = self.factory.dispatcher.dispatch(self.caller, payload)
+            if isinstance(answer, Deferred):
+                answer.addCallback(self._answer).addErrback(self._failed)
+            else:
+                self._answer(answer)
+        except Exception:
+            self._failed(None)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """The socket is gone, possibly before any handshake."""
+        self._leave("closed" if wasClean else "lost")
+        self.factory.connections.closed(self)
+
+    def sendCloseFrame(self, *arguments: Any, **options: Any) -> None:
+        """Whoever begins the closing, it begins here: the session ends now, not when the peer lets go of the socket."""
+        super().sendCloseFrame(*arguments, **options)
+        self._leave(str(self.localCloseCode))
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        self._leave("aborted" if abort else "closed")
+        super()._closeConnection(abort)
+
+    def notify(self, method: str, params: Any) -> None:
+        """See L{IConnection}."""
+        self.write_frame(text_frame(jsonrpc.notification(method, params)))
+
+    def write_frame(self, frame: bytes) -> None:
+        """See L{IConnection}."""
+        if self.state == self.STATE_OPEN:
+            self.transport.write(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """See L{IConnection}."""
+        # Not sendClose(), which knows only 1000 and 3000 to 4999.
+        if self.state == self.STATE_OPEN:
+            self.sendCloseFrame(code=int(code), reasonUtf8=reason.encode(), isReply=False)
+
+    def close_when_answered(self, code: int, reason: str) -> None:
+        """See L{IConnection}."""
+        self._farewell = (code, reason)
+
+    def abort(self) -> None:
+        """See L{IConnection}."""
+        self._closeConnection(abort=True)
+
+    def _answer(self, answer: Answer) -> None:
+        if answer is not None and self.state == self.STATE_OPEN:
+            # Autobahn's limit holds for what it sends, too.
+            if self._perMessageCompress is not None and COMPRESS_FROM <= len(answer) <= self.maxMessagePayloadSize:
+                self.sendMessage(answer)
+            else:
+                self.transport.write(text_frame(answer))
+        if self._farewell is not None:
+            self.close(*self._farewell)
+
+    def _failed(self, failure: Any) -> None:
+        self._log.failure("{connection_id} could not be answered", failure, connection_id=self.connection_id)
+        self.close(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def _leave(self, reason: str) -> None:
+        """The connection is on its way out: nobody shall see its entity here, or route to it, any more."""
+        if self.closing_since is not None or self._share is None:
+            return
+        factory = self.factory
+        self.closing_since = factory.clock.seconds()
+        factory.heartbeats.closed(self, self._share)
+        if self.session is not None:
+            factory.sessions.close(self.session, reason)
+            self._log.info(
+                "{entity_id} closed {session_id} on {connection_id}: {reason}",
+                entity_id=self.session.entity_id,
+                session_id=self.session.session_id,
+                connection_id=self.connection_id,
+                reason=printable(reason),
+            )
+
+
+class GatewayFactory(WebSocketServerFactory):
+    """All that a connection needs to know of the gateway.
+
+    @ivar draining: whether the gateway is going down; who connects is sent away.
+    """
+
+    protocol = GatewayProtocol
+    draining = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        dispatcher: Dispatcher,
+        connections: Connections,
+        sessions: Sessions,
+        heartbeats: HeartbeatService,
+        limits: Limits,
+        new_id: Callable[[str], str],
+        compression: bool,
+    ) -> None:
+        super().__init__(protocols=[SUBPROTOCOL], server=None, reactor=reactor)
+        self.clock: IReactorTime = reactor
+        self.dispatcher = dispatcher
+        self.connections = connections
+        self.sessions = sessions
+        self.heartbeats = heartbeats
+        self.limits = limits
+        self.new_id = new_id
+        # Autobahn's own limits are off unless asked for; and setting any option flips allowNullOrigin, so it is named.
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            allowNullOrigin=True,
+            failByDrop=False,
+            closeHandshakeTimeout=3,
+            maxMessagePayloadSize=limits.max_message_size,
+            maxFramePayloadSize=limits.max_message_size,
+            perMessageCompressionAccept=accept_deflate if compression else None,
+        )
+
+    def welcome(self, connection: IConnection) -> ConnectionWelcome:
+        """The first message on a connection."""
+        limits = self.limits
+        return ConnectionWelcome(
+            connection_id=connection.connection_id,
+            server_version=SERVER_VERSION,
+            capabilities=CAPABILITIES,
+            timestamp=timestamp(self.clock.seconds()),
+            protocol=PROTOCOL_VERSION,
+            limits={name: getattr(limits, name) for name in limits.__struct_fields__},
+            heartbeat_interval=self.heartbeats.interval,
+            heartbeat_timeout=self.heartbeats.timeout,
+        )
