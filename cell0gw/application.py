@@ -113,7 +113,7 @@ class WebSocketGateway(Gateway):
         except OSError as problem:
             self._state.unlock()
             raise StartError(
-                f"can't listen on {host} port {port} ({os.strerror(problem.errno) if problem.errno and problem.errno > 0 else problem}): "
+                f"can't listen on {host} port {port} ({problem.strerror or problem}): "
                 "stop what listens there, or choose another with --host and --port"
             ) from None
 
@@ -206,7 +206,8 @@ def _reactor_of_world() -> Any:
 
     if loop is not None and getattr(reactor, "_asyncioEventloop", None) is not loop:
         raise RuntimeError(
-            f"Twisted's reactor is {type(reactor).__name__} and does not run on this asyncio loop. Import nothing that "
-            "imports twisted.internet.reactor before start(), or install twisted.internet.asyncioreactor on the loop first"
+            f"Twisted's reactor is {type(reactor).__name__} and does not run on this asyncio loop. Import nothing "
+            "that imports twisted.internet.reactor before start(), or install twisted.internet.asyncioreactor on the "
+            "loop first"
         )
     return reactor

@@ -12,13 +12,13 @@ from twisted.scripts import twistd
 _MAKER = ServiceMaker("Cell 0 gateway", "cell0gw.tap", "The Cell 0 OS gateway.", "cell0gw")
 
 
-class _ServerOptions(twistd.ServerOptions):
+class _ServerOptions(twistd.ServerOptions):  # type: ignore[name-defined]  # it is made at import
     """twistd's options with the gateway as the only command, whatever plugins there are."""
 
     @property
-    def subCommands(self) -> Iterator[tuple[str, None, Any, str]]:  # type: ignore[override]
+    def subCommands(self) -> Iterator[tuple[str, None, Any, str]]:
         self.loadedPlugins = {_MAKER.tapname: _MAKER}
-        yield _MAKER.tapname, None, lambda: _MAKER.options(), _MAKER.description
+        yield _MAKER.tapname, None, _MAKER.options, _MAKER.description
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.logger import Logger
 
 from cell0gw import subjects
@@ -140,10 +139,8 @@ class Gateway(MultiService):
         late = self._clock.callLater(GRACE, self._abort_all)
 
         def stop_waiting(result: None) -> None:
-            try:
+            if late.active():
                 late.cancel()
-            except (AlreadyCalled, AlreadyCancelled):
-                pass
 
         return gone.addCallback(stop_waiting)
 

@@ -81,4 +81,4 @@ def _stream(twistd: Any) -> TextIO:
     path = twistd.get("logfile")
     if path == "-" or (not path and twistd.get("nodaemon", True)):
         return sys.stdout
-    return LogFile.fromFullPath(os.path.abspath(path or "twistd.log"))  # type: ignore[return-value]
+    return LogFile.fromFullPath(os.path.abspath(path or "twistd.log"))

@@ -18,10 +18,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import txaio.testutil
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.test.iosim import FakeTransport, IOPump
@@ -134,9 +135,9 @@ class Client:
         self._gateway = gateway
         factory = WebSocketClientFactory("ws://gateway.example:18801/", reactor=gateway.clock)
         factory.protocol = _ClientProtocol
-        self.protocol: Any = factory.buildProtocol(None)
+        self.protocol = cast(Any, factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 18801)))
         self.protocol.client = self
-        self.server: Any = gateway.factory.buildProtocol(None)
+        self.server = cast(Any, gateway.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000)))
         ends = [FakeTransport(end, isServer=end is self.server) for end in (self.server, self.protocol)]
         self.server.makeConnection(ends[0])
         self.protocol.makeConnection(ends[1])

@@ -184,7 +184,7 @@ class SQLiteTokenStore:
         """See L{ITokenStore}."""
         columns = ", ".join(TokenRecord.__struct_fields__)
         rows = self._database.read(f"SELECT {columns} FROM tokens")
-        return [_record(dict(zip(TokenRecord.__struct_fields__, row))) for row in rows]
+        return [_record(dict(zip(TokenRecord.__struct_fields__, row, strict=True))) for row in rows]
 
     def add(self, record: TokenRecord) -> Deferred[Any]:
         """See L{ITokenStore}."""

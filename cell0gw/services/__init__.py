@@ -1,1 +1,1 @@
-"""One file, one Service, one JSON-RPC namespace each. The rules themselves are a floor's width below, in plain objects."""
+"""One file, one Service, one JSON-RPC namespace each: thin faces over the rules, plain objects a floor below."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IReactorSocket
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import ServerFactory
 
 BACKLOG: Final = 1024
 
@@ -41,7 +41,7 @@ class ListeningService(Service):
     @param listening: from L{bind}; the service takes it over.
     """
 
-    def __init__(self, listening: socket.socket, factory: Factory, reactor: IReactorSocket) -> None:
+    def __init__(self, listening: socket.socket, factory: ServerFactory, reactor: IReactorSocket) -> None:
         self._socket: socket.socket | None = listening
         self._factory = factory
         self._reactor = reactor

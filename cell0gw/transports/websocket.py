@@ -42,6 +42,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     # Autobahn claims `log` and `state`, among others.
     _log = Logger()
     factory: GatewayFactory
+    transport: Any
 
     connection_id = ""
     peer_address = ""
@@ -189,7 +190,7 @@ class GatewayFactory(WebSocketServerFactory):
     @ivar draining: whether the gateway is going down; who connects is sent away.
     """
 
-    protocol = GatewayProtocol
+    protocol: Any = GatewayProtocol
     draining = False
 
     def __init__(
