@@ -62,6 +62,8 @@ class Dispatcher:
         @raise TypeError: one of them can't be called as it is written, see L{Method}.
         """
         for service in self._services:
+            if service.name is None:  # a plain Service beside the namespaces
+                continue
             for verb in prefixedMethodNames(type(service), PREFIX):
                 yield self._locate(f"{service.name}.{verb}")
 

@@ -11,9 +11,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
+from cell0gw.about import SERVER_VERSION
 from cell0gw.interfaces import IStatistics
 from cell0gw.permissions import permission
-from cell0gw.services.rpc import SERVER_VERSION
 from cell0gw.sessions import Caller
 from cell0gw.statistics import Counts, Rates
 from cell0gw.timestamps import timestamp

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 
-from cell0gw import __version__
+from cell0gw.about import CAPABILITIES, NAME, SERVER_VERSION
 from cell0gw.jsonrpc import VERSION
 from cell0gw.methods import Method
 from cell0gw.openrpc import document
 from cell0gw.permissions import anyone
 from cell0gw.sessions import Caller
 from cell0gw.timestamps import timestamp
-
-SERVER_VERSION: Final = f"cell0-{__version__}"
-CAPABILITIES: Final = ("jsonrpc_2.0", "event_streaming", "presence")
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +60,7 @@ class RPCService(Service):
     def rpc_getServerInfo(self, caller: Caller) -> ServerInfo:
         """Get server information."""
         return ServerInfo(
-            name="Cell 0 OS Gateway",
+            name=NAME,
             version=SERVER_VERSION,
             jsonrpc_version=VERSION,
             capabilities=CAPABILITIES,

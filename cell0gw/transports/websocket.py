@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cell0gw import jsonrpc
+from cell0gw.about import CAPABILITIES, PROTOCOL_VERSION, SERVER_VERSION
 from cell0gw.connections import Connections
 from cell0gw.dispatch import Answer, Dispatcher
 from cell0gw.errors import CloseCode
@@ -22,12 +23,10 @@ from cell0gw.interfaces import IConnection
 from cell0gw.limits import UNAUTHENTICATED_MESSAGE_SIZE, Limits
 from cell0gw.notifications import ConnectionWelcome
 from cell0gw.printable import printable
-from cell0gw.services.rpc import CAPABILITIES, SERVER_VERSION
 from cell0gw.sessions import Caller, Session, Sessions
 from cell0gw.timestamps import timestamp
 from cell0gw.transports.handshake import SUBPROTOCOL, accept_deflate, judge
 
-PROTOCOL_VERSION: Final = 1
 COMPRESS_FROM: Final = 1024
 """Shorter messages go uncompressed, in bytes: compressing them costs more than it saves."""
 
