@@ -42,6 +42,7 @@ _encode = msgspec.json.Encoder().encode
 # A string; its closing quote may be missing. Possessive, so that no input makes the search go back.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
 def decode(payload: bytes, max_batch: int) -> Request | NotARequest | list[Request | NotARequest]:
@@ -132,11 +133,11 @@ def _shallow(payload: bytes) -> bool:
     Each pass takes away the innermost pairs of what is left, at the speed of C: a document as deep as the limit is
     gone after as many passes.
     """
-    brackets = _STRING.sub(b"", payload).translate(None, _NOT_BRACKETS)
+    brackets = _STRING.sub(b"", payload).translate(_ONE_KIND, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
         if not brackets:
             break
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
     return not brackets
 
 

@@ -1,0 +1,1 @@
+"""The tests: a module for each of the gateway's, and e2e/ for what needs a real port."""

@@ -1,0 +1,92 @@
+"""What permissions cover."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.permissions import AGENT_PERMISSIONS, Permissions, access_of, anyone, is_permission
+
+METHODS = ("channel.publish", "channel.subscribe", "agent.send", "auth.generateToken")
+RESOURCES = ("tasks", "tasks.a", "tasks.a.b", "$system", "other")
+permissions = st.sampled_from(
+    ["*", "channel.*", "agent.*", *METHODS]
+    + [f"{method}:{pattern}" for method in METHODS for pattern in ("tasks.*", "tasks.>", ">", "tasks.a", "$system")]
+)
+
+
+class FormTests(SynchronousTestCase):
+    """What is a permission."""
+
+    def test_table(self) -> None:
+        """Four forms, and nothing else."""
+        for text in ("*", "channel.*", "channel.publish", "channel.publish:tasks.>", "agent.send:worker.*",
+                     "channel.subscribe:$system", "agent.serve:chat", "auth.generateToken:*"):  # fmt: skip
+            self.assertTrue(is_permission(text), text)
+        for text in ("", "channel", "*.*", "channel.", ".publish", "channel.*:x", "channel.publish:", "channel.publish:a*",
+                     "channel.publish:$other", "channel publish", "channel.publish:a b", "*\n", "a.b.c", "channel.**"):  # fmt: skip
+            self.assertFalse(is_permission(text), repr(text))
+
+    def test_agent_set(self) -> None:
+        """The default set is well-formed, and neither mints nor shows statistics."""
+        self.assertTrue(all(map(is_permission, AGENT_PERMISSIONS)))
+        held = Permissions(AGENT_PERMISSIONS)
+        for method in ("auth.generateToken", "auth.revokeToken", "auth.listTokens", "gateway.getStats"):
+            self.assertFalse(held.allow(method), method)
+
+
+class CoverTests(SynchronousTestCase):
+    """What is allowed."""
+
+    def test_table(self) -> None:
+        """Each form reaches what it says, and the gateway's own names only when they are spelled."""
+        for held, method, resource, expected in (
+            ("*", "channel.publish", "tasks.a", True), ("*", "channel.subscribe", "$system", True),
+            ("channel.*", "channel.publish", "tasks.a", True), ("channel.*", "channel.subscribe", "$system", False),
+            ("channel.*", "agent.send", "a", False), ("channel.subscribe", "channel.subscribe", "a.b", True),
+            ("channel.subscribe", "channel.publish", "a.b", False),
+            ("channel.subscribe", "channel.subscribe", "$system", False),
+            ("channel.subscribe:$system", "channel.subscribe", "$system", True),
+            ("channel.subscribe:$system", "channel.subscribe", "$channels", False),
+            ("channel.publish:tasks.>", "channel.publish", "tasks.a.b", True),
+            ("channel.publish:tasks.>", "channel.publish", "tasks", False),
+            ("channel.publish:tasks.*", "channel.publish", "tasks.a.b", False),
+            ("channel.publish:>", "channel.publish", "$system", False),
+        ):  # fmt: skip
+            self.assertIs(Permissions([held]).allow_on(method, resource), expected, f"{held} {method}:{resource}")
+
+    def test_namespace_is_no_prefix(self) -> None:
+        """The permission for one namespace says nothing of another that begins alike."""
+        self.assertFalse(Permissions(["chan.*"]).allow("channel.publish"))
+        self.assertFalse(Permissions(["channel.pub"]).allow("channel.publish"))
+
+    def test_cut(self) -> None:
+        """Cutting keeps what is held, whole or in part."""
+        held = Permissions(["session.*", "channel.publish:tasks.>", "gateway.getStats"])
+        self.assertEqual(held.cut(AGENT_PERMISSIONS), ("session.*", "channel.publish:tasks.>"))
+        self.assertEqual(Permissions(["*"]).cut(AGENT_PERMISSIONS), AGENT_PERMISSIONS)
+        self.assertEqual(Permissions([]).cut(AGENT_PERMISSIONS), ())
+
+    @given(st.lists(permissions, max_size=3), permissions, st.sampled_from(METHODS), st.sampled_from(RESOURCES))
+    def test_included_is_a_subset(self, held: list[str], wanted: str, method: str, resource: str) -> None:
+        """What is included allows nothing that the holder is not allowed."""
+        holder = Permissions(held)
+        if holder.include(wanted) and Permissions([wanted]).allow_on(method, resource):
+            self.assertTrue(holder.allow_on(method, resource))
+
+    @given(st.lists(permissions, max_size=3), st.lists(permissions, max_size=3))
+    def test_cut_is_included(self, held: list[str], wanted: list[str]) -> None:
+        """What is left after cutting is included on both sides."""
+        holder, wish = Permissions(held), Permissions(wanted)
+        for kept in holder.cut(wanted):
+            self.assertTrue(holder.include(kept) and wish.include(kept), kept)
+
+
+class DeclarationTests(SynchronousTestCase):
+    """Closed by default."""
+
+    def test_undeclared(self) -> None:
+        """A method that declares nothing has no access rule, not an open one."""
+        self.assertIsNone(access_of(lambda: None))
+        self.assertIsNotNone(access_of(anyone(lambda: None)))

@@ -1,0 +1,87 @@
+"""Names and patterns."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.subjects import ChannelName, Name, Pattern, covers, is_name, is_pattern
+
+segments = st.sampled_from(["a", "b", "task-1", "x:y"])
+names = st.lists(segments, min_size=1, max_size=4).map(".".join)
+patterns = st.tuples(
+    st.lists(segments | st.just("*"), min_size=1, max_size=4), st.sampled_from([[], [">"]])
+).map(lambda parts: ".".join(parts[0] + parts[1])) | st.just(">")  # fmt: skip
+
+
+def fits(text: str, kind: object) -> bool:
+    try:
+        msgspec.convert(text, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+class NameTests(SynchronousTestCase):
+    """What is a name."""
+
+    def test_table(self) -> None:
+        """Names are spelled in one canonical way, and wildcards, spaces, controls and look-alikes are refused."""
+        for text in ("a", "events", "a.b.c", "A-Z_0:9", "x" * 200, "1"):
+            self.assertTrue(is_name(text), text)
+        for text in ("", "x" * 201, "*", ">", "a.*", "a.>", "$system", "a..b", ".a", "a.", ".", "a b", "../x", "a\n",
+                     "a\x00", "ü", "a\u200b", "e\u0301", "a/b", "a,b", "$SYS.>", "\u0430"):  # fmt: skip
+            self.assertFalse(is_name(text), repr(text))
+            self.assertFalse(fits(text, Name), repr(text))
+
+    def test_patterns(self) -> None:
+        """Wildcards are whole segments, the one for the rest comes last."""
+        for text in ("*", ">", "a.*", "*.a", "a.>", "*.>", "a.*.b.>", "$system", "a.b"):
+            self.assertTrue(is_pattern(text), text)
+        for text in ("", "a*", "*a", "a.>.b", ">.a", ">>", "**", "a.*b", "$", "$sys", "$system.*", "*\n", "a..>"):
+            self.assertFalse(is_pattern(text), repr(text))
+            self.assertFalse(fits(text, Pattern), repr(text))
+
+    def test_own_channels(self) -> None:
+        """Clients may read the gateway's own four channels, and no other name with a dollar."""
+        for text in ("$agents", "$presence", "$system", "$channels"):
+            self.assertTrue(fits(text, ChannelName))
+            self.assertFalse(fits(text, Name))
+        for text in ("$", "$other", "$system.x", "$SYSTEM", "x.$system"):
+            self.assertFalse(fits(text, ChannelName), text)
+
+    @given(st.text(alphabet="ab.*>$:-_ \n\u00e9", max_size=8))
+    def test_types_agree(self, text: str) -> None:
+        """The types that decode requests and the functions that ask say the same."""
+        self.assertEqual(fits(text, Name), is_name(text))
+        self.assertEqual(fits(text, Pattern), is_pattern(text))
+
+
+class CoversTests(SynchronousTestCase):
+    """What stands for what."""
+
+    def test_table(self) -> None:
+        """One wildcard is one segment, the other one or more; neither reaches the gateway's own."""
+        for pattern, other, expected in (
+            ("a.b", "a.b", True), ("a.b", "a.c", False), ("a.*", "a.b", True), ("a.*", "a", False),
+            ("a.*", "a.b.c", False), ("a.>", "a.b", True), ("a.>", "a.b.c", True), ("a.>", "a", False),
+            (">", "a", True), (">", "a.b", True), ("*", "a", True), ("*", "a.b", False), ("a.*", "a.*", True),
+            ("a.*", "a.>", False), ("a.>", "a.*", True), (">", ">", True), ("*", ">", False), (">", "*", True),
+            ("a", "*", False), (">", "$system", False), ("*", "$system", False), ("$system", "$system", True),
+            ("$system", "$agents", False), ("*.b", "a.b", True), ("*.b", "a.c", False),
+        ):  # fmt: skip
+            self.assertIs(covers(pattern, other), expected, f"{pattern} covers {other}")
+
+    @given(patterns, patterns, names)
+    def test_covers_is_a_subset(self, wide: str, narrow: str, name: str) -> None:
+        """Whatever a covered pattern stands for, the covering one stands for too."""
+        if covers(wide, narrow) and covers(narrow, name):
+            self.assertTrue(covers(wide, name))
+
+    @given(patterns)
+    def test_itself(self, pattern: str) -> None:
+        """A pattern covers itself, and everything is covered by the rest of everything."""
+        self.assertTrue(covers(pattern, pattern))
+        self.assertTrue(covers(">", pattern))
