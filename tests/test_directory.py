@@ -1,0 +1,176 @@
+"""Presence and routes of entities with several sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from cell0gw.directory import Directory
+from cell0gw.interfaces import ISessionObserver
+from cell0gw.permissions import Permissions
+from cell0gw.sessions import EntityType, Principal, Session
+from cell0gw.testing import RecordingConnection
+
+
+def make_session(session_id: str, entity_id: str, entity_type: EntityType = "agent", at: float = 0.0) -> Session:
+    proven = Principal(
+        entity_id=entity_id, entity_type=entity_type, permissions=Permissions([]), token_id="tok_1", expires_at=None
+    )
+    return Session(session_id, entity_id, proven, RecordingConnection(session_id, at), at)
+
+
+class DirectoryTests(SynchronousTestCase):
+    """Who is here."""
+
+    def setUp(self) -> None:
+        self.events: list[tuple[str, str, Any]] = []
+        self.directory = Directory(Clock(), lambda channel, type, data: self.events.append((channel, type, data)))
+
+    def open(self, session_id: str, entity_id: str = "a", **facts: Any) -> Session:
+        session = make_session(session_id, entity_id, **facts)
+        self.directory.session_opened(session)
+        return session
+
+    def status(self, entity_id: str = "a") -> str | None:
+        entry = self.directory.get(entity_id)
+        return None if entry is None else entry.status
+
+    def test_interface(self) -> None:
+        """The directory hears of sessions."""
+        verifyObject(ISessionObserver, self.directory)
+
+    def test_while_one_session_lives(self) -> None:
+        """An entity is here from its first session to its last, and is told to come and go once."""
+        first, second = self.open("1"), self.open("2")
+        self.directory.session_closed(first, "gone")
+        self.assertEqual(self.status(), "online")
+        self.directory.session_closed(second, "gone")
+        self.assertIsNone(self.directory.get("a"))
+        types = [type for channel, type, _ in self.events if channel == "$agents"]
+        self.assertEqual(types, ["agent.online", "agent.changed", "agent.offline"])
+
+    def test_closing_the_old_keeps_the_new(self) -> None:
+        """An old connection that closes late takes neither presence nor route from the newer one."""
+        old, new = self.open("1"), self.open("2")
+        self.directory.session_closed(old, "gone")
+        self.directory.session_closed(old, "gone")
+        self.assertIs(self.directory.route("a"), new)
+        self.assertEqual(self.status(), "online")
+
+    def test_route(self) -> None:
+        """Messages go to the newest live session; when it is gone, to the newest of the rest."""
+        first, second = self.open("1"), self.open("2")
+        self.assertIs(self.directory.route("a"), second)
+        self.directory.session_closed(second, "gone")
+        self.assertIs(self.directory.route("a"), first)
+        self.assertIsNone(self.directory.route("nobody"))
+
+    def test_latest_word_counts(self) -> None:
+        """The status is what was said last; when who said it leaves, what was said before that."""
+        first, second = self.open("1"), self.open("2")
+        self.directory.update(first, status="busy", activity="thinking")
+        self.assertEqual(self.status(), "busy")
+        self.directory.update(second, status="away")
+        self.assertEqual(self.status(), "away")
+        self.directory.session_closed(second, "gone")
+        self.assertEqual(self.status(), "busy")
+        entry = self.directory.get("a")
+        assert entry is not None
+        self.assertEqual((entry.current_activity, entry.session_id), ("thinking", "1"))
+
+    def test_entry(self) -> None:
+        """An entry has the beginning of the oldest session and the last sign of life of the newest."""
+        session = make_session("1", "a", at=10.0)
+        self.directory.introduce(session, ("chat",), {"model": "x"})
+        self.directory.session_opened(session)
+        newer = self.open("2", at=20.0)
+        self.directory.update(newer, status="busy")
+        session.connection.last_received = 99.0
+        entry = self.directory.get("a")
+        assert entry is not None
+        self.assertEqual(entry.connected_at, "1970-01-01T00:00:10.000Z")
+        self.assertEqual(entry.last_seen, "1970-01-01T00:00:20.000Z")
+
+    def test_introduction(self) -> None:
+        """What an entity can do and says of itself at authentication is there at once."""
+        session = make_session("1", "a")
+        self.directory.introduce(session, ("chat",), {"model": "x"})
+        self.directory.session_opened(session)
+        entry = self.directory.get("a")
+        assert entry is not None
+        self.assertEqual((entry.capabilities, entry.metadata), (("chat",), {"model": "x"}))
+        self.assertEqual(self.events[0][2].capabilities, ("chat",))
+
+    def test_types(self) -> None:
+        """Entities are listed by type, and only agents make news on $agents."""
+        self.open("1", "a")
+        self.open("2", "u", entity_type="user")
+        self.assertEqual([entry.entity_id for entry in self.directory.entries("user")], ["u"])
+        self.assertEqual([entry.entity_id for entry in self.directory.entries()], ["a", "u"])
+        self.assertEqual([data.entity_id for channel, _, data in self.events if channel == "$agents"], ["a"])
+
+    def test_leaving_says_why(self) -> None:
+        """Who leaves is told of with the reason and when it was last heard."""
+        session = self.open("1")
+        session.connection.last_received = 5.0
+        self.directory.session_closed(session, "lost")
+        left = {type: data for _, type, data in self.events}["presence.left"]
+        self.assertEqual((left["reason"], left["last_seen"]), ("lost", "1970-01-01T00:00:05.000Z"))
+
+
+class DirectoryMachine(RuleBasedStateMachine):
+    """The directory beside a list of sessions, whatever comes, goes and speaks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Directory(Clock(), lambda *event: None)
+        self.live: list[Session] = []
+        self.words: list[tuple[Session, str]] = []
+        self.count = 0
+
+    @rule(entity=st.sampled_from("abc"))
+    def open(self, entity: str) -> None:
+        self.count += 1
+        session = make_session(str(self.count), entity)
+        self.directory.session_opened(session)
+        self.live.append(session)
+        self.words.append((session, "online"))
+
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        if self.live:
+            session = self.live.pop(data.draw(st.integers(0, len(self.live) - 1)))
+            self.words = [word for word in self.words if word[0] is not session]
+            self.directory.session_closed(session, "gone")
+
+    @rule(data=st.data(), status=st.sampled_from(["busy", "away", "online"]))
+    def say(self, data: st.DataObject, status: str) -> None:
+        if self.live:
+            session = data.draw(st.sampled_from(self.live))
+            self.directory.update(session, status=status)
+            self.words.append((session, status))
+
+    @invariant()
+    def agrees(self) -> None:
+        for entity in "abc":
+            live = [session for session in self.live if session.entity_id == entity]
+            entry = self.directory.get(entity)
+            assert self.directory.route(entity) is (live[-1] if live else None)
+            if not live:
+                assert entry is None
+            else:
+                assert entry is not None
+                assert entry.status == [s for session, s in self.words if session.entity_id == entity][-1]
+
+
+class DirectoryModelTests(SynchronousTestCase):
+    """See L{DirectoryMachine}."""
+
+    def test_model(self) -> None:
+        """Whatever comes, goes and speaks, presence and routes are those of the sessions that live."""
+        run_state_machine_as_test(DirectoryMachine)
