@@ -1,0 +1,43 @@
+"""The registry of open connections."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.connections import Connections
+from cell0gw.testing import RecordingConnection
+
+
+class ConnectionsTests(SynchronousTestCase):
+    """Who is connected."""
+
+    def setUp(self) -> None:
+        self.connections = Connections()
+        self.a, self.b = RecordingConnection("a"), RecordingConnection("b")
+
+    def test_open_and_closed(self) -> None:
+        """Connections come and go; a second farewell changes nothing."""
+        for connection in (self.a, self.b):
+            self.connections.opened(connection)
+        self.connections.closed(self.a)
+        self.connections.closed(self.a)
+        self.assertEqual(list(self.connections), [self.b])
+        self.assertEqual((len(self.connections), self.connections.accepted), (1, 2))
+
+    def test_closing_on_the_way(self) -> None:
+        """Whoever walks through them may close them."""
+        for connection in (self.a, self.b):
+            self.connections.opened(connection)
+        for connection in self.connections:
+            self.connections.closed(connection)
+        self.assertEqual(len(self.connections), 0)
+
+    def test_when_empty(self) -> None:
+        """Who waits for the last to go hears of it, or at once when none is there."""
+        self.successResultOf(self.connections.when_empty())
+        self.connections.opened(self.a)
+        waiting = [self.connections.when_empty(), self.connections.when_empty()]
+        self.assertNoResult(waiting[0])
+        self.connections.closed(self.a)
+        for deferred in waiting:
+            self.successResultOf(deferred)

@@ -1,0 +1,158 @@
+"""Heartbeats, and the end of the silent."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.connections import Connections
+from cell0gw.errors import CloseCode
+from cell0gw.frames import PING
+from cell0gw.heartbeat import LINGER, HeartbeatService
+from cell0gw.sessions import Sessions
+from cell0gw.testing import MemoryGateway, RecordingConnection, counter
+
+
+class BrokenConnection(RecordingConnection):
+    """One that can't be written to."""
+
+    def write_frame(self, frame: bytes) -> None:
+        raise OSError("broken")
+
+
+class HeartbeatTests(SynchronousTestCase):
+    """Interval 4 s, timeout 10 s, 8 s to authenticate."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.connections = Connections()
+        self.heartbeats = HeartbeatService(
+            self.clock, self.connections, Sessions(self.clock, counter()), 4.0, 10.0, authentication_timeout=8.0
+        )
+        self.heartbeats.startService()
+        self.addCleanup(self.heartbeats.stopService)
+
+    def connect(self, name: str = "c", authenticated: bool = True, broken: bool = False) -> RecordingConnection:
+        connection = (BrokenConnection if broken else RecordingConnection)(name, self.clock.seconds())
+        if authenticated:
+            connection.session = object()  # type: ignore[assignment]
+        self.connections.opened(connection)
+        self.heartbeats.opened(connection)
+        return connection
+
+    def advance(self, seconds: int, *talking: RecordingConnection) -> None:
+        """Time passes; those who talk are heard all along."""
+        for _ in range(seconds):
+            for connection in talking:
+                connection.last_received = self.clock.seconds()
+            self.clock.advance(1)
+
+    def test_every_interval(self) -> None:
+        """Each connection has one beat in each interval, with a ping behind it."""
+        connection = self.connect()
+        for beats in (1, 2, 3):
+            self.advance(4, connection)
+            self.assertEqual(len(connection.frames), beats)
+        self.assertIn(b'"method":"heartbeat"', connection.frames[0])
+        self.assertTrue(connection.frames[0].endswith(PING))
+
+    def test_spread_over_the_interval(self) -> None:
+        """Connections of one moment don't beat in one moment, and those that do share one frame."""
+        connections = [self.connect(str(n)) for n in range(8)]
+        self.advance(1)
+        beating = [c for c in connections if c.frames]
+        self.assertEqual(len(beating), 2)
+        self.assertIs(beating[0].frames[0], beating[1].frames[0])
+        self.advance(3)
+        self.assertEqual([len(c.frames) for c in connections], [1] * 8)
+
+    def test_silent(self) -> None:
+        """Who is not heard for the timeout is closed; who is heard, by whatever, stays."""
+        silent, talking = self.connect("a"), self.connect("b")
+        self.advance(9, talking)
+        self.assertIsNone(silent.closed)
+        self.advance(1, talking)
+        self.assertEqual(silent.closed, (CloseCode.HEARTBEAT_TIMEOUT, "heartbeat timeout"))
+        self.assertIsNone(talking.closed)
+
+    def test_sending_is_no_sign_of_life(self) -> None:
+        """What the gateway sends does not keep a connection alive."""
+        silent = self.connect()
+        self.advance(10)
+        self.assertGreater(len(silent.frames), 0)
+        self.assertIsNotNone(silent.closed)
+
+    def test_unauthenticated(self) -> None:
+        """Who does not authenticate in time is closed, however much it talks."""
+        stranger, known = self.connect("a", authenticated=False), self.connect("b")
+        self.advance(8, stranger, known)
+        self.assertEqual(stranger.closed, (CloseCode.AUTHENTICATION_TIMEOUT, "no authentication in time"))
+        self.assertIsNone(known.closed)
+
+    def test_who_does_not_go(self) -> None:
+        """A closing that the peer does not finish is finished without it."""
+        connection = self.connect()
+        connection.close(CloseCode.DRAINING, "go")
+        connection.closing_since = self.clock.seconds()
+        self.advance(int(LINGER) - 1)
+        self.assertFalse(connection.aborted)
+        self.advance(1)
+        self.assertTrue(connection.aborted)
+
+    def test_our_own_stall(self) -> None:
+        """Silence while this process itself was blocked is not held against the peers at once."""
+        connection = self.connect()
+        self.clock.advance(60)
+        self.assertIsNone(connection.closed)
+        self.advance(1)
+        self.assertIsNotNone(connection.closed)
+
+    def test_one_bad_connection(self) -> None:
+        """A connection that fails stops neither the loop nor, for ever, the beats of others."""
+        self.connect("bad", broken=True)
+        good = [self.connect(str(n)) for n in range(3)]
+        self.advance(4, *good)
+        self.assertEqual([len(connection.frames) for connection in good], [1, 1, 1])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    def test_short_interval(self) -> None:
+        """An interval below a second is kept, too."""
+        clock = Clock()
+        heartbeats = HeartbeatService(clock, Connections(), Sessions(clock, counter()), 0.25, 10.0, 0.0)
+        heartbeats.startService()
+        connection = RecordingConnection()
+        heartbeats.opened(connection)
+        for _ in range(4):
+            clock.advance(0.25)
+        self.assertEqual(len(connection.frames), 4)
+        heartbeats.stopService()
+
+    def test_stopped(self) -> None:
+        """A stopped service leaves no timer behind."""
+        self.heartbeats.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.heartbeats.startService()
+
+
+class OnTheWireTests(SynchronousTestCase):
+    """Heartbeats between real protocols."""
+
+    def test_pongs_keep_a_quiet_client(self) -> None:
+        """A client that says nothing but answers pings, as browsers do, stays and hears the heartbeats."""
+        gateway = MemoryGateway()
+        self.addCleanup(gateway.close)
+        client = gateway.connect("a")
+        gateway.advance(300)
+        self.assertIsNone(client.close_code)
+        self.assertEqual(len(client.received("heartbeat")), 10)
+        self.assertEqual(set(client.received("heartbeat")[0]), {"timestamp"})
+
+    def test_a_mute_client_goes(self) -> None:
+        """A client whose pongs don't come is closed with 4002 and gone from presence."""
+        gateway = MemoryGateway()
+        self.addCleanup(gateway.close)
+        client = gateway.connect("a")
+        client.protocol.onPing = lambda payload: None
+        gateway.advance(61)
+        self.assertEqual(client.close_code, CloseCode.HEARTBEAT_TIMEOUT)
+        self.assertIsNone(gateway.directory.get("a"))
