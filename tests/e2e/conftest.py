@@ -1,0 +1,53 @@
+"""Gateways for the tests of this folder; each must end with exit status 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import ADMIN_TOKEN, GatewayProcess, environment
+
+StartGateway = Callable[..., GatewayProcess]
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
+    """Starts gateways: C{start_gateway(*flags, state_dir=..., command=..., CELL0_GATEWAY_X=...)}."""
+    started: list[GatewayProcess] = []
+
+    def start(
+        *flags: str,
+        state_dir: Path | None = None,
+        command: Iterable[str | Path] | None = None,
+        **variables: str | None,
+    ) -> GatewayProcess:
+        env = environment(**{"CELL0_GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN} | variables)
+        gateway = GatewayProcess(*flags, state_dir=state_dir or tmp_path / "state", env=env, command=command)
+        started.append(gateway)
+        return gateway
+
+    try:
+        yield start
+        for gateway in started:
+            gateway.stop()
+    finally:
+        for gateway in started:
+            gateway.kill()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """One gateway for the tests of a module, with a heartbeat a second."""
+    running = GatewayProcess(
+        "--heartbeat-interval",
+        "1",
+        state_dir=tmp_path_factory.mktemp("gateway") / "state",
+        env=environment(CELL0_GATEWAY_ADMIN_TOKEN=ADMIN_TOKEN),
+    )
+    try:
+        yield running
+        running.stop()
+    finally:
+        running.kill()
