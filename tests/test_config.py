@@ -1,0 +1,299 @@
+"""The options: what each may be, and where its value comes from."""
+
+import itertools
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.config import OPTIONS, Config, ConfigError, default_state_dir, duration, load, size
+
+SECRET = "Sesame" * 6
+HOME = {"XDG_STATE_HOME": "/var/home"}
+
+# What the file, the environment and the command line say of each option, and what it becomes.
+LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
+    "host": (("10.0.0.1", "10.0.0.1"), ("::1", "::1"), ("gateway.example", "gateway.example")),
+    "port": ((1001, 1001), ("1002", 1002), ("0", 0)),
+    "state_dir": (("/a", Path("/a")), ("/b", Path("/b")), ("/c", Path("/c"))),
+    "heartbeat_interval": ((1.5, 1.5), ("2s", 2.0), ("250ms", 0.25)),
+    "heartbeat_timeout": (("1h", 3600.0), ("61", 61.0), ("2m", 120.0)),
+    "auth_timeout": (("10s", 10.0), ("0", 0.0), ("1d", 86400.0)),
+    "max_message_size": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
+    "max_batch": ((1, 1), ("2", 2), ("3", 3)),
+    "max_subscriptions": ((1, 1), ("2", 2), ("3", 3)),
+    "enable_compression": ((False, False), ("true", True), (False, False)),
+    "anonymous_reads": ((False, False), ("on", True), (False, False)),
+    "admin_token": tuple((f"cell0_{SECRET}_{n}", f"cell0_{SECRET}_{n}") for n in (1, 2, 3)),  # type: ignore[dict-item]
+    "log_format": (("json", "json"), ("text", "text"), ("json", "json")),
+    "log_level": (("debug", "debug"), ("warn", "warn"), ("error", "error")),
+}
+
+
+class Case(SynchronousTestCase):
+    """With a file to read."""
+
+    def file(self, text: str | bytes) -> Path:
+        path = Path(self.mktemp())
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def refused(
+        self, given: dict[str, Any] | None = None, environment: dict[str, str] | None = None, file: Path | None = None
+    ) -> str:
+        """The one line that says why these options can't be."""
+        message = str(self.assertRaises(ConfigError, load, given or {}, environment or {}, file))
+        self.assertNotIn("\n", message)
+        return message
+
+
+class PrecedenceTests(Case):
+    """A flag wins over the environment, that over the file, that over the default."""
+
+    def test_every_option_from_every_source(self) -> None:
+        """Whichever of flag, variable and file are there, the first of them in this order counts, for every option."""
+        self.assertEqual(set(LADDER), {option.name for option in OPTIONS})
+        for option, flags in itertools.product(OPTIONS, itertools.product((False, True), repeat=3)):
+            in_file, in_environment, given = flags
+            from_file, from_environment, from_flag = LADDER[option.name]
+            file = self.file(f"[gateway]\n{option.name} = {json.dumps(from_file[0])}" if in_file else "")
+            environment = {option.variable: from_environment[0]} if in_environment else {}
+            config, warnings = load({option.name: from_flag[0] if given else None}, HOME | environment, file)
+            expected = Path("/var/home/cell0gw") if option.name == "state_dir" else getattr(Config(), option.name)
+            for there, (_, parsed) in zip(flags, LADDER[option.name], strict=True):
+                expected = parsed if there else expected
+            self.assertEqual(getattr(config, option.name), expected, f"{option.name} {flags}")
+            self.assertEqual(warnings, [])
+
+    def test_sources_mix(self) -> None:
+        """Each option takes its own way: one from the file, one from the environment, one given."""
+        file = self.file('[gateway]\nhost = "10.0.0.1"\nport = 1001\nmax_batch = 7')
+        config, _ = load({"port": "1003"}, {"CELL0_GATEWAY_HOST": "10.0.0.2", "CELL0_GATEWAY_PORT": "1002"}, file)
+        self.assertEqual((config.host, config.port, config.max_batch), ("10.0.0.2", 1003, 7))
+
+    def test_defaults(self) -> None:
+        """The documented defaults: all addresses, 18801, 30 s, 60 s, 10 MiB."""
+        config, warnings = load({}, {})
+        self.assertEqual((config.host, config.port), ("0.0.0.0", 18801))
+        self.assertEqual((config.heartbeat_interval, config.heartbeat_timeout, config.auth_timeout), (30.0, 60.0, 30.0))
+        self.assertEqual((config.max_message_size, config.max_batch, config.max_subscriptions), (10_485_760, 50, 1000))
+        self.assertEqual((config.enable_compression, config.anonymous_reads), (True, True))
+        self.assertEqual((config.admin_token, config.log_format, config.log_level), (None, "text", "info"))
+        self.assertEqual(warnings, [])
+
+    def test_documented_variables(self) -> None:
+        """The four variables of the documentation are called exactly so."""
+        environment = {"CELL0_GATEWAY_HOST": "::", "CELL0_GATEWAY_PORT": "9"}
+        environment |= {"CELL0_HEARTBEAT_INTERVAL": "5", "CELL0_HEARTBEAT_TIMEOUT": "6.5"}
+        config, warnings = load({}, environment)
+        self.assertEqual((config.host, config.port), ("::", 9))
+        self.assertEqual((config.heartbeat_interval, config.heartbeat_timeout), (5.0, 6.5))
+        self.assertEqual(warnings, [])
+
+    def test_limits(self) -> None:
+        """The limits that peers feel are those of the options."""
+        limits = load({"max_message_size": 70_000, "max_batch": 3, "max_subscriptions": 4}, {})[0].limits
+        self.assertEqual((limits.max_message_size, limits.max_batch, limits.max_subscriptions), (70_000, 3, 4))
+
+
+class ValueTests(Case):
+    """What a value may look like."""
+
+    def test_durations(self) -> None:
+        """Seconds as a number, or as text with a unit."""
+        for value, seconds in (
+            (30, 30.0), (0.5, 0.5), (0, 0.0), ("30", 30.0), ("1.5", 1.5), ("250ms", 0.25), ("30s", 30.0),
+            ("30 s", 30.0), ("10m", 600.0), ("1.5h", 5400.0), ("24h", 86400.0), ("2d", 172800.0),
+        ):  # fmt: skip
+            self.assertEqual(duration(value), seconds, repr(value))
+
+    def test_wrong_durations(self) -> None:
+        """Anything else is refused: signs, other units, booleans, and floats that are no number."""
+        for value in (
+            *(
+                "",
+                "s",
+                "-1",
+                "+1",
+                "-5s",
+                "1e3",
+                ".5",
+                "5.",
+                "1,5",
+                "5 min",
+                "5S",
+                "5sec",
+                "1h30m",
+                "30s\n",
+                "nan",
+                "inf",
+            ),
+            *(True, False, None, -1, -0.5, math.nan, math.inf, -math.inf, [], {}),
+        ):
+            self.assertRaises(ValueError, duration, value)
+
+    def test_sizes(self) -> None:
+        """Bytes as a number, or as text with a binary unit."""
+        for value, number in (
+            (1, 1), ("1", 1), ("512B", 512), ("64KiB", 65_536), ("64 KiB", 65_536), ("10MiB", 10_485_760),
+            ("2GiB", 2_147_483_648),
+        ):  # fmt: skip
+            self.assertEqual(size(value), number, repr(value))
+
+    def test_wrong_sizes(self) -> None:
+        """Anything else is refused: signs, fractions, units that could mean two things, booleans."""
+        for value in (
+            *("", "B", "-1", "+1", "1.5MiB", "64KB", "64kb", "64kib", "64k", "64K", "1e6", "10MiB\n", "0x10", "nan"),
+            *(True, False, None, -1, 1.0, math.nan, math.inf, [], {}),
+        ):
+            self.assertRaises(ValueError, size, value)
+
+    def test_booleans(self) -> None:
+        """A switch is true or false in TOML; in a variable also yes, on, 1, no, off, 0, in any case."""
+        for text, expected in (
+            *((text, True) for text in ("true", "True", "TRUE", "yes", "on", "1")),
+            *((text, False) for text in ("false", "False", "no", "OFF", "0")),
+        ):
+            config, _ = load({}, {"CELL0_GATEWAY_ANONYMOUS_READS": text})
+            self.assertIs(config.anonymous_reads, expected, text)
+        for text in ("", "y", "2", "enabled", "truee", " true"):
+            self.assertIn("true or false", self.refused(environment={"CELL0_GATEWAY_ANONYMOUS_READS": text}))
+
+    def test_wrong_values(self) -> None:
+        """Whatever an option can't be is refused in one line that names it."""
+        for name, values in {
+            "host": ("", 5, True, None),
+            "port": (-1, 65536, 1.0, "1.0", "", "http", "0x1", "1e3", " 1", True, "9" * 5000, [1], {}),
+            "state_dir": ("", 5),
+            "heartbeat_interval": (0, "0s", -1, "never", math.nan),
+            "heartbeat_timeout": (0, "0ms", -1, "", math.inf),
+            "auth_timeout": (-1, "", "never"),
+            "max_message_size": ("", "10MB", -1, "9" * 5000),
+            "max_batch": (0, 10_001, "", "many"),
+            "max_subscriptions": (0, 1_000_001),
+            "log_format": ("", "xml", "JSON", ["json"]),
+            "log_level": ("", "warning", "INFO", 10),
+        }.items():
+            for value in values:
+                if value is not None:
+                    self.assertIn(name, self.refused({name: value}), repr(value))
+
+    def test_timeout_must_exceed_interval(self) -> None:
+        """A timeout that is no longer than the interval would close clients that answer each heartbeat."""
+        for interval, timeout in (("30s", "30s"), ("61s", "60s"), ("1m", "30s")):
+            message = self.refused({"heartbeat_interval": interval, "heartbeat_timeout": timeout})
+            self.assertIn("heartbeat_timeout", message)
+            self.assertIn("heartbeat_interval", message)
+        self.assertIn("heartbeat_timeout (60 s)", self.refused(environment={"CELL0_HEARTBEAT_INTERVAL": "90"}))
+        self.assertEqual(load({"heartbeat_interval": 59.9}, {})[0].heartbeat_interval, 59.9)
+
+    def test_state_dir_below_home(self) -> None:
+        """A tilde stands for the home folder, since files and variables know no shell."""
+        config, _ = load({"state_dir": "~/gateway"}, {})
+        self.assertEqual(config.state_dir, Path(os.path.expanduser("~")) / "gateway")
+
+
+class MessageTests(Case):
+    """Messages name the option and where its value came from, and never tell secrets."""
+
+    def test_where_it_came_from(self) -> None:
+        """The flag, the variable or the file is named, with what it said."""
+        file = self.file('[gateway]\nport = "http"')
+        self.assertIn("port from --port: ", self.refused({"port": "http"}))
+        self.assertIn("port from CELL0_GATEWAY_PORT: ", self.refused(environment={"CELL0_GATEWAY_PORT": "http"}))
+        self.assertIn(f"port in {file}: ", self.refused(file=file))
+        self.assertIn("got 'http'", self.refused({"port": "http"}))
+
+    def test_spelling_of_keywords(self) -> None:
+        """Whoever gave a keyword reads of a keyword."""
+        error = self.assertRaises(
+            ConfigError, load, {"port": -1}, {}, spelling=lambda option: f"the keyword {option.name}"
+        )
+        self.assertIn("port from the keyword port: ", str(error))
+
+    def test_a_long_value_is_cut(self) -> None:
+        """A value that is a whole file by mistake doesn't fill the terminal."""
+        self.assertLess(len(self.refused({"port": "x" * 10_000})), 300)
+
+    def test_secrets_are_not_told(self) -> None:
+        """No message repeats an admin token, however it is wrong."""
+        for token in (SECRET, f"cell0_{SECRET}", f"cell0_{SECRET}_x", f"cell0_{SECRET}-_1", f"cell0_{SECRET}_1\n"):
+            file = self.file(f"[gateway]\nadmin_token = {json.dumps(token)}")
+            for message in (
+                self.refused({"admin_token": token}),
+                self.refused(environment={"CELL0_GATEWAY_ADMIN_TOKEN": token}),
+                self.refused(file=file),
+            ):
+                self.assertIn("admin_token", message)
+                self.assertNotIn(SECRET, message)
+
+    def test_unknown_options(self) -> None:
+        """A key or a keyword that is no option is an error: a typo must not silently be the default."""
+        self.assertIn("prot", self.refused({"prot": 1}))
+        self.assertIn("heartbeat-interval in ", self.refused(file=self.file("[gateway]\nheartbeat-interval = 3")))
+
+    def test_unknown_tables(self) -> None:
+        """So is a table; options that stand outside of [gateway] are told where they belong."""
+        self.assertIn("[gateway]", self.refused(file=self.file("port = 1")))
+        self.assertIn("gatway", self.refused(file=self.file("[gatway]\nport = 1")))
+        self.assertIn("expected a table", self.refused(file=self.file("gateway = 1")))
+        self.assertIn("expected a table", self.refused(file=self.file("[[gateway]]\nport = 1")))
+
+    def test_unknown_variables(self) -> None:
+        """A variable that means nothing here is a warning that names it: the environment may be meant for others."""
+        environment = {"CELL0_GATEWAY_PROT": "1", "CELL0_GATEWAY_A": "", "CELL0_URL": "x", "PATH": "/bin"}
+        _, warnings = load({}, environment)
+        self.assertEqual([warning.split()[3] for warning in warnings], ["CELL0_GATEWAY_A", "CELL0_GATEWAY_PROT"])
+        self.assertEqual(load({}, {"CELL0_GATEWAY_CONFIG": "/etc/x.toml"})[1], [])
+
+    def test_heartbeat_under_the_wrong_prefix(self) -> None:
+        """Who takes CELL0_GATEWAY_HEARTBEAT_INTERVAL for the variable is warned that it means nothing."""
+        config, warnings = load({}, {"CELL0_GATEWAY_HEARTBEAT_INTERVAL": "5"})
+        self.assertEqual((config.heartbeat_interval, len(warnings)), (30.0, 1))
+
+
+class FileTests(Case):
+    """Files that can't be read."""
+
+    def test_unreadable(self) -> None:
+        """A file that is missing, is a folder, is no TOML or no UTF-8 is refused in one line that names it."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        for path, word in (
+            (folder / "none.toml", "No such file"),
+            (folder, "directory"),
+            (self.file("[gateway\nport = 1"), "line 1"),
+            (self.file("[gateway]\nport = 1\nport = 2"), "Cannot overwrite"),
+            (self.file(b"[gateway]\nhost = '\xff'"), "utf-8"),
+        ):
+            message = self.refused(file=path)
+            self.assertTrue(message.startswith(f"{path}: "), message)
+            self.assertIn(word, message)
+
+    def test_empty(self) -> None:
+        """An empty file and an empty table say nothing."""
+        for text in ("", "[gateway]", "# port = 1"):
+            self.assertEqual(load({}, {}, self.file(text))[0].port, 18801)
+
+
+class StateDirTests(SynchronousTestCase):
+    """L{default_state_dir}."""
+
+    def test_systemd(self) -> None:
+        """Under systemd it is the state directory of the unit, the first if there are more."""
+        environment = {"STATE_DIRECTORY": "/var/lib/cell0gw:/var/lib/more", "XDG_STATE_HOME": "/x"}
+        self.assertEqual(default_state_dir(environment), Path("/var/lib/cell0gw"))
+
+    def test_xdg(self) -> None:
+        """Else a folder of our own in the user's state home; an empty variable is none."""
+        environment = {"STATE_DIRECTORY": "", "XDG_STATE_HOME": "/x"}
+        self.assertEqual(default_state_dir(environment), Path("/x/cell0gw"))
+
+    def test_home(self) -> None:
+        """Else in the place where the state home is by default."""
+        expected = Path(os.path.expanduser("~")) / ".local" / "state" / "cell0gw"
+        for environment in ({}, {"XDG_STATE_HOME": ""}):
+            self.assertEqual(default_state_dir(environment), expected)

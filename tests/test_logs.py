@@ -1,0 +1,211 @@
+"""Log observers: what stands in a line, whatever is in the event."""
+
+import json
+from io import StringIO
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from cell0gw.logs import FIELDS, JSONObserver, TextObserver, observer
+
+MOMENT = 1_770_892_200.25
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
+
+
+def event(**members: Any) -> dict[str, Any]:
+    known = {"log_time": MOMENT, "log_level": LogLevel.info, "log_namespace": "cell0gw.test", "log_format": "hello"}
+    return {**known, **members}
+
+
+def failure(message: str) -> Failure:
+    try:
+        raise ValueError(message)
+    except ValueError:
+        return Failure()
+
+
+class Unprintable:
+    """An object that fails to describe itself."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+    __repr__ = __str__
+
+
+# Events whose message needs care: (what is in the event, a word of the message).
+HARD = (
+    ({"log_format": "{a} {b}", "a": "one\ntwo", "b": "\x1b[31mred"}, r"one\ntwo \x1b[31mred"),
+    ({"log_format": "{a}", "a": "\ud800\u2028\x00"}, r"\ud800\u2028\x00"),
+    ({"log_format": "{a}", "a": 12.5}, "12.5"),
+    ({"log_format": "{a}", "a": b"\xff"}, r"b'\xff'"),
+    ({"log_format": "{a}", "a": Unprintable()}, "unformattable"),
+    ({"log_format": "{missing}"}, "Unable to format"),
+    ({"log_format": "{a.b}", "a": 1}, "Unable to format"),
+    ({"log_format": "{"}, "Unable to format"),
+    ({"log_format": 5}, "Unable to format"),
+    ({"log_format": "{a}", "a": "x" * 100_000}, "…(100000 characters)"),
+)
+
+
+class JSONTests(SynchronousTestCase):
+    """L{JSONObserver}."""
+
+    def line(self, **members: Any) -> dict[str, Any]:
+        """What an event becomes; it is one line and one object."""
+        stream = StringIO()
+        JSONObserver(stream)(event(**members))
+        text = stream.getvalue()
+        self.assertTrue(text.endswith("\n"))
+        self.assertEqual(len(text.splitlines()), 1, text)
+        line = json.loads(text)
+        self.assertIsInstance(line, dict)
+        return line
+
+    def test_members(self) -> None:
+        """A line has its time, level, logger and message, and nothing that is not known."""
+        self.assertEqual(
+            self.line(log_format="{who} came", who="agent_001"),
+            {
+                "time": "2026-02-12T10:30:00.250Z",
+                "level": "info",
+                "logger": "cell0gw.test",
+                "message": "agent_001 came",
+            },
+        )
+
+    def test_known_fields(self) -> None:
+        """What a line is about stands in members of their own, as text, so that one can search for it."""
+        for name in FIELDS:
+            self.assertEqual(self.line(**{name: "conn_1"})[name], "conn_1")
+            self.assertEqual(self.line(**{name: 7})[name], "7")
+            self.assertNotIn(name, self.line(**{name: None}))
+
+    def test_documented_fields(self) -> None:
+        """These are the fields that are known."""
+        self.assertEqual(set(FIELDS), {"connection_id", "entity_id", "session_id", "token_id", "method", "peer"})
+
+    def test_other_fields_stay_out(self) -> None:
+        """Whatever else is in an event, a token for one, gets no member."""
+        self.assertNotIn("secret", str(self.line(token="secret", log_source=object())))
+
+    def test_traceback(self) -> None:
+        """A failure brings its traceback, in the same line."""
+        traceback = self.line(log_failure=failure("of\nmine"))["traceback"]
+        self.assertIn("ValueError: of\nmine", traceback)
+        self.assertIn("test_logs.py", traceback)
+
+    def test_hard_messages(self) -> None:
+        """One object a line whatever the message is made of."""
+        for members, word in HARD:
+            self.assertIn(word, self.line(**members)["message"])
+
+    def test_levels(self) -> None:
+        """Each level has its name; an event without one is information."""
+        for name in ("debug", "info", "warn", "error", "critical"):
+            self.assertEqual(self.line(log_level=LogLevel.levelWithName(name))["level"], name)
+        self.assertEqual(self.line(log_level=None)["level"], "info")
+
+    def test_bare_event(self) -> None:
+        """An event with nothing in it is a line, too."""
+        stream = StringIO()
+        JSONObserver(stream)({})
+        self.assertEqual(json.loads(stream.getvalue())["message"], "")
+
+    @given(ANY_TEXT, ANY_TEXT)
+    def test_any_text(self, message: str, traceback: str) -> None:
+        """Whatever peers send into a message or a field, the line is JSON on one line."""
+        field = traceback.encode("utf-8", "replace").decode()
+        self.assertEqual(self.line(log_format="{a}", a=message, peer=field)["peer"], field)
+
+
+class TextTests(SynchronousTestCase):
+    """L{TextObserver}."""
+
+    def text(self, **members: Any) -> str:
+        stream = StringIO()
+        TextObserver(stream)(event(**members))
+        return stream.getvalue()
+
+    def test_line(self) -> None:
+        """A line has its time, its level and its message."""
+        self.assertEqual(
+            self.text(log_level=LogLevel.warn, log_format="{n} left", n=3),
+            "2026-02-12T10:30:00.250Z [warn] 3 left\n",
+        )
+
+    def test_hard_messages(self) -> None:
+        """One line, without control characters, whatever the message is made of."""
+        for members, word in HARD:
+            text = self.text(**members)
+            self.assertIn(word, text)
+            self.assertTrue(text.removesuffix("\n").isprintable(), text)
+
+    def test_traceback(self) -> None:
+        """A traceback stands below its line, indented, so that no peer's text can pass for a line of the log."""
+        first, *rest = self.text(log_failure=failure("a\n2026 [info] forged\r\x1b[2Jb\u2028c")).splitlines()
+        self.assertTrue(first.endswith("hello"))
+        self.assertTrue(rest)
+        for row in rest:
+            self.assertTrue(row.startswith("    "), row)
+            self.assertTrue(row.isprintable(), row)
+
+    @given(ANY_TEXT, ANY_TEXT)
+    def test_any_text(self, message: str, error: str) -> None:
+        """Whatever peers send, every character is printable and every line is the log's own."""
+        text = self.text(log_format="{a}", a=message, log_failure=failure(error))
+        lines = text.split("\n")
+        self.assertEqual(lines.pop(), "")
+        for number, row in enumerate(lines):
+            self.assertTrue(row.isprintable())
+            self.assertTrue(row.startswith("    " if number else "2026-02-12T"))
+
+
+class Flushed(StringIO):
+    """A stream that remembers what had been flushed."""
+
+    safe = ""
+
+    def flush(self) -> None:
+        self.safe = self.getvalue()
+
+
+class ObserverTests(SynchronousTestCase):
+    """L{observer}."""
+
+    def log(self, log_format: str, log_level: str) -> str:
+        stream = StringIO()
+        log = Logger("cell0gw.test", observer=LogPublisher(observer(log_format, log_level, stream)))
+        for level in ("debug", "info", "warn", "error", "critical"):
+            log.emit(LogLevel.levelWithName(level), "this is " + level)
+        return stream.getvalue()
+
+    def test_levels(self) -> None:
+        """Each level lets itself and whatever is worse through."""
+        levels = ["debug", "info", "warn", "error", "critical"]
+        for log_format in ("text", "json"):
+            for index, level in enumerate(levels):
+                lines = self.log(log_format, level).splitlines()
+                self.assertEqual([next(n for n in levels if f"this is {n}" in line) for line in lines], levels[index:])
+
+    def test_formats(self) -> None:
+        """The format chooses between text for people and JSON for pipelines."""
+        self.assertEqual(json.loads(self.log("json", "critical"))["message"], "this is critical")
+        self.assertIn("[critical] this is critical\n", self.log("text", "critical"))
+
+    def test_interface(self) -> None:
+        """All are log observers to Twisted."""
+        for one in (TextObserver(StringIO()), JSONObserver(StringIO()), observer("text", "info", StringIO())):
+            self.assertTrue(verifyObject(ILogObserver, one))
+
+    def test_flushed(self) -> None:
+        """Each line is flushed, so that the last words before a crash are there."""
+        for log_format in ("text", "json"):
+            stream = Flushed()
+            observer(log_format, "info", stream)(event())
+            self.assertIn("hello", stream.safe)
