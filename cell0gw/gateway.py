@@ -201,7 +201,7 @@ class Gateway(MultiService):
         @return: fires with the token once it is stored.
         @raise ValueError: not the name of an entity, nor a pattern.
         """
-        if not subjects.is_pattern(entity_id) or subjects.is_own(entity_id):
+        if not subjects.is_pattern(entity_id):
             raise ValueError(f"not the name of an entity: {entity_id}")
         minting = self.credentials.mint(_PROCESS, entity_id, entity_type, permissions, expires_in_hours)
         return Deferred.fromCoroutine(minting).addCallback(lambda minted: minted.token)

@@ -31,7 +31,7 @@ def is_permission(text: str) -> bool:
     if re.fullmatch(_FORM, text) is None:
         return False
     _, colon, pattern = text.partition(":")
-    return not colon or subjects.is_pattern(pattern)
+    return not colon or subjects.is_pattern(pattern) or pattern in subjects.OWN_CHANNELS
 
 
 class Permissions:

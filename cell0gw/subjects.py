@@ -27,11 +27,11 @@ Name = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^{_NA
 ChannelName = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^({_NAME}|{_OWN})$(?!\n)")]
 """A channel that clients read: their own names and the gateway's."""
 
-Pattern = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^({_PATTERN}|{_OWN})$(?!\n)")]
+Pattern = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^({_PATTERN})$(?!\n)")]
 """A name in which ``*`` and ``>`` may stand for others."""
 
 _is_name = re.compile(rf"(?:{_NAME})\Z").match
-_is_pattern = re.compile(rf"(?:{_PATTERN}|{_OWN})\Z").match
+_is_pattern = re.compile(rf"(?:{_PATTERN})\Z").match
 
 OWN_CHANNELS: Final = frozenset({"$agents", "$presence", "$system", "$channels"})
 
@@ -42,7 +42,7 @@ def is_name(text: str) -> bool:
 
 
 def is_pattern(text: str) -> bool:
-    """Whether this is a well-formed pattern; every name is one too."""
+    """Whether this is a well-formed pattern of names; every name is one too."""
     return len(text) <= MAX_LENGTH and _is_pattern(text) is not None
 
 

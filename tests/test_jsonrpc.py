@@ -134,7 +134,7 @@ class SpecificationTests(SynchronousTestCase):
     def test_params(self) -> None:
         """Too few, too many, unknown and mistyped params are -32602, by name and by position."""
         for params in ("[1]", "[1,2,3]", '["a",2]', "[]", "{}", '{"minuend":1}', '{"minuend":1,"subtrahend":"2"}',
-                       '{"minuend":1,"subtrahend":2,"more":3}', '{"minuend":null,"subtrahend":2}', "[1.5,2]"):  # fmt: skip
+                       '{"minuend":1,"subtrahend":2,"x":3}', '{"minuend":null,"subtrahend":2}', "[1.5,2]"):  # fmt: skip
             sent = f'{{"jsonrpc":"2.0","method":"example.subtract","params":{params},"id":1}}'
             answer = self.dispatcher.dispatch(Caller(), sent.encode())
             assert isinstance(answer, bytes)
@@ -166,9 +166,11 @@ class DecodeTests(SynchronousTestCase):
         """JSON that is no request is an invalid one, and says why."""
         for payload, reason in (
             ("1", "not an object"), ("null", "not an object"), ('"abc"', "not an object"), ("true", "not an object"),
-            ("{}", "jsonrpc"), ('{"jsonrpc":"1.0","method":"m"}', "jsonrpc"), ('{"jsonrpc":2.0,"method":"m"}', "jsonrpc"),
+            ("{}", "jsonrpc"), ('{"jsonrpc":"1.0","method":"m"}', "jsonrpc"),
+            ('{"jsonrpc":2.0,"method":"m"}', "jsonrpc"),
             ('{"jsonrpc":"2.0"}', "method"), ('{"jsonrpc":"2.0","method":1}', "method"),
-            ('{"jsonrpc":"2.0","method":"m","params":"x"}', "params"), ('{"jsonrpc":"2.0","method":"m","params":null}', "params"),
+            ('{"jsonrpc":"2.0","method":"m","params":"x"}', "params"),
+            ('{"jsonrpc":"2.0","method":"m","params":null}', "params"),
             ('{"jsonrpc":"2.0","method":"m","id":[]}', "id"), ('{"jsonrpc":"2.0","method":"m","id":{}}', "id"),
             ('{"jsonrpc":"2.0","method":"m","id":true}', "id"),
             (f'{{"jsonrpc":"2.0","method":"m","id":"{"x" * MAX_ID_LENGTH}"}}', "id"),
@@ -204,6 +206,7 @@ class DecodeTests(SynchronousTestCase):
 
         self.assertIsInstance(decoded(nested(MAX_DEPTH - 1)), Request)
         self.assertRaises(ParseError, decoded, nested(MAX_DEPTH))
+        self.assertRaises(ParseError, decoded, '{"a":[' * MAX_DEPTH + "]}" * MAX_DEPTH)
         self.assertIsInstance(decoded(nested(3, text='[{\\"' * 1000)), Request)
         self.assertIsInstance(decoded(f'{{"jsonrpc":"2.0","method":"m","params":[{"[],{}," * 500}1]}}'), Request)
 

@@ -1,0 +1,90 @@
+"""Who may call what: every method that there is, against everyone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.testing import Client, MemoryGateway
+
+# Params with which a method that is reached gets as far as its own work.
+PARAMS: dict[str, dict[str, Any]] = {
+    "rpc.echo": {"message": 1},
+    "auth.authenticate": {"token": "wrong"},
+    "auth.generateToken": {"entity_id": "caller"},
+    "auth.revokeToken": {"token_id": "tok_none"},
+    "presence.update": {"status": "busy"},
+    "channel.subscribe": {"channel": "events"},
+    "channel.unsubscribe": {"channel": "events"},
+    "channel.publish": {"channel": "events", "message": 1},
+    "agent.send": {"agent_id": "caller", "message": 1},
+}
+# The contract; whatever is not named here needs the permission of its name.
+ANYONE = {"rpc.ping", "rpc.echo", "rpc.listMethods", "rpc.getServerInfo", "rpc.discover", "auth.authenticate"}
+READERS = {"presence.get", "agent.list"}
+SESSIONS = {"session.getInfo", "presence.update", "channel.unsubscribe"}
+REFUSED = {"not_authenticated", "permission_denied"}
+
+
+class AccessTests(SynchronousTestCase):
+    """The matrix."""
+
+    def setUp(self) -> None:
+        self.gateway = MemoryGateway()
+        self.addCleanup(self.gateway.close)
+        self.methods = {method.name: method.access for method in self.gateway.dispatcher.methods()}
+
+    def outcome(self, client: Client, method: str) -> str:
+        """C{"ok"}, or the code of the refusal."""
+        answer = client.request(method, PARAMS.get(method, {}))
+        return "ok" if "result" in answer else str(answer["error"]["data"]["code"])
+
+    def holder(self, *permissions: str) -> Client:
+        return self.gateway.connect(token=self.gateway.token("caller", permissions=permissions))
+
+    def guarded(self) -> set[str]:
+        return set(self.methods) - ANYONE - READERS - SESSIONS
+
+    def test_unauthenticated(self) -> None:
+        """Strangers reach what is documented as open, and nothing else."""
+        for method in set(self.methods) - {"auth.authenticate"}:
+            expected = "ok" if method in ANYONE | READERS else "not_authenticated"
+            self.assertEqual(self.outcome(self.gateway.connect(), method), expected, method)
+
+    def test_without_permissions(self) -> None:
+        """A session without permissions reaches what sessions may do, and no method that needs a permission."""
+        for method in set(self.methods) - {"auth.authenticate"}:
+            expected = "permission_denied" if method in self.guarded() else "ok"
+            self.assertEqual(self.outcome(self.holder(), method), expected, method)
+
+    def test_wrong_permission(self) -> None:
+        """All other permissions together don't open a method."""
+        for method in self.guarded():
+            others = sorted(self.guarded() - {method})
+            self.assertEqual(self.outcome(self.holder(*others), method), "permission_denied", method)
+
+    def test_right_permission(self) -> None:
+        """Its own permission, that of its namespace, and everything open a method."""
+        for method in self.guarded():
+            for permission in (method, f"{method.split('.')[0]}.*", "*"):
+                self.assertNotIn(self.outcome(self.holder(permission), method), REFUSED, (method, permission))
+
+    def test_permission_for_the_resource(self) -> None:
+        """Where a permission may be narrowed, the right pattern opens the method and a wrong one does not."""
+        for method in self.guarded():
+            resource = self.methods[method].resource
+            if resource is None:
+                continue
+            name = PARAMS[method][resource]
+            self.assertNotIn(self.outcome(self.holder(f"{method}:{name}"), method), REFUSED, method)
+            self.assertEqual(self.outcome(self.holder(f"{method}:other.>"), method), "permission_denied", method)
+
+    def test_notifications_and_batches(self) -> None:
+        """What is refused as a call does nothing as a notification or in a batch, either."""
+        stranger, member = self.gateway.connect(), self.gateway.connect("m")
+        member.call("channel.subscribe", channel="events")
+        entry = '{"jsonrpc":"2.0","method":"channel.publish","params":{"channel":"events","message":1}}'
+        for payload in (entry, f"[{entry},{entry}]"):
+            self.assertEqual(stranger.send(payload), [])
+        self.assertEqual(member.received("channel.message"), [])

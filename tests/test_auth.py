@@ -1,0 +1,226 @@
+"""``auth``: tokens, and the sessions they open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.errors import CloseCode
+from cell0gw.limits import MAX_BAD_TOKENS
+from cell0gw.testing import Client, MemoryGateway
+
+HOUR = 3600
+
+
+class AuthTestCase(SynchronousTestCase):
+    """A gateway with an operator."""
+
+    def setUp(self) -> None:
+        self.gateway = MemoryGateway()
+        self.addCleanup(self.gateway.close)
+
+    def operator(self) -> Client:
+        return self.gateway.connect(token=self.gateway.token("ops", "system", ["*"]))
+
+    def code(self, client: Client, method: str, **params: Any) -> str:
+        return str(client.refusal(method, **params)["data"]["code"])
+
+
+class AuthenticateTests(AuthTestCase):
+    """Identity comes from the token."""
+
+    def test_answer(self) -> None:
+        """Who authenticates learns who it is, what it may do and until when."""
+        answer = self.gateway.connect().call(
+            "auth.authenticate",
+            token=self.gateway.token("agent_001"),
+            entity_id="agent_001",
+            entity_type="agent",
+            capabilities=["chat", "task_execution"],
+        )
+        self.assertTrue(answer.pop("session_id").startswith("sess_"))
+        self.assertEqual(
+            answer,
+            {
+                "success": True,
+                "entity_id": "agent_001",
+                "entity_type": "agent",
+                "permissions": ["session.*", "presence.*", "channel.*", "agent.*"],
+                "expires_at": "2026-02-13T10:30:00.000Z",
+            },
+        )
+        entry = self.gateway.directory.get("agent_001")
+        assert entry is not None
+        self.assertEqual(entry.capabilities, ("chat", "task_execution"))
+
+    def test_foreign_identity(self) -> None:
+        """A token opens no session for another id or of another type, and the connection stays as it was."""
+        client, token = self.gateway.connect(), self.gateway.token("agent_001")
+        for claim in ({"entity_id": "agent_002"}, {"entity_type": "system"}, {"entity_type": "user"}):
+            self.assertEqual(self.code(client, "auth.authenticate", token=token, **claim), "permission_denied")
+            self.assertEqual(self.code(client, "session.getInfo"), "not_authenticated")
+        self.assertEqual(len(self.gateway.sessions), 0)
+        self.assertEqual(client.call("auth.authenticate", token=token)["entity_id"], "agent_001")
+
+    def test_token_for_many(self) -> None:
+        """A token for a pattern of ids opens a session for the one that is named, if the pattern covers it."""
+        client, token = self.gateway.connect(), self.gateway.token("worker.*")
+        self.assertEqual(self.code(client, "auth.authenticate", token=token), "invalid_params")
+        self.assertEqual(self.code(client, "auth.authenticate", token=token, entity_id="admin"), "permission_denied")
+        self.assertEqual(client.call("auth.authenticate", token=token, entity_id="worker.7")["entity_id"], "worker.7")
+
+    def test_again(self) -> None:
+        """Authenticating again as the same entity changes nothing; as another it is refused and changes nothing."""
+        client = self.gateway.connect("a")
+        session_id = client.call("session.getInfo")["session_id"]
+        again = client.call("auth.authenticate", token=self.gateway.token("a"))
+        self.assertEqual(again["session_id"], session_id)
+        refused = self.code(client, "auth.authenticate", token=self.gateway.token("b"))
+        self.assertEqual(refused, "permission_denied")
+        self.assertEqual(client.call("session.getInfo")["entity_id"], "a")
+        self.assertEqual(len(self.gateway.sessions), 1)
+
+    def test_fifth_wrong_token(self) -> None:
+        """Wrong tokens are all refused alike; the fifth has its answer and closes the connection."""
+        client = self.gateway.connect()
+        answers = [client.refusal("auth.authenticate", token=f"cell0_{n}_1") for n in range(MAX_BAD_TOKENS - 1)]
+        self.assertIsNone(client.close_code)
+        answers.append(client.refusal("auth.authenticate", token=""))
+        self.assertEqual({(a["code"], a["message"]) for a in answers}, {(-32001, "Invalid token")})
+        self.assertEqual(client.close_code, CloseCode.BAD_TOKEN)
+
+    def test_limits_of_introduction(self) -> None:
+        """Capabilities and metadata are bounded, since everybody gets them."""
+        token = self.gateway.token("a")
+        client = self.gateway.connect()
+        for introduction, code in (
+            ({"capabilities": ["x"] * 101}, "invalid_params"), ({"capabilities": ["not a name"]}, "invalid_params"),
+            ({"metadata": {"x": "y" * 10_000}}, "too_large"), ({"metadata": [1]}, "invalid_params"),
+        ):  # fmt: skip
+            self.assertEqual(self.code(client, "auth.authenticate", token=token, **introduction), code)
+        self.assertEqual(len(self.gateway.sessions), 0)
+
+    def test_expired_while_connected(self) -> None:
+        """A session ends with its token, with the code that says get another."""
+        client = self.gateway.connect(token=self.gateway.token("a", expires_in_hours=60 / HOUR))
+        self.gateway.advance(59)
+        self.assertIsNone(client.close_code)
+        self.gateway.advance(2)
+        self.assertEqual(client.close_code, CloseCode.TOKEN_ENDED)
+
+
+class GenerateTokenTests(AuthTestCase):
+    """A token can't mint more than itself."""
+
+    def test_answer(self) -> None:
+        """The new token is shown once, with what it is for."""
+        answer = self.operator().call("auth.generateToken", entity_id="agent_002")
+        self.assertRegex(answer.pop("token"), r"^cell0_[A-Za-z0-9]{43}_1770892200$")
+        self.assertRegex(answer.pop("token_id"), r"^tok_[0-9a-f]{16}$")
+        self.assertEqual(
+            answer,
+            {
+                "entity_id": "agent_002",
+                "permissions": ["session.*", "presence.*", "channel.*", "agent.*"],
+                "expires_in_hours": 24.0,
+                "expires_at": "2026-02-13T10:30:00.000Z",
+            },
+        )
+
+    def test_it_works(self) -> None:
+        """A minted token opens a session that may do what was minted and nothing else."""
+        token = self.operator().call("auth.generateToken", entity_id="a", permissions=["channel.publish:x"])["token"]
+        client = self.gateway.connect(token=token)
+        self.assertTrue(client.call("channel.publish", channel="x", message=1)["success"])
+        self.assertEqual(self.code(client, "channel.publish", channel="y", message=1), "permission_denied")
+        self.assertEqual(self.code(client, "channel.subscribe", channel="x"), "permission_denied")
+
+    def test_no_more_than_itself(self) -> None:
+        """Permissions and ids beyond the caller's are refused; a later expiry is cut, and the answer says so."""
+        client = self.gateway.connect(
+            token=self.gateway.token("a", permissions=["auth.generateToken", "channel.publish:x"], expires_in_hours=2)
+        )
+        for beyond in (
+            {"entity_id": "b"}, {"entity_id": "a", "permissions": ["*"]}, {"entity_id": "*"},
+            {"entity_id": "a", "permissions": ["channel.publish"]}, {"entity_id": "a", "entity_type": "system"},
+        ):  # fmt: skip
+            self.assertEqual(self.code(client, "auth.generateToken", **beyond), "permission_denied", beyond)
+        answer = client.call("auth.generateToken", entity_id="a", expires_in_hours=24)
+        self.assertEqual((answer["expires_in_hours"], answer["permissions"]), (2.0, ["channel.publish:x"]))
+
+    def test_bad_params(self) -> None:
+        """Times and permissions that make no sense are refused before anything is minted."""
+        client = self.operator()
+        for bad in (
+            {"expires_in_hours": 0}, {"expires_in_hours": -1}, {"expires_in_hours": 87_601}, {"expires_in_hours": "1"},
+            {"permissions": ["nonsense"]}, {"permissions": "*"}, {"permissions": ["channel.publish:a*"]},
+            {"entity_id": "$agents"}, {"entity_id": ""}, {"entity_id": "a b"}, {"entity_type": "god"},
+        ):  # fmt: skip
+            params = {"entity_id": "a", **bad}
+            self.assertEqual(self.code(client, "auth.generateToken", **params), "invalid_params", bad)
+        self.assertEqual(len(client.call("auth.listTokens")["tokens"]), 1)
+
+    def test_fractions_of_hours(self) -> None:
+        """A token may live for minutes."""
+        answer = self.operator().call("auth.generateToken", entity_id="a", expires_in_hours=0.5)
+        self.assertEqual(answer["expires_at"], "2026-02-12T11:00:00.000Z")
+
+
+class RevokeTokenTests(AuthTestCase):
+    """Revocation."""
+
+    def test_live_sessions_end_at_once(self) -> None:
+        """Every live session of a revoked token is closed with 4507, and gets nothing more."""
+        operator, token = self.operator(), self.gateway.token("a")
+        clients = [self.gateway.connect(token=token) for _ in range(2)]
+        for client in clients:
+            client.call("channel.subscribe", channel="events")
+        token_id = next(t["token_id"] for t in operator.call("auth.listTokens")["tokens"] if t["entity_id"] == "a")
+        answer = operator.call("auth.revokeToken", token_id=token_id)
+        self.assertEqual(answer, {"success": True, "sessions_closed": 2})
+        self.assertEqual(self.gateway.publish("events", 1).recipients, 0)
+        for client in clients:
+            client.flush()
+            self.assertEqual(client.close_code, CloseCode.TOKEN_ENDED)
+            self.assertEqual(client.received("channel.message"), [])
+        self.assertEqual(self.code(self.gateway.connect(), "auth.authenticate", token=token), "not_authenticated")
+
+    def test_by_entity(self) -> None:
+        """All tokens of an entity can be revoked together."""
+        client = self.gateway.connect("a")
+        self.assertEqual(self.operator().call("auth.revokeToken", entity_id="a")["sessions_closed"], 1)
+        client.flush()
+        self.assertEqual(client.close_code, CloseCode.TOKEN_ENDED)
+
+    def test_one_or_the_other(self) -> None:
+        """Either the token or the entity is named; and it must exist."""
+        operator = self.operator()
+        self.assertEqual(self.code(operator, "auth.revokeToken"), "invalid_params")
+        self.assertEqual(self.code(operator, "auth.revokeToken", token_id="x", entity_id="y"), "invalid_params")
+        self.assertEqual(self.code(operator, "auth.revokeToken", token_id="x"), "not_found")
+
+
+class ListTokensTests(AuthTestCase):
+    """What is shown of tokens."""
+
+    def test_entries(self) -> None:
+        """A list shows everything but the tokens and their digests."""
+        operator = self.operator()
+        child = operator.call("auth.generateToken", entity_id="b", permissions=[])
+        operator.call("auth.revokeToken", token_id=child["token_id"])
+        entries = {entry["entity_id"]: entry for entry in operator.call("auth.listTokens")["tokens"]}
+        self.assertEqual(
+            entries["b"],
+            {
+                "token_id": child["token_id"],
+                "entity_id": "b",
+                "entity_type": "agent",
+                "permissions": [],
+                "issued_at": "2026-02-12T10:30:00.000Z",
+                "expires_at": "2026-02-13T10:30:00.000Z",
+                "issued_by": entries["ops"]["token_id"],
+                "revoked": True,
+            },
+        )
+        self.assertEqual(entries["ops"]["issued_by"], "process")

@@ -1,0 +1,228 @@
+"""``gateway``: how it is doing; and the door for programs in the same process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from cell0gw.errors import CloseCode, NotFound
+from cell0gw.gateway import GRACE, Gateway, new_id
+from cell0gw.interfaces import ISessionObserver, IStatistics
+from cell0gw.permissions import anyone, permission
+from cell0gw.sessions import Caller, Session
+from cell0gw.statistics import Counts
+from cell0gw.testing import Client, MemoryGateway
+
+
+@implementer(ISessionObserver, IStatistics)
+class WeatherService(Service):
+    """A namespace of one's own."""
+
+    name = "weather"
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    @permission(resource="place")
+    def rpc_report(self, caller: Caller, *, place: str) -> dict[str, Any]:
+        """Report the weather."""
+        return {"place": place, "for": caller.entity_id}
+
+    def session_opened(self, session: Session) -> None:
+        self.seen.append(session.entity_id)
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        self.seen.remove(session.entity_id)
+
+    def statistics(self) -> Counts:
+        return Counts(current={"watchers": len(self.seen)}, total={})
+
+
+class CarelessService(Service):
+    """One whose method declares nothing."""
+
+    name = "careless"
+
+    def rpc_open(self, caller: Caller) -> None:
+        """Anyone could call this."""
+
+
+class HalfService(CarelessService):
+    """One that is only half careless."""
+
+    @anyone
+    def rpc_good(self, caller: Caller) -> str:
+        return "good"
+
+
+class GatewayTestCase(SynchronousTestCase):
+    """A gateway in memory."""
+
+    def setUp(self) -> None:
+        self.gateway = MemoryGateway()
+        self.addCleanup(self.gateway.close)
+
+    def operator(self) -> Client:
+        return self.gateway.connect(token=self.gateway.token("ops", "system", ["*"]))
+
+
+class StatisticsTests(GatewayTestCase):
+    """C{gateway.getStats}"""
+
+    def test_counts(self) -> None:
+        """Statistics count connections, sessions, calls, errors, publications and deliveries."""
+        operator, agent = self.operator(), self.gateway.connect("a")
+        agent.call("channel.subscribe", channel="events")
+        agent.call("channel.publish", channel="events", message=1)
+        agent.refusal("auth.listTokens")
+        stats = operator.call("gateway.getStats")
+        services = stats["services"]
+        self.assertEqual(services["channel"], {"channels": 1, "publications": 1, "deliveries": 1})
+        self.assertEqual(services["session"], {"sessions": 2, "sessions_opened": 2})
+        self.assertEqual(services["presence"], {"entities": 2})
+        self.assertEqual(
+            services["gateway"],
+            {"connections": 2, "tokens": 2, "connections_accepted": 2, "calls": 6, "errors": 1},
+        )
+        self.assertEqual(stats["version"], "cell0-1.0.0")
+
+    def test_rates(self) -> None:
+        """Rates are per second, over the last minute."""
+        operator = self.operator()
+        for _ in range(60):
+            self.gateway.advance(5)
+            for _ in range(10):
+                self.gateway.publish("events", 1)
+        stats = operator.call("gateway.getStats")
+        self.assertEqual(stats["uptime"], 300)
+        self.assertTrue(1.8 <= stats["rates"]["channel.publications"] <= 2.2, stats["rates"])
+
+
+class DoorTests(GatewayTestCase):
+    """Publish, send, emit, mint."""
+
+    def test_publish(self) -> None:
+        """A program publishes to subscribers, under a name of its choice."""
+        agent = self.gateway.connect("a")
+        agent.call("channel.subscribe", channel="events")
+        self.assertEqual(self.gateway.publish("events", {"n": 1}, sender="bus").recipients, 1)
+        (message,) = agent.received("channel.message")
+        self.assertEqual((message["message"], message["from"]), ({"n": 1}, "bus"))
+        self.assertRaises(ValueError, self.gateway.publish, "$system", 1)
+
+    def test_send(self) -> None:
+        """A program sends to an entity that is here."""
+        agent = self.gateway.connect("a")
+        message_id = self.gateway.send("a", {"n": 1})
+        self.assertEqual(agent.received("agent.message")[0]["message_id"], message_id)
+        self.assertRaises(NotFound, self.gateway.send, "nobody", 1)
+
+    def test_emit(self) -> None:
+        """A program's events reach those who listen, as events."""
+        operator = self.operator()
+        operator.call("channel.subscribe", channel="$system")
+        self.assertEqual(self.gateway.emit("disk.full", {"free": 0}, source="disk"), 1)
+        self.assertEqual(
+            operator.received("event"),
+            [
+                {
+                    "type": "disk.full",
+                    "data": {"free": 0},
+                    "source": "disk",
+                    "timestamp": "2026-02-12T10:30:00.000Z",
+                    "channel": "$system",
+                }
+            ],
+        )
+        self.assertRaises(ValueError, self.gateway.emit, "x", {}, channel="$other")
+
+    def test_mint(self) -> None:
+        """A program mints tokens for whom it likes."""
+        token = self.successResultOf(self.gateway.mint("svc", "service", ["channel.*"], 1))
+        self.assertEqual(self.gateway.connect(token=token).call("session.getInfo")["permissions"], ["channel.*"])
+        self.assertRaises(ValueError, self.gateway.mint, "$agents")
+
+
+class RegisterTests(GatewayTestCase):
+    """A namespace of one's own."""
+
+    def test_register(self) -> None:
+        """A service's methods are served, judged, listed and described like the gateway's."""
+        weather = WeatherService()
+        self.gateway.register(weather)
+        client = self.gateway.connect(token=self.gateway.token("a", permissions=["weather.report:oslo"]))
+        self.assertEqual(client.call("weather.report", place="oslo"), {"place": "oslo", "for": "a"})
+        self.assertEqual(client.refusal("weather.report", place="rome")["code"], -32002)
+        self.assertIn("weather.report", client.call("rpc.listMethods"))
+        self.assertIn("weather.report", {m["name"] for m in client.call("rpc.discover")["methods"]})
+        self.assertEqual(weather.seen, ["a"])
+        self.assertEqual(self.operator().call("gateway.getStats")["services"]["weather"], {"watchers": 2})
+        self.assertIs(self.gateway.getServiceNamed("weather"), weather)
+
+    def test_careless(self) -> None:
+        """A service with a method that declares no permission is refused whole, and nothing of it stays."""
+        for service in (CarelessService(), HalfService()):
+            self.assertRaises(TypeError, self.gateway.register, service)
+            self.assertEqual(self.gateway.connect().refusal("careless.good")["code"], -32601)
+            self.assertIsNone(service.parent)
+        self.assertEqual(self.gateway.connect().call("rpc.ping"), "pong")
+
+    def test_taken(self) -> None:
+        """A name that is taken stays with whom it belongs to."""
+        weather = WeatherService()
+        weather.name = "channel"
+        self.assertRaises(RuntimeError, self.gateway.register, weather)
+
+    def test_before_it_is_composed(self) -> None:
+        """A service may be registered before the gateway starts."""
+        gateway = Gateway(self.gateway.config)
+        gateway.register(WeatherService())
+        self.assertIn("weather", gateway.namedServices)
+
+
+class DrainTests(GatewayTestCase):
+    """Going down."""
+
+    def test_everyone_is_sent_away(self) -> None:
+        """Every client is closed with a code that says reconnect; the gateway waits until they are gone."""
+        clients = [self.gateway.connect("a"), self.gateway.connect()]
+        self.operator().call("channel.subscribe", channel="$system")
+        drained = self.gateway.drain()
+        self.assertNoResult(drained)
+        self.gateway.advance(0.5)
+        for client in clients:
+            self.assertEqual(client.close_code, CloseCode.DRAINING)
+        self.successResultOf(drained)
+
+    def test_who_does_not_go(self) -> None:
+        """Who does not go in time is gone without a word."""
+        client = self.gateway.connect("a")
+        client.protocol.onCloseFrame = lambda code, reason: None
+        drained = self.gateway.drain()
+        self.gateway.advance(GRACE + 1)
+        self.successResultOf(drained)
+        self.assertEqual(len(self.gateway.connections), 0)
+
+    def test_too_late_to_come(self) -> None:
+        """Who connects while the gateway goes down is sent away."""
+        self.gateway.drain()
+        client = self.gateway.connect()
+        self.assertEqual(client.close_code, CloseCode.DRAINING)
+
+    def test_nothing_is_left_running(self) -> None:
+        """A stopped gateway has no timer."""
+        self.gateway.stopService()
+        self.assertEqual([call for call in self.gateway.clock.getDelayedCalls() if call.active()], [])
+
+
+class IdTests(SynchronousTestCase):
+    """Ids."""
+
+    def test_new_id(self) -> None:
+        """Ids tell what they name, and don't repeat."""
+        ids = {new_id("conn") for _ in range(1000)}
+        self.assertEqual(len(ids), 1000)
+        self.assertTrue(all(len(i) == 21 and i.startswith("conn_") for i in ids))

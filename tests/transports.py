@@ -1,0 +1,21 @@
+"""A transport of tests."""
+
+from __future__ import annotations
+
+from twisted.internet.protocol import Protocol
+from twisted.internet.testing import StringTransportWithDisconnection
+
+
+class MemoryTransport(StringTransportWithDisconnection):
+    """Keeps what is written; like a socket's and unlike its base, it lets go of a producer it has not got.
+
+    @param protocol: the one it is connected to, from now on.
+    """
+
+    def __init__(self, protocol: Protocol) -> None:
+        super().__init__()
+        self.protocol = protocol
+        protocol.makeConnection(self)
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
