@@ -38,7 +38,7 @@ class TextObserver:
         """See L{ILogObserver}."""
         line = f"{_time(event)} [{_level(event)}] {_message(event)}\n"
         if event.get("log_failure") is not None:
-            line += "".join(f"    {printable(row, 1000)}\n" for row in _traceback(event).splitlines())
+            line += "".join(f"    {row}\n" for row in _traceback(event))
         self._stream.write(line)
         self._stream.flush()
 
@@ -61,9 +61,9 @@ class JSONObserver:
             "logger": event.get("log_namespace", ""),
             "message": _message(event),
         }
-        line.update((name, str(event[name])) for name in FIELDS if event.get(name) is not None)
+        line.update((name, printable(str(event[name]))) for name in FIELDS if event.get(name) is not None)
         if event.get("log_failure") is not None:
-            line["traceback"] = _traceback(event)
+            line["traceback"] = "\n".join(_traceback(event))
         self._stream.write(msgspec.json.encode(line).decode() + "\n")
         self._stream.flush()
 
@@ -91,5 +91,5 @@ def _message(event: LogEvent) -> str:
     return printable(formatEvent(event), _MAX_MESSAGE)
 
 
-def _traceback(event: LogEvent) -> str:
-    return str(event["log_failure"].getTraceback())
+def _traceback(event: LogEvent) -> list[str]:
+    return [printable(row, _MAX_MESSAGE) for row in event["log_failure"].getTraceback().splitlines()]

@@ -65,7 +65,7 @@ class MethodTests(SynchronousTestCase):
         """A wrong param is named, or its place is."""
         for params, where in (
             (b"{}", "channel"), (b'{"channel":1}', "$.channel"), (b'{"channel":"a","more":1}', "more"),
-            (b'["a",-1]', "$[1]"), (b'["a",1,2,3]', "length"), (b"[]", "length"), (b'{"channel":"\\ud800"}', "Invalid params"),
+            (b'["a",-1]', "$[1]"), (b'["a",1,2,3]', "length"), (b"[]", "length"), (b'{"channel":"\\ud800"}', "Invalid"),
         ):  # fmt: skip
             error = self.assertRaises(InvalidParams, self.good.decode, Raw(params))
             self.assertIn(where, error.message)
