@@ -1,0 +1,181 @@
+"""Where token records outlive the process: one suite for all engines."""
+
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from cell0gw.engines.memory import MemoryTokenStore
+from cell0gw.engines.sqlite import Database, SQLiteTokenStore
+from cell0gw.interfaces import ITokenStore
+from cell0gw.tokens import TokenRecord
+
+PATIENCE = 30.0
+"""How many seconds a writer's thread may take before the test gives up on it."""
+
+
+@implementer(IReactorFromThreads)
+class QueueReactor:
+    """A reactor whose turn it is when the test says so.
+
+    @ivar turns: how many calls from threads it has run.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], Any]] = SimpleQueue()
+        self.turns = 0
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """See L{IReactorFromThreads}."""
+        self._calls.put(lambda: callable(*args, **kwargs))
+
+    def turn(self) -> None:
+        """Wait for a call from a thread, and run it."""
+        self._calls.get(timeout=PATIENCE)()
+        self.turns += 1
+
+    def run_until_fired(self, deferred: Deferred[Any]) -> None:
+        while not deferred.called:
+            self.turn()
+
+
+def record(name: str, **facts: Any) -> TokenRecord:
+    known = {"entity_id": name, "entity_type": "agent", "permissions": ("agent.*",), "issued_at": 1.5}
+    return TokenRecord(token_id=f"tok_{name}", digest=f"digest of {name}", **(known | facts))
+
+
+RECORDS = (
+    record("plain"),
+    record("everything", permissions=("*",), expires_at=1_770_892_200.123456, issued_by="tok_plain", revoked=True),
+    record("nothing", permissions=(), expires_at=None, issued_by=None),
+    record("pattern", entity_id="worker.*.>", entity_type="service"),
+    record("own", entity_id="$system", entity_type="system", permissions=("channel.subscribe:$system",)),
+    record("longest", entity_id="x" * 200, entity_type="user", permissions=tuple(f"a.b:{n}.>" for n in range(200))),
+    record("quotes", permissions=("it's", '"', "\\", "[", ":x")),
+    record("beginning", issued_at=0.0, expires_at=0.0),
+)
+
+
+class StoreTests:
+    """What every engine keeps its word on."""
+
+    store: Any
+
+    def settle(self, deferred: Deferred[Any]) -> None:
+        """Let what was asked for come to its end."""
+        raise NotImplementedError
+
+    def kept(self) -> dict[str, TokenRecord]:
+        records = self.store.load()
+        by_id = {record.token_id: record for record in records}
+        self.assertEqual(len(by_id), len(records))
+        return by_id
+
+    def add(self, *records: TokenRecord) -> None:
+        for each in records:
+            self.settle(self.store.add(each))
+
+    def test_interface(self) -> None:
+        """The engine provides what the rules ask for."""
+        self.assertTrue(verifyObject(ITokenStore, self.store))
+
+    def test_empty(self) -> None:
+        """In the beginning there are no tokens."""
+        self.assertEqual(self.store.load(), [])
+
+    def test_round_trip(self) -> None:
+        """Every field of every kind of record comes back as it was, in its type."""
+        self.add(*RECORDS)
+        kept = self.kept()
+        self.assertEqual(kept, {record.token_id: record for record in RECORDS})
+        for each in kept.values():
+            self.assertIs(type(each.permissions), tuple)
+            self.assertIs(type(each.revoked), bool)
+            self.assertIs(type(each.issued_at), float)
+
+    def test_all_fields(self) -> None:
+        """The records above fill every field there is, so that a new one can't be forgotten by an engine."""
+        defaults = {name for name in TokenRecord.__struct_fields__ if len({getattr(r, name) for r in RECORDS}) > 1}
+        self.assertEqual(defaults, set(TokenRecord.__struct_fields__))
+
+    def test_revoke(self) -> None:
+        """Revoking marks the records named, and changes nothing else about them or others."""
+        a, b, c = (record(name, expires_at=9.5, issued_by="tok_x") for name in "abc")
+        self.add(a, b, c)
+        self.settle(self.store.revoke(["tok_a", "tok_c"]))
+        kept = self.kept()
+        self.assertEqual([kept[f"tok_{name}"].revoked for name in "abc"], [True, False, True])
+        revoked = record("a", expires_at=9.5, issued_by="tok_x", revoked=True)
+        self.assertEqual((kept["tok_a"], kept["tok_b"]), (revoked, b))
+
+    def test_revoke_twice(self) -> None:
+        """What is revoked stays so."""
+        self.add(record("a"))
+        for _ in range(2):
+            self.settle(self.store.revoke(["tok_a"]))
+        self.assertEqual(self.kept(), {"tok_a": record("a", revoked=True)})
+
+    def test_remove(self) -> None:
+        """Removing forgets the records named, and no others."""
+        self.add(record("a"), record("b"), record("c"))
+        self.settle(self.store.remove(["tok_a", "tok_c"]))
+        self.assertEqual(set(self.kept()), {"tok_b"})
+
+    def test_none_named(self) -> None:
+        """To revoke or remove nothing changes nothing."""
+        self.add(record("a"))
+        self.settle(self.store.revoke([]))
+        self.settle(self.store.remove([]))
+        self.assertEqual(self.kept(), {"tok_a": record("a")})
+
+    def test_add_again_after_remove(self) -> None:
+        """What was removed can be added again."""
+        self.add(record("a", revoked=True))
+        self.settle(self.store.remove(["tok_a"]))
+        self.add(record("a"))
+        self.assertEqual(self.kept(), {"tok_a": record("a")})
+
+    def test_in_order(self) -> None:
+        """What is asked for in one go happens in that order: a token revoked while it is stored is revoked."""
+        self.store.add(record("a"))
+        self.store.add(record("b"))
+        self.store.revoke(["tok_a"])
+        self.settle(self.store.remove(["tok_b"]))
+        self.assertEqual(self.kept(), {"tok_a": record("a", revoked=True)})
+
+    def test_load_is_a_copy(self) -> None:
+        """Whoever loads may do with the list what he wants."""
+        self.add(record("a"))
+        self.store.load().clear()
+        self.assertEqual(set(self.kept()), {"tok_a"})
+
+
+class MemoryTokenStoreTests(StoreTests, SynchronousTestCase):
+    """L{MemoryTokenStore}."""
+
+    def setUp(self) -> None:
+        self.store = MemoryTokenStore()
+
+    def settle(self, deferred: Deferred[Any]) -> None:
+        self.assertIsNone(self.successResultOf(deferred))
+
+
+class SQLiteTokenStoreTests(StoreTests, SynchronousTestCase):
+    """L{SQLiteTokenStore}."""
+
+    def setUp(self) -> None:
+        self.reactor = QueueReactor()
+        database = Database(Path(self.mktemp()), self.reactor)
+        database.open()
+        self.addCleanup(database.close)
+        self.store = SQLiteTokenStore(database)
+
+    def settle(self, deferred: Deferred[Any]) -> None:
+        self.reactor.run_until_fired(deferred)
+        self.assertIsNone(self.successResultOf(deferred))
