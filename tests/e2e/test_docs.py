@@ -1,0 +1,94 @@
+"""The documentation's commands and programs, run as they stand there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.clients import Client
+from tests.e2e.conftest import StartGateway
+from tests.e2e.processes import ADMIN_TOKEN, BIN, GatewayProcess, Process, environment
+from tests.test_docs import DOCUMENTS, README, blocks
+
+WEBSOCKET_FLAG = "--experimental-websocket"  # a browser's WebSocket, which Node has from version 22 without it
+COMMANDS = sorted(
+    {
+        line
+        for text in DOCUMENTS.values()
+        for block in blocks(text, "sh")
+        for line in block.splitlines()
+        if line.startswith(("twistd -n cell0gw", "python -m cell0"))
+    }
+)
+PROGRAMS = [
+    program for text in DOCUMENTS.values() for program in blocks(text, "python") if "MemoryGateway" not in program
+]
+
+
+@pytest.fixture
+def node() -> str:
+    """Node with a WebSocket like a browser's."""
+    path = shutil.which("node")
+    probe = [path or "false", WEBSOCKET_FLAG, "-e", "process.exit(typeof WebSocket === 'function' ? 0 : 1)"]
+    if path is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("no Node with a WebSocket is installed")
+    return path
+
+
+def run_script(node: str, script: str, gateway: GatewayProcess, pattern: str) -> re.Match[str]:
+    """Run JavaScript of the README's against a gateway until it prints what it should."""
+    assert "ws://localhost:18801" in script
+    script = script.replace("ws://localhost:18801", gateway.url)
+    process = Process([node, WEBSOCKET_FLAG, "-e", script], environment(), gateway.state_dir.parent)
+    try:
+        return process.wait_for(pattern)
+    finally:
+        process.kill()
+
+
+def test_javascript(node: str, gateway: GatewayProcess) -> None:
+    """The README's two pieces of JavaScript: an admin mints a token, an agent authenticates with it."""
+    (minting,), (connecting,) = blocks(README, "js"), blocks(README, "javascript")
+    minted = run_script(
+        node, minting.replace("the_admin_token", ADMIN_TOKEN), gateway, r'"id":1\}.*"token":"(cell0_\w+)".*"id":2\}\]'
+    )
+    run_script(node, connecting.replace("your_token_here", minted[1]), gateway, "success: true")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command: str, start_gateway: StartGateway) -> None:
+    """Every command that starts a gateway does, and SIGTERM ends it with status 0."""
+    program, *arguments = shlex.split(command)
+    with Client(start_gateway(command=[BIN / program, *arguments])) as client:
+        assert client.call("rpc.ping") == "pong"
+
+
+def test_there_are_commands() -> None:
+    """The commands are found in the documents at all."""
+    assert {"twistd -n cell0gw --port 18801", "python -m cell0.service.gateway_ws --host 0.0.0.0 --port 18801"} <= set(
+        COMMANDS
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_programs(program: str, tmp_path: Path) -> None:
+    """Every Python program that opens a port runs; one that awaits at its top level runs in asyncio."""
+    source = program.replace("port=18801", "port=0")
+    if "asyncio" not in source:
+        body = textwrap.indent(f"{source}\nprint('port', gateway.port)\nawait gateway.stop()\n", "    ")
+        source = f"import asyncio\n\nasync def main():\n{body}\nasyncio.run(main())\n"
+    env = environment(CELL0_GATEWAY_STATE_DIR=str(tmp_path / "state"))
+    process = Process([sys.executable, "-c", source], env, tmp_path)
+    try:
+        status = process.wait()
+        assert status == 0, process.output
+        assert int(process.wait_for(r"port (\d+)")[1]) > 0
+    finally:
+        process.kill()
