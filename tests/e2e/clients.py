@@ -94,20 +94,21 @@ def mint(gateway: Gateway, entity_id: str, admin_token: str = ADMIN_TOKEN, **par
 class RawClient:
     """A socket after the opening handshake: it sends only what it is told to, no pong, no close, and reads only then.
 
-    @param headers: further ones for the handshake, as they stand on the wire.
     @param receive_buffer: how many bytes the system keeps for it, about.
+    @param options: of C{websockets.client.ClientProtocol}.
+    @ivar received: how many bytes it has read.
     """
 
-    def __init__(self, gateway: Gateway, headers: bytes = b"", receive_buffer: int | None = None) -> None:
-        self._protocol = ClientProtocol(parse_uri(gateway.url + "/"), max_size=None)
+    def __init__(self, gateway: Gateway, receive_buffer: int | None = None, **options: Any) -> None:
+        self._protocol = ClientProtocol(parse_uri(gateway.url + "/"), max_size=None, **options)
+        self.received = 0
         self.socket = socket.socket()
         self.socket.settimeout(PATIENCE)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.connect(("127.0.0.1", gateway.port))
         self._protocol.send_request(self._protocol.connect())
-        request = b"".join(self._protocol.data_to_send())
-        self.socket.sendall(request.removesuffix(b"\r\n") + headers + b"\r\n")
+        self.socket.sendall(b"".join(self._protocol.data_to_send()))
         self._read()
 
     def __enter__(self) -> Self:
@@ -141,6 +142,7 @@ class RawClient:
 
     def _read(self) -> bool:
         data = self.socket.recv(65536)
+        self.received += len(data)
         if data:
             self._protocol.receive_data(data)
         self._protocol.data_to_send()  # what it would answer: dropped

@@ -7,26 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import ADMIN_TOKEN, GatewayProcess, environment
+from tests.e2e.processes import ADMIN_TOKEN, TWISTD, GatewayProcess, environment
 
 StartGateway = Callable[..., GatewayProcess]
 
 
 @pytest.fixture
 def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
-    """Starts gateways: C{start_gateway(*flags, state_dir=..., command=..., CELL0_GATEWAY_X=...)}."""
+    """Starts gateways: C{start_gateway(*flags, CELL0_GATEWAY_X=...)} and the params of L{GatewayProcess}."""
     started: list[GatewayProcess] = []
 
     def start(
         *flags: str,
-        state_dir: Path | None = None,
-        command: Iterable[str | Path] | None = None,
+        state_dir: Path = tmp_path / "state",
+        command: Iterable[str | Path] = TWISTD,
+        place: bool = True,
         **variables: str | None,
     ) -> GatewayProcess:
         env = environment(**{"CELL0_GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN} | variables)
-        gateway = GatewayProcess(*flags, state_dir=state_dir or tmp_path / "state", env=env, command=command)
-        started.append(gateway)
-        return gateway
+        started.append(GatewayProcess(*flags, state_dir=state_dir, env=env, command=command, place=place))
+        return started[-1]
 
     try:
         yield start

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 BIN: Final = Path(sys.executable).parent
 CHECKOUT: Final = Path(__file__).parents[2]
+TWISTD: Final = (BIN / "twistd", "-n", "--pidfile=", "cell0gw")
 ADMIN_TOKEN: Final = "cell0_EndToEndEndToEndEndToEndEndToEndEndToEnd123_1770892200"
 PATIENCE: Final = 30.0
 """How many seconds anything is waited for that will come; a busy machine may need many of them."""
@@ -154,17 +155,23 @@ class Address(NamedTuple):
 class GatewayProcess(Process):
     """A gateway that serves on a port of 127.0.0.1.
 
-    @ivar state_dir: its state folder.
+    @param state_dir: its state folder.
+    @param env: its environment.
+    @param place: False leaves out the flags for host, port and state folder: C{env} says where they are.
     @ivar port: the port it is bound to.
     """
 
     def __init__(
-        self, *flags: str, state_dir: Path, env: dict[str, str], command: Iterable[str | Path] | None = None
+        self,
+        *flags: str,
+        state_dir: Path,
+        env: dict[str, str],
+        command: Iterable[str | Path] = TWISTD,
+        place: bool = True,
     ) -> None:
         self.state_dir = state_dir
-        words = [BIN / "twistd", "-n", "--pidfile=", "cell0gw"] if command is None else list(command)
-        place = ["--host", "127.0.0.1", "--port", "0", "--state-dir", str(state_dir)]
-        super().__init__([*words, *place, *flags], env, state_dir.parent)
+        where = ["--host", "127.0.0.1", "--port", "0", "--state-dir", state_dir] if place else []
+        super().__init__([*command, *where, *flags], env, state_dir.parent)
         try:
             self.port = int(self.wait_for(r"listening on 127\.0\.0\.1 port (\d+)")[1])
         except BaseException:

@@ -14,10 +14,11 @@ import pytest
 
 from tests import spec_examples
 from tests.e2e.clients import mint
-from tests.e2e.processes import CHECKOUT, GatewayProcess, Process, environment
+from tests.e2e.processes import ADMIN_TOKEN, CHECKOUT, GatewayProcess, Process, environment
 
 HERE = Path(__file__).parent
 PACKAGES = CHECKOUT / ".cache" / "node"
+ADDRESS = "ws://localhost:18801"
 
 pytestmark = pytest.mark.skipif(
     shutil.which("node") is None or shutil.which("npm") is None, reason="node is not on this machine"
@@ -67,15 +68,36 @@ def test_every_example(gateway: GatewayProcess, node: Callable[..., Process]) ->
     spec_examples.check_conversation(messages)
 
 
-def test_quick_start(gateway: GatewayProcess, node: Callable[..., Process], tmp_path: Path) -> None:
-    """The README's first JavaScript, with the reader's own address and token, opens a session and prints its id."""
-    blocks = re.findall(r"^```javascript\n(.*?)^```", (CHECKOUT / "README.md").read_text("utf-8"), re.S | re.M)
-    assert spec_examples.QUICK_START in blocks, "the README has the documented snippet as it is"
-    token = mint(gateway, "agent_001")
-    snippet = tmp_path / "snippet.js"
-    own = spec_examples.QUICK_START.replace("ws://localhost:18801", gateway.url).replace("your_token_here", token)
-    snippet.write_text(own)
-    program = node("--require", HERE / "node_global.cjs", snippet)
-    program.wait_for(r"^Received: .*connection\.welcome|method: 'connection\.welcome'")
-    session_id = program.wait_for(r"session_id: '(sess_\w+)'")[1]
-    assert session_id
+def script(language: str, **replaced: str) -> str:
+    """The README's block of code in a language, with what a reader replaces in it.
+
+    @param replaced: by what, for each placeholder.
+    """
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", (CHECKOUT / "README.md").read_text("utf-8"), re.S | re.M)
+    assert len(blocks) == 1, f"{len(blocks)} blocks of {language}"
+    code: str = blocks[0]
+    for placeholder, value in replaced.items():
+        assert placeholder in code
+        code = code.replace(placeholder, value)
+    assert ADDRESS in code
+    return code
+
+
+def test_the_readme_has_the_documented_snippet() -> None:
+    """The JavaScript with which an agent connects stands in the README as documented."""
+    assert script("javascript") == spec_examples.QUICK_START
+
+
+def test_the_readmes_scripts(gateway: GatewayProcess, node: Callable[..., Process], tmp_path: Path) -> None:
+    """The README's first script prints a token for an agent, and with that token its second opens a session."""
+
+    def run(code: str) -> Process:
+        path = tmp_path / "script.js"
+        path.write_text(code.replace(ADDRESS, gateway.url))
+        return node("--require", HERE / "node_global.cjs", path)
+
+    admin = run(script("js", the_admin_token=ADMIN_TOKEN))
+    token = admin.wait_for(r"(cell0_\w{43}_\d+)")[1]
+    agent = run(script("javascript", your_token_here=token))
+    agent.wait_for(r"^Received: \{")
+    agent.wait_for(r"session_id: 'sess_\w+'")
