@@ -1,0 +1,179 @@
+"""The gateway as a whole process: its signals, its log, its limits."""
+
+import os
+import resource
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Application, MultiService, Service
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import ILogObserver, LogEvent, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from cell0gw.lifecycle import ProcessService, raise_file_limit
+
+NOT_ENDED = 77
+"""The status of a child that was not ended by the code under test."""
+
+
+class Reactor(MemoryReactorClock):
+    """A reactor in memory that can be called from threads and signal handlers, and stopped.
+
+    @ivar from_threads: calls that wait for the next turn.
+    @ivar stopped: how often it was asked to stop.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.from_threads: list[Callable[[], Any]] = []
+        self.stopped = 0
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """See L{IReactorFromThreads}."""
+        self.from_threads.append(lambda: callable(*args, **kwargs))
+
+    def stop(self) -> None:
+        """See L{IReactorCore}."""
+        self.stopped += 1
+
+    def turn(self) -> None:
+        waiting, self.from_threads = self.from_threads, []
+        for call in waiting:
+            call()
+
+
+@implementer(ILogObserver)
+class Observer:
+    """A log observer that looks away."""
+
+    def __call__(self, event: LogEvent) -> None:
+        """See L{ILogObserver}."""
+
+
+class Case(SynchronousTestCase):
+    """With a reactor, and the signal handlers as they were afterwards."""
+
+    def setUp(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.reactor = Reactor()
+        self.process = ProcessService(self.reactor, None)
+
+    def run_reactor(self) -> None:
+        """What a reactor does first of all once it runs."""
+        for callable, args, kwargs in self.reactor.whenRunningHooks:
+            callable(*args, **kwargs)
+
+
+class SignalTests(Case):
+    """SIGTERM and SIGINT."""
+
+    def status_of_child(self, behaviour: Callable[[], object]) -> int:
+        """Do something in a process of its own.
+
+        @return: the status it ended with; L{NOT_ENDED} when nothing ended it.
+        """
+        child = os.fork()
+        if child == 0:
+            try:
+                behaviour()
+            finally:
+                os._exit(NOT_ENDED)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def test_taken_when_the_reactor_runs(self) -> None:
+        """The handlers are set once the reactor runs, since it sets its own when it starts."""
+        before = signal.getsignal(signal.SIGTERM)
+        self.process.startService()
+        self.assertIs(signal.getsignal(signal.SIGTERM), before)
+        self.run_reactor()
+        self.assertIsNot(signal.getsignal(signal.SIGTERM), before)
+        self.assertEqual(signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+
+    def test_the_first_stops_the_reactor(self) -> None:
+        """The first of either signal stops the reactor, which drains the gateway and ends with status 0."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            reactor = Reactor()
+            process = ProcessService(reactor, None)
+            process.startService()
+            for hook, args, kwargs in reactor.whenRunningHooks:
+                hook(*args, **kwargs)
+            signal.raise_signal(number)
+            # A handler runs anywhere in the reactor's code: it only leaves word, in a way that wakes a sleeping one.
+            self.assertEqual((reactor.stopped, len(reactor.from_threads)), (0, 1))
+            reactor.turn()
+            self.assertEqual(reactor.stopped, 1)
+
+    def test_says_which(self) -> None:
+        """The log names the signal, and says what a second one does."""
+        self.process.startService()
+        self.run_reactor()
+        signal.raise_signal(signal.SIGTERM)
+        with capturedLogs() as events:
+            self.reactor.turn()
+        self.assertEqual(
+            [formatEvent(event) for event in events], ["SIGTERM: draining; a second one ends the process at once"]
+        )
+
+    def test_a_second_ends_the_process(self) -> None:
+        """A second signal, the same or the other, ends the process at once with status 1, whatever it was doing."""
+        self.process.startService()
+        self.run_reactor()
+        for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)):
+            status = self.status_of_child(
+                lambda first=first, second=second: [signal.raise_signal(first), signal.raise_signal(second)]
+            )
+            self.assertEqual(status, 1)
+
+    def test_one_does_not_end_the_process(self) -> None:
+        """A single signal leaves the process alive, to drain."""
+        self.process.startService()
+        self.run_reactor()
+        self.assertEqual(self.status_of_child(lambda: signal.raise_signal(signal.SIGTERM)), NOT_ENDED)
+
+
+class ProcessServiceTests(Case):
+    """L{ProcessService} in its application."""
+
+    def test_log_observer(self) -> None:
+        """twistd finds the log observer on its application."""
+        observer, application = Observer(), Application("cell0gw")
+        ProcessService(self.reactor, observer).setServiceParent(application)
+        self.assertIs(application.getComponent(ILogObserver), observer)
+
+    def test_no_log_observer(self) -> None:
+        """Without one the log is left to twistd."""
+        application = Application("cell0gw")
+        self.process.setServiceParent(application)
+        self.assertIsNone(application.getComponent(ILogObserver))
+
+    def test_below_a_plain_service(self) -> None:
+        """Below a service that is no application it is a service like any other."""
+        parent = MultiService()
+        process = ProcessService(self.reactor, Observer())
+        process.setServiceParent(parent)
+        self.assertEqual(list(parent), [process])
+
+    def test_starts_and_stops_its_children(self) -> None:
+        """What stands below it starts and stops with it."""
+        child = Service()
+        child.setServiceParent(self.process)
+        self.process.startService()
+        self.assertTrue(child.running)
+        self.successResultOf(self.process.stopService())
+        self.assertFalse(child.running)
+
+
+class FileLimitTests(SynchronousTestCase):
+    """L{raise_file_limit}."""
+
+    def test_raised(self) -> None:
+        """Afterwards the process may open as many files as the system lets it; the hard limit stays."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+        for _ in range(2):
+            raise_file_limit()
+            self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (hard, hard))
