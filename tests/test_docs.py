@@ -9,6 +9,7 @@ import tomllib
 import typing
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -16,56 +17,32 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import cell0gw
 from cell0gw import config
+from cell0gw.directory import PresenceEntry
 from cell0gw.engines.memory import MemoryTokenStore
 from cell0gw.errors import ERRORS, CloseCode
 from cell0gw.methods import Method
 from cell0gw.notifications import NOTIFICATIONS
+from cell0gw.subjects import OWN_CHANNELS
 from cell0gw.testing import EPOCH, Client, MemoryGateway
 from cell0gw.tokens import TokenRecord, digest
+from tests.documents import (
+    ARCHITECTURE,
+    DOCUMENTS,
+    OPERATIONS,
+    PROTOCOL,
+    README,
+    ROOT,
+    blocks,
+    code,
+    headings,
+    rows,
+    section,
+)
 from tests.spec_examples import PRINTED_TOKEN, QUICK_START
 from tests.test_floors import FLOOR
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
-ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
-DOCUMENTS = {path.name: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
-
 WHO = {"anyone": "anyone", "reader": "anyone, in part", "session": "session", "permission": "permission"}
 YES = {True: "yes", False: "no"}
-
-
-def blocks(document: str, language: str) -> list[str]:
-    """The code of a document in one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
-
-
-def section(document: str, heading: str) -> str:
-    """What stands below a heading, up to the next of its level or above."""
-    level, text = re.findall(rf"^(##+) {re.escape(heading)}\n(.*)", document, re.DOTALL | re.MULTILINE)[0]
-    return re.split(rf"^#{{2,{len(level)}}} ", text, flags=re.MULTILINE)[0]
-
-
-def headings(document: str) -> list[str]:
-    """The headings of the third level."""
-    return re.findall(r"^### (.*)$", document, re.MULTILINE)
-
-
-def rows(text: str) -> list[list[str]]:
-    """The rows of all tables in a text, without their heads."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    heads = {index - 1 for index, line in enumerate(lines) if line.startswith("|---")}
-    return [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for index, line in enumerate(lines)
-        if index not in heads and not line.startswith("|---")
-    ]
-
-
-def code(text: str) -> list[str]:
-    """What is set in code in a line of text, without its quotation marks."""
-    return re.findall(r"`([^`]*)`", text)
 
 
 def structs_of(kind: Any) -> Iterator[type[msgspec.Struct]]:
@@ -169,6 +146,24 @@ class MethodDocsTests(DocsTestCase):
             members = [[field.encode_name] for field in msgspec.structs.fields(struct)]
             self.assertEqual([code(row[0]) for row in rows(section(PROTOCOL, name))], members, name)
 
+    def test_events(self) -> None:
+        """The table of events has what an agent's coming and going brings about, with the members of its data."""
+        for channel in OWN_CHANNELS:
+            self.client.call("channel.subscribe", channel=channel)
+        agent = self.gateway.connect("agent_003")
+        agent.call("channel.subscribe", channel="news")
+        agent.call("presence.update", status="busy")
+        agent.disconnect()
+        self.gateway.drain()
+        happened = {(event["channel"], event["type"]): set(event["data"]) for event in self.client.received("event")}
+        entry = {field.encode_name for field in msgspec.structs.fields(PresenceEntry)}
+        table = {
+            (code(row[0])[0], code(row[1])[0]): entry if row[3].startswith("Its entry") else set(code(row[3])) - {"{}"}
+            for row in rows(section(PROTOCOL, "Events"))
+            if len(row) == 4
+        }
+        self.assertEqual(table, happened)
+
     def test_limits(self) -> None:
         """The limits that the welcome announces are in the table, with their defaults."""
         limits = self.gateway.connect().received("connection.welcome")[0]["limits"]
@@ -229,9 +224,10 @@ class OperationsDocsTests(SynchronousTestCase):
 
     def test_configuration_file(self) -> None:
         """The example of a configuration file is one."""
-        path = Path(self.mktemp())
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
         (example,) = blocks(OPERATIONS, "toml")
-        path.write_text(example)
+        (path := Path(folder.name, "cell0gw.toml")).write_text(example)
         loaded, warnings = config.load({}, {}, path)
         self.assertEqual((loaded.heartbeat_timeout, loaded.anonymous_reads, warnings), (45.0, False, []))
         self.assertLessEqual(set(tomllib.loads(example)["gateway"]), {option.name for option in config.OPTIONS})
@@ -239,8 +235,8 @@ class OperationsDocsTests(SynchronousTestCase):
     def test_floors(self) -> None:
         """architecture.md puts every module on the floor where the test of imports has it."""
         there = {path.stem for path in Path(cell0gw.__file__).parent.iterdir() if path.suffix in ("", ".py")}
-        table = {name: int(row[0]) for row in rows(section(ARCHITECTURE, "The floors")) for name in code(row[2])}
-        self.assertEqual(table, {name: FLOOR[name] for name in there if not name.startswith("__")})
+        table = [(name, int(row[0])) for row in rows(section(ARCHITECTURE, "The floors")) for name in code(row[2])]
+        self.assertEqual(sorted(table), sorted((name, FLOOR[name]) for name in there if not name.startswith("__")))
 
     def test_links(self) -> None:
         """What the documents link to is there, the heading included."""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import DOCUMENTS, README, blocks
 from tests.e2e.clients import Client
 from tests.e2e.conftest import StartGateway
 from tests.e2e.processes import ADMIN_TOKEN, BIN, GatewayProcess, Process, environment
-from tests.test_docs import DOCUMENTS, README, blocks
 
 WEBSOCKET_FLAG = "--experimental-websocket"  # a browser's WebSocket, which Node has from version 22 without it
 COMMANDS = sorted(
