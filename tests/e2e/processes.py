@@ -191,8 +191,8 @@ class GatewayProcess(Process):
             assert status == 0, f"exit status {status} after SIGTERM; its output was:\n{self.output}"
 
 
-class Refusal(NamedTuple):
-    """A process that did not start: its exit status, all it printed, and how many seconds it took."""
+class Outcome(NamedTuple):
+    """What became of a process: its exit status, all it printed, and how many seconds it took."""
 
     status: int
     output: str
@@ -212,8 +212,8 @@ def eventually(arrived: Callable[[], Any], what: str) -> Any:
     return outcome
 
 
-def refusal(command: Iterable[str | Path], env: dict[str, str], cwd: Path) -> Refusal:
-    """Run something that must end by itself.
+def run_to_end(command: Iterable[str | Path], env: dict[str, str], cwd: Path) -> Outcome:
+    """Run something that ends by itself.
 
     @raise subprocess.TimeoutExpired: it did not.
     """
@@ -229,4 +229,4 @@ def refusal(command: Iterable[str | Path], env: dict[str, str], cwd: Path) -> Re
         timeout=PATIENCE,
         check=False,
     )
-    return Refusal(done.returncode, done.stdout, time.monotonic() - began)
+    return Outcome(done.returncode, done.stdout, time.monotonic() - began)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.clients import Client
 from tests.e2e.conftest import StartGateway
-from tests.e2e.processes import BIN, GatewayProcess, environment, refusal
+from tests.e2e.processes import BIN, GatewayProcess, environment, run_to_end
 
 
 def welcome(gateway: GatewayProcess) -> tuple[float, float]:
@@ -109,7 +109,7 @@ def test_python_m(start_gateway: StartGateway, module: str) -> None:
 )
 def test_help(tmp_path: Path, command: list[str]) -> None:
     """--help shows the flags of the gateway, and ends with 0."""
-    done = refusal([BIN / command[0], *command[1:], "--help"], environment(), tmp_path)
+    done = run_to_end([BIN / command[0], *command[1:], "--help"], environment(), tmp_path)
     assert done.status == 0
     for flag in ("--host=", "--port=", "--state-dir=", "--heartbeat-interval=", "--max-message-size=", "--config="):
         assert flag in done.output

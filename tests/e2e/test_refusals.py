@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import StartGateway
-from tests.e2e.processes import ADMIN_TOKEN, BIN, Refusal, environment, refusal
+from tests.e2e.processes import ADMIN_TOKEN, BIN, Outcome, environment, run_to_end
 
 AT_ONCE = 2.0
 """Within how many seconds such a start ends."""
@@ -28,8 +28,8 @@ def refused(folder: Path, *flags: str, command: str = "twistd", **variables: str
     """
     words = [*COMMANDS[command], "--state-dir", str(folder / "state"), *flags]
 
-    def attempt() -> Refusal:
-        return refusal(words, environment(**variables), folder)
+    def attempt() -> Outcome:
+        return run_to_end(words, environment(**variables), folder)
 
     outcome = attempt()
     for _ in range(2):  # a start that was slow on a busy machine is fast another time
