@@ -99,6 +99,7 @@ class JSONTests(SynchronousTestCase):
         traceback = self.line(log_failure=failure("of\nmine"))["traceback"]
         self.assertIn("ValueError: of\nmine", traceback)
         self.assertIn("test_logs.py", traceback)
+        self.assertGreater(len(traceback.splitlines()), 2)
 
     def test_hard_messages(self) -> None:
         """One object a line whatever the message is made of."""
@@ -117,11 +118,17 @@ class JSONTests(SynchronousTestCase):
         JSONObserver(stream)({})
         self.assertEqual(json.loads(stream.getvalue())["message"], "")
 
+    def test_hard_fields(self) -> None:
+        """A field's control characters are escaped like a message's, and its length has a bound."""
+        self.assertEqual(self.line(method="a\n\x1b[2J\x85\ud800")["method"], r"a\n\x1b[2J\x85\ud800")
+        self.assertLess(len(self.line(method="x" * 100_000)["method"]), 300)
+
     @given(ANY_TEXT, ANY_TEXT)
-    def test_any_text(self, message: str, traceback: str) -> None:
-        """Whatever peers send into a message or a field, the line is JSON on one line."""
-        field = traceback.encode("utf-8", "replace").decode()
-        self.assertEqual(self.line(log_format="{a}", a=message, peer=field)["peer"], field)
+    def test_any_text(self, text: str, error: str) -> None:
+        """Whatever peers send into a message, a field or an error, the line is JSON on one line, fit for a terminal."""
+        line = self.line(log_format="{a}", a=text, peer=text, log_failure=failure(error))
+        for member in (line["message"], line["peer"], *line["traceback"].split("\n")):
+            self.assertTrue(member.isprintable(), member)
 
 
 class TextTests(SynchronousTestCase):
