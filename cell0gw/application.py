@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 import sys
 from collections.abc import Generator
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
 from twisted.logger import Logger
 
+from cell0gw.awaitable import Awaitable, loop_of_task
 from cell0gw.config import Config, Option, load
 from cell0gw.engines.sqlite import Database, SchemaTooNew, SQLiteTokenStore
 from cell0gw.gateway import Gateway
 from cell0gw.state import StateError, StateFolder
 from cell0gw.transports.tcp import ListeningService, bind
 
-_T = TypeVar("_T")
-
 
 class StartError(Exception):
     """The gateway can't start; the message is one line that says why and what to do."""
-
-
-class Awaitable(Generic[_T]):
-    """A Deferred that can be awaited by Twisted's coroutines and by asyncio's tasks.
-
-    What it stands for is under way already, whether anyone awaits it or not.
-    """
-
-    def __init__(self, deferred: Deferred[_T]) -> None:
-        self.deferred = deferred
-
-    def __await__(self) -> Generator[Any, Any, _T]:
-        loop = _loop_of_task()
-        return self.deferred.__await__() if loop is None else self.deferred.asFuture(loop).__await__()
 
 
 class WebSocketGateway(Gateway):
@@ -105,9 +89,14 @@ class WebSocketGateway(Gateway):
             Database(self._state.database, self._reactor).prepare()
         except StateError as problem:
             raise StartError(str(problem)) from None
-        except (SchemaTooNew, sqlite3.Error, OSError) as problem:
+        except SchemaTooNew as problem:
             self._state.unlock()
-            raise StartError(f"{self._state.database} can't be used: {problem}; repair it or move it away") from None
+            raise StartError(f"{self._state.database} is of a later release, {problem}: run that one") from None
+        except (sqlite3.Error, OSError) as problem:
+            self._state.unlock()
+            raise StartError(
+                f"{self._state.database} can't be used: {problem}; restore a copy, or move it away and lose its tokens"
+            ) from None
         try:
             self._listening = bind(host, port)
         except OSError as problem:
@@ -183,21 +172,12 @@ def _keyword(option: Option) -> str:
     return f"the keyword {option.name}"
 
 
-def _loop_of_task() -> asyncio.AbstractEventLoop | None:
-    """The loop of the asyncio task that runs; None outside of tasks, as in Twisted's own coroutines."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return None
-    return None if task is None else asyncio.get_running_loop()
-
-
 def _reactor_of_world() -> Any:
     """The reactor that runs; in an asyncio task one on its loop, installed if there is none.
 
     @raise RuntimeError: in an asyncio task, with a reactor that is not on its loop.
     """
-    loop = _loop_of_task()
+    loop = loop_of_task()
     if loop is not None and "twisted.internet.reactor" not in sys.modules:
         from twisted.internet import asyncioreactor
 

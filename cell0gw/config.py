@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from cell0gw.limits import MIB, Limits
+from cell0gw.limits import KIB, MIB, Limits
 from cell0gw.tokens import is_operator_token
 
 
@@ -90,6 +90,13 @@ def size(value: Any) -> int:
     if match is None:
         raise ValueError('expected bytes, or a text like "64KiB", "10MiB"')
     return int(match[1]) * _BYTES[match[2]]
+
+
+def _message_size(value: Any) -> int:
+    length = size(value)
+    if length < KIB:
+        raise ValueError("expected at least 1KiB")
+    return length
 
 
 def _integer(low: int, high: int) -> Callable[[Any], int]:
@@ -169,7 +176,7 @@ OPTIONS: Final = (
         "heartbeat_timeout", _positive_duration, "A silent connection is closed after this.", "CELL0_HEARTBEAT_TIMEOUT"
     ),
     _option("auth_timeout", duration, "A connection has this long to authenticate; 0: for ever."),
-    _option("max_message_size", size, "The longest message."),
+    _option("max_message_size", _message_size, "The longest message."),
     _option("max_batch", _integer(1, 10_000), "The longest batch."),
     _option("max_subscriptions", _integer(1, 1_000_000), "How many channels one session may be subscribed to."),
     _option("enable_compression", _boolean, "Don't offer permessage-deflate."),

@@ -13,16 +13,18 @@ from twisted.internet.interfaces import IReactorTime
 from cell0gw import tokens
 from cell0gw.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
 from cell0gw.interfaces import ITokenStore
-from cell0gw.permissions import AGENT_PERMISSIONS, EVERYTHING, Permissions, is_permission
+from cell0gw.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permissions, is_permission
 from cell0gw.sessions import EntityType, Principal
 from cell0gw.subjects import covers
 from cell0gw.tokens import TokenRecord
 
 HOUR: Final = 3600.0
-MINT: Final = "auth.generateToken"
 
 ADMIN: Final = "admin"
 """The entity of the gateway's own first token."""
+
+BAD_TOKEN: Final = "Invalid token"
+"""What is said of every token that opens nothing: one text for all, so that guessing teaches nothing."""
 
 RETENTION: Final = 7 * 24 * HOUR
 """For how many seconds after its expiry a token is still listed."""
@@ -66,11 +68,11 @@ class Credentials:
     def verify(self, token: str) -> Principal:
         """What a token proves.
 
-        @raise NotAuthenticated: wrong, expired or revoked: one text for all, so that guessing teaches nothing.
+        @raise NotAuthenticated: wrong, expired or revoked.
         """
         record = self._by_digest.get(tokens.digest(token))
         if record is None or not record.valid(self._clock.seconds()):
-            raise NotAuthenticated("Invalid token")
+            raise NotAuthenticated(BAD_TOKEN)
         return _principal(record)
 
     def accept(self, token: str) -> None:

@@ -1,11 +1,12 @@
 """The directory: which entities are here, what they say of themselves, and by which session they are reached.
 
 An entity is here while one of its sessions lives. What it says of itself is said by a session; the latest word counts,
-and when that session ends, the latest of those left.
+and when that session ends, the latest of those left. It can do what any of its sessions can.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -53,11 +54,13 @@ class PresenceEntry(AnonymousEntry, frozen=True, kw_only=True):
 class _Entity:
     """One entity's sessions, oldest first, and what each said, oldest word first."""
 
-    __slots__ = ("sessions", "statements")
+    __slots__ = ("capabilities", "sessions", "statements")
 
     def __init__(self) -> None:
         self.sessions: dict[str, Session] = {}
         self.statements: dict[str, Statement] = {}
+        # How many sessions have each: an entity can do what any of its sessions can.
+        self.capabilities: Counter[str] = Counter()
 
     @property
     def newest(self) -> Session:
@@ -68,8 +71,14 @@ class _Entity:
         return self.statements[next(reversed(self.statements))]
 
     def say(self, session: Session, statement: Statement) -> None:
-        self.statements.pop(session.session_id, None)
+        self.unsay(session)
         self.statements[session.session_id] = statement
+        self.capabilities.update(statement.capabilities)
+
+    def unsay(self, session: Session) -> None:
+        statement = self.statements.pop(session.session_id, None)
+        if statement is not None:
+            self.capabilities -= Counter(statement.capabilities)
 
 
 @implementer(ISessionObserver)
@@ -107,10 +116,9 @@ class Directory:
         entity = self._entities.get(session.entity_id)
         if entity is None or session.session_id not in entity.sessions:
             return
-        before = entity.statement
         left = self._entry(entity)
         del entity.sessions[session.session_id]
-        del entity.statements[session.session_id]
+        entity.unsay(session)
         if not entity.sessions:
             del self._entities[session.entity_id]
             self._emit(
@@ -125,7 +133,7 @@ class Directory:
             )
             if left.entity_type == "agent":
                 self._emit("$agents", "agent.offline", {"entity_id": left.entity_id, "reason": reason})
-        elif entity.statement != before:
+        elif self._entry(entity) != left:
             self._tell("changed", "changed", entity)
 
     def update(self, session: Session, **words: Any) -> None:
@@ -160,7 +168,7 @@ class Directory:
             entity_id=newest.entity_id,
             entity_type=newest.principal.entity_type,
             status=said.status,
-            capabilities=said.capabilities,
+            capabilities=tuple(entity.capabilities),
             status_message=said.status_message,
             connected_at=timestamp(oldest.connected_at),
             last_seen=timestamp(newest.connection.last_received),

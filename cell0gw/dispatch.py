@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from types import CoroutineType
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
@@ -33,6 +33,9 @@ from cell0gw.methods import PREFIX, Method
 from cell0gw.permissions import Permissions
 from cell0gw.printable import printable
 from cell0gw.sessions import Caller
+
+HEARTBEAT: Final = "heartbeat"
+"""A client's own sign of life, a notification: that it came is all it has to say."""
 
 Answer = bytes | None
 """What goes back to the peer; None after notifications."""
@@ -109,6 +112,8 @@ class Dispatcher:
             self.errors += 1
             return None if entry.error is None else jsonrpc.error(entry.error, entry.id)
         request_id = bytes(entry.id)
+        if entry.method == HEARTBEAT and not request_id:
+            return None
         try:
             value = self._call(caller, entry)
         except Exception:

@@ -161,4 +161,4 @@ class CloseCode(IntEnum):
     @property
     def reconnect(self) -> bool:
         """Whether the peer should connect again by itself."""
-        return 4000 <= self < 4500
+        return self == CloseCode.INTERNAL_ERROR or 4000 <= self < 4500

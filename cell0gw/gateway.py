@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cell0gw import subjects
+from cell0gw.awaitable import Awaitable
 from cell0gw.channels import Channels, Publication
 from cell0gw.config import Config
 from cell0gw.connections import Connections
@@ -193,18 +194,18 @@ class Gateway(MultiService):
         entity_type: EntityType = "agent",
         permissions: list[str] | None = None,
         expires_in_hours: float = 24,
-    ) -> Deferred[str]:
+    ) -> Awaitable[str]:
         """Mint a token.
 
         @param entity_id: whom it is for, or a pattern of those it is for.
         @param permissions: None means the agent set.
-        @return: fires with the token once it is stored.
+        @return: the token, once it is stored.
         @raise ValueError: not the name of an entity, nor a pattern.
         """
         if not subjects.is_pattern(entity_id):
             raise ValueError(f"not the name of an entity: {entity_id}")
         minting = self.credentials.mint(_PROCESS, entity_id, entity_type, permissions, expires_in_hours)
-        return Deferred.fromCoroutine(minting).addCallback(lambda minted: minted.token)
+        return Awaitable(Deferred.fromCoroutine(minting).addCallback(lambda minted: minted.token))
 
     def _take_up(self, service: Any) -> None:
         try:

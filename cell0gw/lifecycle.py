@@ -38,9 +38,10 @@ class ProcessService(MultiService):
 
     def startService(self) -> None:
         """See L{IService}."""
-        super().startService()
-        # The reactor installs its own handlers when it starts to run; ours come after.
+        # Now, for signals that come early; and again once the reactor, which installs its own handlers, runs.
+        self._take_signals()
         self._reactor.callWhenRunning(self._take_signals)
+        super().startService()
 
     def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

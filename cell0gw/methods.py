@@ -7,6 +7,7 @@ params by name and, in the order of the signature, by position.
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,8 @@ from cell0gw.errors import InvalidParams
 from cell0gw.permissions import Access, access_of
 
 PREFIX = "rpc_"
+
+_REGEX = re.compile(r"`str` matching regex '.*'(?= - at|$)")
 
 
 class Method:
@@ -60,7 +63,7 @@ class Method:
         try:
             return self._by_position(raw) if raw[:1] == b"[" else self._by_name(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as failure:
-            raise InvalidParams(f"Invalid params: {failure}") from None
+            raise InvalidParams(f"Invalid params: {_REGEX.sub('a well-formed one', str(failure))}") from None
 
 
 def _fields(name: str, bound: Callable[..., Any]) -> list[Any]:

@@ -20,6 +20,9 @@ EVERYTHING: Final = "*"
 AGENT_PERMISSIONS: Final = ("session.*", "presence.*", "channel.*", "agent.*")
 """What a token gets when its minter names no permissions: all an agent does, no minting, no statistics."""
 
+MINT: Final = "auth.generateToken"
+"""Minting for others is a resource of its own: without a pattern the permission reaches only the bearer's own ids."""
+
 _FORM = r"\*|[A-Za-z][A-Za-z0-9_]*\.(\*|[A-Za-z][A-Za-z0-9_]*(:[$A-Za-z0-9_.:*>-]+)?)"
 
 Permission = Annotated[str, Meta(min_length=1, max_length=300, pattern=rf"^({_FORM})$(?!\n)")]
@@ -83,7 +86,7 @@ class Permissions:
             return True
         method, colon, pattern = permission.partition(":")
         if colon:
-            return self.allow_on(method, pattern)
+            return self.spell(method, pattern) if method == MINT else self.allow_on(method, pattern)
         if permission.endswith(".*"):
             return permission[:-2] in self._namespaces
         return self._allow_all_of(permission)

@@ -103,7 +103,7 @@ class MemoryGateway(Gateway):
     ) -> str:
         """A new token; C{permissions} None means the agent set."""
         granted = None if permissions is None else list(permissions)
-        return now(self.mint(entity_id, entity_type, granted, expires_in_hours))
+        return now(self.mint(entity_id, entity_type, granted, expires_in_hours).deferred)
 
     def connect(self, entity_id: str | None = None, token: str | None = None, **declared: Any) -> Client:
         """A client whose handshake is done.

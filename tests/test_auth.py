@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -88,6 +89,18 @@ class AuthenticateTests(AuthTestCase):
         self.assertIsNone(client.close_code)
         answers.append(client.refusal("auth.authenticate", token=""))
         self.assertEqual({(a["code"], a["message"]) for a in answers}, {(-32001, "Invalid token")})
+        self.assertEqual(client.close_code, CloseCode.BAD_TOKEN)
+
+    def test_guessing_in_a_batch(self) -> None:
+        """Once five tokens were wrong, no later one in the same batch opens a session."""
+        client = self.gateway.connect()
+        right = self.gateway.token("a")
+        tokens = ["wrong"] * MAX_BAD_TOKENS + [right]
+        calls = [
+            {"jsonrpc": "2.0", "method": "auth.authenticate", "params": {"token": token}, "id": 1} for token in tokens
+        ]
+        (answers,) = client.send(json.dumps(calls))
+        self.assertEqual([answer["error"]["code"] for answer in answers], [-32001] * len(tokens))
         self.assertEqual(client.close_code, CloseCode.BAD_TOKEN)
 
     def test_limits_of_introduction(self) -> None:

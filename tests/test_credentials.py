@@ -102,6 +102,15 @@ class MintTests(CredentialsTestCase):
             self.refuses(PermissionDenied, principal("a", permission), "b", [])
             self.mint(principal("a", permission), "a", [])
 
+    def test_no_way_round_by_minting_for_oneself(self) -> None:
+        """Nobody gets, by minting for itself, the permission to mint for others."""
+        for held in ("auth.generateToken", "auth.*"):
+            minter = principal("a", held, "agent.*")
+            for wider in ("auth.generateToken:>", "auth.generateToken:b", "auth.generateToken:*"):
+                self.refuses(PermissionDenied, minter, "a", [wider])
+            child = self.mint(minter, "a", [held])
+            self.refuses(PermissionDenied, self.credentials.verify(child.token), "b", [])
+
     def test_system_is_minted_by_system(self) -> None:
         """Nobody becomes a system entity by a token that an agent minted."""
         self.refuses(PermissionDenied, principal("a", "*"), "b", [], entity_type="system")

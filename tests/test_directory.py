@@ -83,6 +83,19 @@ class DirectoryTests(SynchronousTestCase):
         assert entry is not None
         self.assertEqual((entry.current_activity, entry.session_id), ("thinking", "1"))
 
+    def test_capabilities(self) -> None:
+        """An entity can do what any of its sessions can, and no longer than that one lives."""
+        sessions = [make_session("1", "a"), make_session("2", "a"), make_session("3", "a")]
+        for session, can in zip(sessions, (("chat", "draw"), ("chat",), ()), strict=True):
+            self.directory.introduce(session, can, {})
+            self.directory.session_opened(session)
+        for left, expected in ((None, {"chat", "draw"}), (0, {"chat"}), (1, set())):
+            if left is not None:
+                self.directory.session_closed(sessions[left], "gone")
+            entry = self.directory.get("a")
+            assert entry is not None
+            self.assertEqual(set(entry.capabilities), expected)
+
     def test_entry(self) -> None:
         """An entry has the beginning of the oldest session and the last sign of life of the newest."""
         session = make_session("1", "a", at=10.0)

@@ -160,6 +160,13 @@ class FailureTests(DispatchTestCase):
         self.assertIsNone(self.successResultOf(answer))
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
+    def test_clients_heartbeat(self) -> None:
+        """A client's heartbeat is no error, whatever its params; called, it is no method."""
+        for params in ({}, [1], {"timestamp": "x"}):
+            self.assertIsNone(self.send({"jsonrpc": "2.0", "method": "heartbeat", "params": params}))
+        self.assertEqual(self.dispatcher.errors, 0)
+        self.assertEqual(self.call("heartbeat"), -32601)
+
     def test_too_large(self) -> None:
         """An answer beyond the limit is an error in its place, alone and in a batch."""
         self.assertEqual(self.call("lab.large", [900]), "x" * 900)

@@ -141,7 +141,7 @@ class DoorTests(GatewayTestCase):
 
     def test_mint(self) -> None:
         """A program mints tokens for whom it likes."""
-        token = self.successResultOf(self.gateway.mint("svc", "service", ["channel.*"], 1))
+        token = self.successResultOf(self.gateway.mint("svc", "service", ["channel.*"], 1).deferred)
         self.assertEqual(self.gateway.connect(token=token).call("session.getInfo")["permissions"], ["channel.*"])
         self.assertRaises(ValueError, self.gateway.mint, "$agents")
 

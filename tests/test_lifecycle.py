@@ -83,14 +83,16 @@ class SignalTests(Case):
                 os._exit(NOT_ENDED)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    def test_taken_when_the_reactor_runs(self) -> None:
-        """The handlers are set once the reactor runs, since it sets its own when it starts."""
-        before = signal.getsignal(signal.SIGTERM)
+    def test_taken_early_and_again(self) -> None:
+        """The handlers are set at the start, and once more when the reactor, which sets its own, runs."""
         self.process.startService()
-        self.assertIs(signal.getsignal(signal.SIGTERM), before)
+        early = signal.getsignal(signal.SIGTERM)
+        self.assertEqual(signal.getsignal(signal.SIGINT), early)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         self.run_reactor()
-        self.assertIsNot(signal.getsignal(signal.SIGTERM), before)
-        self.assertEqual(signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+        self.assertEqual(signal.getsignal(signal.SIGTERM), early)
+        self.assertEqual(signal.getsignal(signal.SIGINT), early)
 
     def test_the_first_stops_the_reactor(self) -> None:
         """The first of either signal stops the reactor, which drains the gateway and ends with status 0."""

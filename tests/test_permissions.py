@@ -62,6 +62,13 @@ class CoverTests(SynchronousTestCase):
         self.assertFalse(Permissions(["chan.*"]).allow("channel.publish"))
         self.assertFalse(Permissions(["channel.pub"]).allow("channel.publish"))
 
+    def test_minting_for_others(self) -> None:
+        """The permission to mint for others is included only where it is spelled."""
+        for held in ("auth.generateToken", "auth.*", "auth.generateToken:a.*"):
+            self.assertFalse(Permissions([held]).include("auth.generateToken:b"), held)
+        self.assertTrue(Permissions(["auth.generateToken:a.>"]).include("auth.generateToken:a.b"))
+        self.assertTrue(Permissions(["*"]).include("auth.generateToken:>"))
+
     def test_cut(self) -> None:
         """Cutting keeps what is held, whole or in part."""
         held = Permissions(["session.*", "channel.publish:tasks.>", "gateway.getStats"])

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 from twisted.application.service import Service
 
-from cell0gw.credentials import HOUR, Credentials
+from cell0gw.credentials import BAD_TOKEN, HOUR, Credentials
 from cell0gw.directory import Directory
 from cell0gw.errors import CloseCode, InvalidParams, NotAuthenticated, PermissionDenied, TooLarge, Unavailable
 from cell0gw.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE
@@ -147,10 +147,12 @@ class AuthService(Service):
         return TokenList([_entry(record) for record in self._credentials.records()])
 
     def _verify(self, caller: Caller, token: str) -> Principal:
+        connection = caller.connection
         try:
+            if connection is not None and connection.bad_tokens >= MAX_BAD_TOKENS:
+                raise NotAuthenticated(BAD_TOKEN)  # a batch can't go on guessing
             return self._credentials.verify(token)
         except NotAuthenticated:
-            connection = caller.connection
             if connection is not None:
                 connection.bad_tokens += 1
                 if connection.bad_tokens >= MAX_BAD_TOKENS:

@@ -123,6 +123,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         """Whoever begins the closing, it begins here: the session ends now, not when the peer lets go of the socket."""
         super().sendCloseFrame(*arguments, **options)
         self._leave(str(self.localCloseCode))
+        if self.failedByMe and not getattr(self.transport, "TLS", True):
+            # Nothing more is read, so no reply to the close either: say by the end of the stream that it was the last.
+            self.transport.loseWriteConnection()
 
     def _closeConnection(self, abort: bool = False) -> None:
         self._leave("aborted" if abort else "closed")

@@ -21,8 +21,7 @@ async def main(state_dir: str) -> None:
         state_dir=state_dir,
     )
     await gateway.start()
-    loop = asyncio.get_running_loop()
-    token = await gateway.mint("agent_001").asFuture(loop)
+    token = await gateway.mint("agent_001")
     async with connect(f"ws://127.0.0.1:{gateway.port}", proxy=None) as client:
 
         async def receive() -> Any:

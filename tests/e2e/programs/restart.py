@@ -20,10 +20,9 @@ async def authenticate(gateway: WebSocketGateway, token: str) -> Any:
 
 
 async def main(state_dir: str) -> None:
-    loop = asyncio.get_running_loop()
     first = WebSocketGateway(host="127.0.0.1", port=0, state_dir=state_dir)
     await first.start()
-    token = await first.mint("agent_001").asFuture(loop)
+    token = await first.mint("agent_001")
     print((await authenticate(first, token))["entity_id"])
     await first.stop()
     await first.start()
