@@ -1,87 +1,28 @@
-"""The gateway as a part of a process: what it refuses, and its awaitables in both worlds."""
+"""The gateway as a part of a process: what it refuses, how it starts and how it stops."""
 
 import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, Logger, LogLevel, formatEvent
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogEvent, Logger, LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.application import Awaitable, StartError, WebSocketGateway
+from cell0gw.application import StartError, WebSocketGateway
+from cell0gw.awaitable import Awaitable
 from cell0gw.config import Config, ConfigError
-from cell0gw.state import StateFolder
+from cell0gw.engines.sqlite import Database
+from cell0gw.state import StateError, StateFolder
 from tests.test_stores import QueueReactor
+from tests.test_tcp import Port, Socket
 
 ELSEWHERE = "192.0.2.1"
 """An address that is no machine's: RFC 5737."""
-
-
-class AwaitableTests(SynchronousTestCase):
-    """L{Awaitable}."""
-
-    def in_asyncio(self, deferred: Deferred[Any], later: Any = None) -> Any:
-        async def task() -> Any:
-            if later is not None:
-                asyncio.get_running_loop().call_soon(deferred.callback, later)
-            return await Awaitable(deferred)
-
-        return asyncio.run(task())
-
-    def in_twisted(self, deferred: Deferred[Any]) -> Deferred[Any]:
-        async def coroutine() -> Any:
-            return await Awaitable(deferred)
-
-        return Deferred.fromCoroutine(coroutine())
-
-    def test_asyncio_fired(self) -> None:
-        """An asyncio task gets the result of a Deferred that has fired, whatever the result."""
-        for result in (7, None, [1]):
-            self.assertEqual(self.in_asyncio(succeed(result)), result)
-
-    def test_asyncio_later(self) -> None:
-        """An asyncio task waits for one that fires later."""
-        self.assertEqual(self.in_asyncio(Deferred(), later="result"), "result")
-
-    def test_asyncio_fails(self) -> None:
-        """An asyncio task gets the exception itself."""
-        error = self.assertRaises(StartError, self.in_asyncio, fail(StartError("the port is taken")))
-        self.assertEqual(str(error), "the port is taken")
-
-    def test_asyncio_wait_for(self) -> None:
-        """asyncio's own functions take it, such as the one that waits no longer than a limit."""
-
-        async def task() -> str:
-            waiting: Deferred[str] = Deferred()
-            asyncio.get_running_loop().call_soon(waiting.callback, "result")
-            return await asyncio.wait_for(asyncio.ensure_future(Awaitable(waiting)), 30)
-
-        self.assertEqual(asyncio.run(task()), "result")
-
-    def test_twisted_fired(self) -> None:
-        """A coroutine of Twisted gets the result of a Deferred that has fired."""
-        self.assertEqual(self.successResultOf(self.in_twisted(succeed(7))), 7)
-
-    def test_twisted_later(self) -> None:
-        """A coroutine of Twisted waits for one that fires later."""
-        waiting: Deferred[int] = Deferred()
-        result = self.in_twisted(waiting)
-        self.assertNoResult(result)
-        waiting.callback(7)
-        self.assertEqual(self.successResultOf(result), 7)
-
-    def test_twisted_fails(self) -> None:
-        """A coroutine of Twisted gets the exception itself."""
-        self.failureResultOf(self.in_twisted(fail(StartError())), StartError)
-
-    def test_deferred(self) -> None:
-        """Who prefers callbacks finds the Deferred."""
-        deferred = succeed(7)
-        self.assertIs(Awaitable(deferred).deferred, deferred)
 
 
 class Case(SynchronousTestCase):
@@ -247,3 +188,113 @@ class StartTests(Case):
         self.failureResultOf(starting.deferred, StartError)
         self.assertNotIsInstance(starting, Generator)
         self.assertRaises(TypeError, list, starting)
+
+
+class Threaded(QueueReactor, MemoryReactorClock):
+    """A reactor in memory that hears from threads.
+
+    @ivar ports: the ports it adopted.
+    """
+
+    def __init__(self) -> None:
+        MemoryReactorClock.__init__(self)
+        QueueReactor.__init__(self)
+        self.ports: list[Port] = []
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Port:
+        """See L{IReactorSocket}."""
+        self.ports.append(port := Port())
+        port.gone.callback(None)
+        return port
+
+
+class Portless(WebSocketGateway):
+    """A gateway whose port is none."""
+
+    def prepare(self) -> None:
+        """See L{WebSocketGateway}."""
+        self._state.lock()
+        Database(self._state.database, self._reactor).prepare()
+        self._listening = Socket()
+
+
+class LifeTests(Case):
+    """A gateway that starts and stops, but for its port."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reactor = Threaded()
+        self.addCleanup(os.environ.pop, "CELL0_GATEWAY_ADMIN_TOKEN", None)
+
+    def wait(self, awaitable: Awaitable[None]) -> None:
+        self.reactor.run_until_fired(awaitable.deferred)
+        self.assertIsNone(self.successResultOf(awaitable.deferred))
+
+    def started(self, **options: Any) -> WebSocketGateway:
+        gateway = Portless(host=ELSEWHERE, state_dir=self.state, reactor=self.reactor, **options)
+        self.wait(gateway.start())
+        return gateway
+
+    def admin_token(self) -> str:
+        return (self.state / "admin.token").read_text().strip()
+
+    def test_first_start(self) -> None:
+        """The first start keeps an admin token for the owner alone, which may do everything; the log names the file."""
+        with capturedLogs() as events:
+            gateway = self.started()
+        principal = gateway.credentials.verify(self.admin_token())
+        self.assertEqual((principal.entity_id, principal.entity_type, principal.expires_at), ("admin", "system", None))
+        self.assertTrue(principal.permissions.everything)
+        self.assertEqual((self.state / "admin.token").stat().st_mode & 0o777, 0o600)
+        log = "\n".join(str(formatEvent(event)) for event in events)
+        self.assertIn(str(self.state / "admin.token"), log)
+        self.assertNotIn(self.admin_token(), log)
+        self.wait(gateway.stop())
+
+    def test_later_starts(self) -> None:
+        """A later start mints none, and takes up the tokens of before; so does another process."""
+        gateway = self.started()
+        token = self.admin_token()
+        for again in (gateway, None):
+            self.wait(gateway.stop())
+            if again is None:
+                gateway = self.started()
+            else:
+                self.wait(gateway.start())
+            self.assertRaises(StateError, StateFolder(self.state).lock)
+            self.assertEqual(self.admin_token(), token)
+            self.assertEqual(gateway.credentials.verify(token).entity_id, "admin")
+            self.assertEqual(len(gateway.credentials), 1)
+        self.wait(gateway.stop())
+
+    def test_operators_own_token(self) -> None:
+        """A token that the operator handed in is good, and is nowhere on the disk."""
+        token = f"cell0_{'Sesame' * 6}_1"
+        gateway = self.started(admin_token=token)
+        self.assertTrue(gateway.credentials.verify(token).permissions.everything)
+        self.wait(gateway.stop())
+        for path in self.state.iterdir():
+            self.assertNotIn(b"Sesame", path.read_bytes(), str(path))
+        self.assertFalse((self.state / "admin.token").exists())
+
+    def test_stop_gives_all_back(self) -> None:
+        """After the stop the port and the folder are free, no thread is left, and no timer either."""
+        gateway = self.started()
+        self.assertEqual(gateway.port, 40_123)  # of the socket
+        self.assertRaises(StateError, StateFolder(self.state).lock)
+        self.wait(gateway.stop())
+        self.assertEqual([port.asked for port in self.reactor.ports], [1])
+        self.assertUnlocked()
+        self.assertNotIn("cell0gw-sqlite", [thread.name for thread in threading.enumerate()])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.wait(gateway.stop())
+
+    def test_stop_writes_first(self) -> None:
+        """What was asked for before the stop is answered before it is done, and is there for the next process."""
+        gateway = self.started()
+        minting = gateway.mint("agent_001").deferred
+        self.wait(gateway.stop())
+        token = self.successResultOf(minting)
+        again = self.started()
+        self.assertEqual(again.credentials.verify(token).entity_id, "agent_001")
+        self.wait(again.stop())

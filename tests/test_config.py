@@ -171,7 +171,7 @@ class ValueTests(Case):
             "heartbeat_interval": (0, "0s", -1, "never", math.nan),
             "heartbeat_timeout": (0, "0ms", -1, "", math.inf),
             "auth_timeout": (-1, "", "never"),
-            "max_message_size": ("", "10MB", -1, "9" * 5000),
+            "max_message_size": ("", "10MB", -1, 0, 1023, "9" * 5000),
             "max_batch": (0, 10_001, "", "many"),
             "max_subscriptions": (0, 1_000_001),
             "log_format": ("", "xml", "JSON", ["json"]),

@@ -51,6 +51,14 @@ class LockTests(SynchronousTestCase):
         self.assertTrue(self.locked())
         other.unlock()
 
+    def test_a_refused_one_leaves_no_file_open(self) -> None:
+        """Who tries for ever doesn't run out of files."""
+        self.folder.lock()
+        os.close(before := os.open(os.devnull, os.O_RDONLY))
+        self.refusal(self.path)
+        os.close(after := os.open(os.devnull, os.O_RDONLY))
+        self.assertEqual(after, before)  # the lowest number that is free
+
     def test_unlock(self) -> None:
         """After it was unlocked the folder is free, and can be locked again."""
         self.folder.lock()
