@@ -4,7 +4,6 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -181,13 +180,6 @@ class StartTests(Case):
             await self.gateway().stop()
 
         self.assertIsNone(asyncio.run(program()))
-
-    def test_is_a_generator_to_nobody(self) -> None:
-        """What start gives is awaited, not iterated: a forgotten await doesn't pass in silence."""
-        starting = self.gateway(reactor=Clock()).start()
-        self.failureResultOf(starting.deferred, StartError)
-        self.assertNotIsInstance(starting, Generator)
-        self.assertRaises(TypeError, list, starting)
 
 
 class Threaded(QueueReactor, MemoryReactorClock):
