@@ -8,6 +8,7 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
 from twisted.logger import Logger
 
@@ -46,7 +47,7 @@ class WebSocketGateway(Gateway):
             raise TypeError("either config or options")
         super().__init__(config)
         for warning in warnings:
-            self.log.warn("{warning}", warning=warning)
+            self.log.warn("{problem}", problem=warning)
         assert config.state_dir is not None
         self._state = StateFolder(config.state_dir)
         self._reactor = reactor
@@ -86,13 +87,13 @@ class WebSocketGateway(Gateway):
         host, port = self.config.host, self.config.port
         try:
             self._state.lock()
-            Database(self._state.database, self._reactor).prepare()
+            self._try_database()
         except StateError as problem:
             raise StartError(str(problem)) from None
         except SchemaTooNew as problem:
             self._state.unlock()
             raise StartError(f"{self._state.database} is of a later release, {problem}: run that one") from None
-        except (sqlite3.Error, OSError) as problem:
+        except (sqlite3.Error, msgspec.MsgspecError, OSError) as problem:
             self._state.unlock()
             raise StartError(
                 f"{self._state.database} can't be used: {problem}; restore a copy, or move it away and lose its tokens"
@@ -113,6 +114,15 @@ class WebSocketGateway(Gateway):
         """
         self._begin()
 
+    def _try_database(self) -> None:
+        """Open the database, read what is read at the start, and close it again."""
+        database = Database(self._state.database, self._reactor)
+        try:
+            database.open()
+            SQLiteTokenStore(database).load()
+        finally:
+            database.close()
+
     def _start(self) -> Deferred[None]:
         if self._reactor is None:
             self._reactor = _reactor_of_world()
@@ -125,22 +135,38 @@ class WebSocketGateway(Gateway):
             from twisted.internet import reactor
 
             self._reactor = reactor
-        if self._database is None:
-            self._database = Database(self._state.database, self._reactor)
-            self.compose(self._reactor, SQLiteTokenStore(self._database))
-        self._database.open()
-        super().startService()
-        has_admin = self._first_token()
-        self._listener = ListeningService(self._listening, self.factory, self._reactor)
-        self._listening = None
-        self._listener.startService()
+        try:
+            if self._database is None:
+                self._database = Database(self._state.database, self._reactor)
+                self.compose(self._reactor, SQLiteTokenStore(self._database))
+            self._database.open()
+            super().startService()
+            has_admin = self._first_token()
+            self._listener = ListeningService(self._listening, self.factory, self._reactor)
+            self._listening = None
+            self._listener.startService()
+        except BaseException:
+            self._let_go()
+            raise
         self.log.info("listening on {host} port {port}", host=self.config.host, port=self.port)
         return has_admin
+
+    def _let_go(self) -> None:
+        """Give back what was taken for a start that did not come about."""
+        if self.running:
+            super().stopService()
+        if self._database is not None:
+            self._database.close()
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        self._state.unlock()
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """See L{IService}; fires when all are gone and all is written."""
         if not self.running:
+            self._let_go()
             return
         assert self._listener is not None and self._database is not None
         yield self._listener.stopService()

@@ -53,9 +53,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?\Z")
+_LONGEST: Final = 366 * 86400.0
+_SIZE = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?\Z", re.ASCII)
 _BYTES: Final = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _BOOLEANS: Final = {
     "true": True,
@@ -74,7 +75,10 @@ def duration(value: Any) -> float:
     match = _DURATION.match(str(value)) if not isinstance(value, bool) else None
     if match is None:
         raise ValueError('expected seconds, or a text like "250ms", "30s", "10m"')
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST:
+        raise ValueError("expected at most 366d")
+    return seconds
 
 
 def _positive_duration(value: Any) -> float:
@@ -101,7 +105,7 @@ def _message_size(value: Any) -> int:
 
 def _integer(low: int, high: int) -> Callable[[Any], int]:
     def parse(value: Any) -> int:
-        if isinstance(value, bool) or not re.fullmatch(r"\d{1,15}", str(value)) or not low <= int(value) <= high:
+        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", str(value)) or not low <= int(value) <= high:
             raise ValueError(f"expected a whole number from {low} to {high}")
         return int(value)
 
@@ -124,7 +128,14 @@ def _text(value: Any) -> str:
 
 
 def _path(value: Any) -> Path:
-    return value if isinstance(value, Path) else Path(_text(value)).expanduser()
+    if isinstance(value, Path):
+        return value
+    if "\0" in _text(value):
+        raise ValueError("expected a path")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("there is no such user's home") from None
 
 
 def _one_of(*choices: str) -> Callable[[Any], str]:
@@ -150,6 +161,11 @@ class Option(NamedTuple):
     help: str
     variable: str
     secret: bool = False
+
+    @property
+    def default(self) -> str:
+        """The default, for people."""
+        return "~/.local/state/cell0gw" if self.name == "state_dir" else str(getattr(Config(), self.name))
 
     @property
     def switch(self) -> bool:
@@ -203,19 +219,21 @@ def load(
     @return: the options, and warnings for the log.
     @raise ConfigError: a value can't be, or a key is unknown.
     """
-    values: dict[str, Any] = {"state_dir": default_state_dir(environment)}
+    values: dict[str, Any] = {}
     for name, value in ({} if config_file is None else _read_file(config_file)).items():
         if name not in _BY_NAME:
             raise ConfigError(f"{name} in {config_file}: there is no such option")
         values[name] = _parse(_BY_NAME[name], value, f"in {config_file}")
     for option in OPTIONS:
-        if option.variable in environment:
+        if environment.get(option.variable):  # one set to nothing is as good as none
             values[option.name] = _parse(option, environment[option.variable], f"from {option.variable}")
     for name, value in given.items():
         if name not in _BY_NAME:
             raise ConfigError(f"{name}: there is no such option")
         if value is not None:
             values[name] = _parse(_BY_NAME[name], value, f"from {spelling(_BY_NAME[name])}")
+    if "state_dir" not in values:
+        values["state_dir"] = default_state_dir(environment)
     config = Config(**values)
     if config.heartbeat_timeout <= config.heartbeat_interval:
         raise ConfigError(
@@ -226,11 +244,19 @@ def load(
 
 
 def default_state_dir(environment: Mapping[str, str]) -> Path:
-    """Where state is kept unless told otherwise: systemd's folder, or the user's own."""
+    """Where state is kept unless told otherwise: systemd's folder, or the user's own.
+
+    @raise ConfigError: the user has no home.
+    """
     if environment.get("STATE_DIRECTORY"):
         return Path(environment["STATE_DIRECTORY"].split(":")[0])
-    home = environment.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return Path(home) / "cell0gw"
+    # By the specification of XDG's folders a relative one is to be ignored.
+    if os.path.isabs(environment.get("XDG_STATE_HOME", "")):
+        return Path(environment["XDG_STATE_HOME"]) / "cell0gw"
+    home = environment.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(home):
+        raise ConfigError("state_dir: there is no home to keep it in; choose a folder with --state-dir")
+    return Path(home, ".local", "state", "cell0gw")
 
 
 def _read_file(path: Path) -> dict[str, Any]:

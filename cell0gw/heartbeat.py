@@ -19,6 +19,9 @@ from cell0gw.notifications import Heartbeat
 from cell0gw.sessions import Sessions
 from cell0gw.timestamps import timestamp
 
+MAX_SHARES: Final = 3600
+"""Into how many shares connections are dealt at most; with longer intervals a tick is longer than a second."""
+
 LINGER: Final = 5.0
 """How many seconds a connection that is closing has until its socket is taken away."""
 
@@ -51,7 +54,7 @@ class HeartbeatService(Service):
         self.interval = interval
         self.timeout = timeout
         self._authentication_timeout = authentication_timeout
-        shares = max(1, math.ceil(interval))
+        shares = max(1, min(math.ceil(interval), MAX_SHARES))
         self._tick_length = interval / shares
         self._shares: list[dict[str, IConnection]] = [{} for _ in range(shares)]
         self._next_share = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -62,4 +63,5 @@ class ProcessService(MultiService):
 def raise_file_limit() -> None:
     """Let the process open as many files, and so connections, as the system lets it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(ValueError, OSError):  # where the system takes no limit that is infinite
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

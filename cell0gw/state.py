@@ -47,11 +47,14 @@ class StateFolder:
             ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(descriptor)
             raise StateError(
                 f"another gateway runs on the state folder {self.path}: stop it, or choose another with --state-dir"
             ) from None
+        except OSError as failure:
+            os.close(descriptor)
+            raise StateError(f"the state folder {self.path} can't be locked ({failure.strerror})") from None
         self._lock = descriptor
 
     def unlock(self) -> None:
@@ -70,3 +73,8 @@ class StateFolder:
             file.flush()
             os.fsync(descriptor)
         beside.replace(self.admin_token)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -12,6 +12,7 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
+from cell0gw.about import SERVER_VERSION
 from cell0gw.application import StartError, WebSocketGateway
 from cell0gw.config import OPTIONS, Config, ConfigError, load
 from cell0gw.lifecycle import ProcessService, raise_file_limit
@@ -27,7 +28,7 @@ class Options(usage.Options):
         "variable (CELL0_GATEWAY_PORT) or under [gateway] in the file of --config (port = 18801), too."
     )
     optParameters = [["config", "c", None, "A TOML file with options."]] + [
-        [option.flag, None, None, f"{option.help} [default: {getattr(Config(), option.name)}]"]
+        [option.flag, None, None, f"{option.help} [default: {option.default}]"]
         for option in OPTIONS
         if not (option.switch or option.secret)
     ]
@@ -39,6 +40,11 @@ class Options(usage.Options):
             super().parseOptions(options)
         except usage.UsageError as problem:
             raise SystemExit(f"cell0gw: {problem}; --help lists the options") from None
+
+    def opt_version(self) -> None:
+        """Display the gateway's version and exit."""
+        print(SERVER_VERSION)
+        raise SystemExit(0)
 
     def given(self) -> dict[str, Any]:
         """What was given, by option name."""
@@ -63,7 +69,7 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"cell0gw: {problem}") from None
     process = ProcessService(reactor, _observer(config, options.parent))
     for warning in warnings:
-        process.log.warn("{warning}", warning=warning)
+        process.log.warn("{problem}", problem=warning)
     gateway.setServiceParent(process)
     return process
 

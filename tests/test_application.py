@@ -135,6 +135,16 @@ class PrepareTests(Case):
         self.assertEqual((self.state / "gateway.db").read_bytes(), b"x" * 5000)
         self.assertUnlocked()
 
+    def test_records_that_cannot_be_read(self) -> None:
+        """A database whose records are spoilt is named, too; nothing stays locked."""
+        self.state.mkdir()
+        database = Database(self.state / "gateway.db", Clock())
+        database.open()
+        database.read("INSERT INTO tokens VALUES ('t', 'd', 'a', 'agent', 'spoilt', 1, 2, NULL, 0)")
+        database.close()
+        self.assertIn("gateway.db", self.refusal(self.gateway()))
+        self.assertUnlocked()
+
     def test_database_in_the_way(self) -> None:
         """A folder where the database should be is no traceback either."""
         (self.state / "gateway.db").mkdir(parents=True)
@@ -206,7 +216,7 @@ class Portless(WebSocketGateway):
     def prepare(self) -> None:
         """See L{WebSocketGateway}."""
         self._state.lock()
-        Database(self._state.database, self._reactor).prepare()
+        self._try_database()
         self._listening = Socket()
 
 

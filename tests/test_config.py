@@ -68,6 +68,19 @@ class PrecedenceTests(Case):
             self.assertEqual(getattr(config, option.name), expected, f"{option.name} {flags}")
             self.assertEqual(warnings, [])
 
+    def test_empty_variables(self) -> None:
+        """A variable set to nothing, as compose files pass those that are not set, is as good as none."""
+        config, warnings = load({}, {option.variable: "" for option in OPTIONS} | HOME)
+        self.assertEqual((config.port, config.admin_token, warnings), (18801, None, []))
+
+    def test_no_home(self) -> None:
+        """Without a home of one's own a state folder must be named; a relative XDG folder is ignored."""
+        config, _ = load({}, HOME | {"XDG_STATE_HOME": "relative"})
+        self.assertNotIn("relative", str(config.state_dir))
+        self.assertIn("state_dir", self.refused(environment={"HOME": "relative"}))
+        for path in ("~nosuchuser/x", "a\0b"):
+            self.assertIn("state_dir", self.refused(given={"state_dir": path}))
+
     def test_sources_mix(self) -> None:
         """Each option takes its own way: one from the file, one from the environment, one given."""
         file = self.file('[gateway]\nhost = "10.0.0.1"\nport = 1001\nmax_batch = 7')
@@ -159,7 +172,7 @@ class ValueTests(Case):
         ):
             config, _ = load({}, {"CELL0_GATEWAY_ANONYMOUS_READS": text})
             self.assertIs(config.anonymous_reads, expected, text)
-        for text in ("", "y", "2", "enabled", "truee", " true"):
+        for text in ("y", "2", "enabled", "truee", " true"):
             self.assertIn("true or false", self.refused(environment={"CELL0_GATEWAY_ANONYMOUS_READS": text}))
 
     def test_wrong_values(self) -> None:

@@ -23,7 +23,7 @@ FLOORS = [
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}
 PURE = {
-    "__future__", "ast", "collections", "datetime", "enum", "hashlib", "inspect", "re", "types", "typing",
+    "__future__", "ast", "collections", "itertools", "datetime", "enum", "hashlib", "inspect", "re", "types", "typing",
     "msgspec", "cell0gw",
 }  # fmt: skip
 

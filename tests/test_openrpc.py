@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.errors import ERRORS
@@ -217,3 +219,44 @@ class OwnNamespaceTests(Case):
         self.assertEqual([param["name"] for param in method["params"]], ["name", "loud", "times"])
         self.assertEqual(method["result"]["schema"], {"type": "string"})
         self.assertTrue(specification().is_valid(self.document()))
+
+
+class Sent(msgspec.Struct):
+    """A struct with the name of one of the gateway's."""
+
+    copies: int
+
+
+class ForeignTypes(Service):
+    """Methods whose results are promised, of no type, or of a name that is taken."""
+
+    name = "foreign"
+
+    @anyone
+    def rpc_later(self, caller: Caller) -> Deferred[int]:
+        return succeed(1)
+
+    @anyone
+    def rpc_anything(self, caller: Caller) -> object:
+        return {}
+
+    @anyone
+    def rpc_send(self, caller: Caller) -> Sent:
+        return Sent(1)
+
+
+class ForeignTypesTests(Case):
+    """What the gateway's users may write."""
+
+    def test_described(self) -> None:
+        """Promised results are described by what they promise, types without a schema by none, and names don't mix."""
+        before = self.methods()["agent.send"]["result"]
+        self.gateway.register(ForeignTypes())
+        document, methods = self.document(), self.methods()
+        self.assertEqual(methods["foreign.later"]["result"]["schema"], {"type": "integer"})
+        self.assertEqual(methods["foreign.anything"]["result"]["schema"], {})
+        self.assertEqual(methods["agent.send"]["result"], before)
+        ours = self.resolve(document, methods["foreign.send"]["result"]["schema"]["$ref"])
+        theirs = self.resolve(document, before["schema"]["$ref"])
+        self.assertEqual(set(ours["properties"]), {"copies"})
+        self.assertIn("message_id", theirs["properties"])

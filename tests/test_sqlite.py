@@ -205,7 +205,8 @@ class FileTests(Case):
     def test_made(self) -> None:
         """A file that isn't there is made with the schema of this release, for the owner alone."""
         self.addCleanup(os.umask, os.umask(0))
-        self.database.prepare()
+        self.database.open()
+        self.database.close()
         self.assertEqual(self.version(), len(MIGRATIONS))
         self.assertEqual(self.on_disk("SELECT * FROM tokens"), [])
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
@@ -213,7 +214,6 @@ class FileTests(Case):
     def test_neighbours_are_private_too(self) -> None:
         """The write-ahead log, which holds the same rows, is for the owner alone as well."""
         self.addCleanup(os.umask, os.umask(0))
-        self.database.prepare()
         self.database.open()
         self.outcome(SQLiteTokenStore(self.database).add(record("a")))
         for suffix in ("-wal", "-shm"):
@@ -225,34 +225,34 @@ class FileTests(Case):
         self.database.open()
         self.assertEqual(self.version(), len(MIGRATIONS))
 
-    def test_prepare_keeps_no_hold(self) -> None:
-        """Preparing leaves no thread and no open file behind: the process may fork after it."""
-        self.database.prepare()
+    def test_a_look_keeps_no_hold(self) -> None:
+        """Opening and closing leaves no thread and no open file behind: the process may fork after it."""
+        self.database.open()
+        self.database.close()
         self.assertNotIn("cell0gw-sqlite", [thread.name for thread in threading.enumerate()])
         self.failureResultOf(self.database.write(insert(1)), Unavailable)
 
     def test_later_schema(self) -> None:
         """A file of a later release is refused, with both versions, and left as it is."""
-        self.database.prepare()
+        self.database.open()
+        self.database.close()
         connection = sqlite3.connect(self.path)
         connection.execute("PRAGMA user_version = 99")
         connection.close()
-        for step in (self.database.prepare, self.database.open):
-            message = str(self.assertRaises(SchemaTooNew, step))
-            self.assertIn("99", message)
-            self.assertIn(str(len(MIGRATIONS)), message)
+        message = str(self.assertRaises(SchemaTooNew, self.database.open))
+        self.assertIn("99", message)
+        self.assertIn(str(len(MIGRATIONS)), message)
         self.assertEqual(self.version(), 99)
 
     def test_no_database(self) -> None:
         """A file that is something else is refused, and left as it is."""
         self.path.write_bytes(b"no database at all" * 1000)
-        for step in (self.database.prepare, self.database.open):
-            self.assertRaises(sqlite3.DatabaseError, step)
+        self.assertRaises(sqlite3.DatabaseError, self.database.open)
         self.assertEqual(self.path.read_bytes(), b"no database at all" * 1000)
 
     def test_no_folder(self) -> None:
         """Without its folder the file can't be made, and that is said."""
-        self.assertRaises(OSError, Database(self.path / "gateway.db", self.reactor).prepare)
+        self.assertRaises(OSError, Database(self.path / "gateway.db", self.reactor).open)
 
     def test_upgrade(self) -> None:
         """A file of an earlier release is brought to the schema of this one, with all it holds."""
@@ -266,9 +266,10 @@ class FileTests(Case):
 
     def test_an_upgrade_that_fails(self) -> None:
         """A migration happens as a whole or not at all: the earlier release can still use the file."""
-        self.database.prepare()
+        self.database.open()
+        self.database.close()
         self.patch(sqlite, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (n); CREATE TABLE tokens (n)"))
-        self.assertRaises(sqlite3.OperationalError, self.database.prepare)
+        self.assertRaises(sqlite3.OperationalError, self.database.open)
         self.assertEqual(self.version(), len(MIGRATIONS))
         self.assertEqual(self.on_disk("SELECT name FROM sqlite_master WHERE type = 'table'"), [("tokens",)])
 

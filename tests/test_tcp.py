@@ -139,6 +139,11 @@ class ListeningServiceTests(SynchronousTestCase):
 class BindTests(SynchronousTestCase):
     """L{bind}, where it fails; the end-to-end tests bind."""
 
+    def test_no_host(self) -> None:
+        """What can't be the name of a host is an error of the system like any other."""
+        for host in ("a..b", "x" * 64, "\ud800"):
+            self.assertRaises(OSError, bind, host, 0)
+
     def test_not_our_address(self) -> None:
         """An address that isn't this machine's is an OSError that says so, and no socket stays open."""
         before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None

@@ -28,12 +28,12 @@ class MemoryTokenStore:
 
     def revoke(self, token_ids: list[str]) -> Deferred[None]:
         """See L{ITokenStore}."""
-        for token_id in token_ids:
+        for token_id in self._records.keys() & token_ids:
             self._records[token_id] = msgspec.structs.replace(self._records[token_id], revoked=True)
         return succeed(None)
 
     def remove(self, token_ids: list[str]) -> Deferred[None]:
         """See L{ITokenStore}."""
         for token_id in token_ids:
-            del self._records[token_id]
+            self._records.pop(token_id, None)
         return succeed(None)

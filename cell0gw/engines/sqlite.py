@@ -6,6 +6,7 @@ thread is busy share the next transaction.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -66,21 +67,15 @@ class Database:
         self._thread: Thread | None = None
         self._connection: sqlite3.Connection | None = None
 
-    def prepare(self) -> None:
-        """Make sure that L{open} will do: the file is there, can be written, and has the schema of this release.
+    def open(self) -> None:
+        """Open the file and bring its schema up to date. No process may fork before it is closed again.
 
         @raise SchemaTooNew: the file is of a later release.
         @raise sqlite3.Error: the file can't be opened, read or written.
-        @raise OSError: the file can't be made.
+        @raise OSError: the file can't be made, or not be written.
         """
-        self._path.touch(mode=0o600)
-        self._connect().close()
-
-    def open(self) -> None:
-        """Open the file and start the thread; raises as L{prepare} does. No process may fork after this."""
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         self._connection = self._connect()
-        self._thread = Thread(target=self._work, name="cell0gw-sqlite", daemon=True)
-        self._thread.start()
 
     def read(self, query: str) -> list[Any]:
         """The rows of a query, at once: for the time before the first write."""
@@ -94,8 +89,11 @@ class Database:
         @return: fires with what the job returned once that is on disk; fails with L{Unavailable} when it could not be
             written.
         """
-        if self._thread is None:
+        if self._connection is None:
             return fail(Unavailable("Storage is closed"))
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name="cell0gw-sqlite", daemon=True)
+            self._thread.start()
         deferred: Deferred[Any] = Deferred()
         self._jobs.put((job, deferred))
         return deferred

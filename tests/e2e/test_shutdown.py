@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.clients import Client, RawClient, mint
 from tests.e2e.conftest import StartGateway
-from tests.e2e.processes import ADMIN_TOKEN, BIN, PATIENCE, Address, environment, eventually
+from tests.e2e.processes import ADMIN_TOKEN, BIN, PATIENCE, Address, GatewayProcess, environment, eventually
 
 DRAINED = 10.0
 """Within how many seconds a gateway has ended after SIGTERM."""
@@ -38,6 +38,18 @@ def test_sigint_is_the_same(start_gateway: StartGateway) -> None:
         gateway.signal(signal.SIGINT)
         assert client.close_code() == 4001
     assert gateway.wait() == 0
+
+
+def test_sigterm_at_once(tmp_path: Path) -> None:
+    """SIGTERM in the moment in which the log says that it listens drains, too."""
+    for attempt in range(5):
+        gateway = GatewayProcess(state_dir=tmp_path / f"state{attempt}", env=environment())
+        try:
+            gateway.signal(signal.SIGTERM)
+            assert gateway.wait() == 0
+            gateway.wait_for("stopped")
+        finally:
+            gateway.kill()
 
 
 def test_a_client_that_never_reads(start_gateway: StartGateway) -> None:
