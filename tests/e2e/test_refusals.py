@@ -32,14 +32,21 @@ def refused(folder: Path, *flags: str, command: str = "twistd", **variables: str
         return run_to_end(words, environment(**variables), folder)
 
     outcome = attempt()
-    for _ in range(2):  # a start that was slow on a busy machine is fast another time
+    for _ in range(2):  # what was slow on a busy machine may be fast another time
         if outcome.seconds > AT_ONCE:
             outcome = attempt()
     assert outcome.status != 0, outcome
-    assert outcome.seconds <= AT_ONCE, f"it took {outcome.seconds:.2f} s: {outcome}"
+    in_time = outcome.seconds <= AT_ONCE or outcome.seconds <= 3 * pace(folder)
+    assert in_time, f"it took {outcome.seconds:.2f} s: {outcome}"
     assert outcome.output.count("\n") == 1, f"more or less than one line: {outcome}"
     assert outcome.output.startswith("cell0gw: "), outcome
     return outcome.output
+
+
+def pace(folder: Path) -> float:
+    """How many seconds this machine needs now for the libraries alone; half a second when it is idle."""
+    imports = "import autobahn.twisted.websocket, twisted.internet.reactor, twisted.scripts.twistd"
+    return run_to_end([BIN / "python", "-c", imports], environment(), folder).seconds
 
 
 @pytest.mark.parametrize("command", COMMANDS)
