@@ -39,14 +39,11 @@ class ProcessService(MultiService):
 
     def startService(self) -> None:
         """See L{IService}."""
-        # Now, for signals that come early; and again once the reactor, which installs its own handlers, runs.
-        self._take_signals()
-        self._reactor.callWhenRunning(self._take_signals)
-        super().startService()
-
-    def _take_signals(self) -> None:
+        # Now, for signals that come early; and in the place of those that the reactor installs when it begins to run.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
+        self._reactor.sigTerm = self._reactor.sigInt = self._signalled
+        super().startService()
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         if self._stopping:

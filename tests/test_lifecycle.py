@@ -61,11 +61,6 @@ class Case(SynchronousTestCase):
         self.reactor = Reactor()
         self.process = ProcessService(self.reactor, None)
 
-    def run_reactor(self) -> None:
-        """What a reactor does first of all once it runs."""
-        for callable, args, kwargs in self.reactor.whenRunningHooks:
-            callable(*args, **kwargs)
-
 
 class SignalTests(Case):
     """SIGTERM and SIGINT."""
@@ -83,16 +78,12 @@ class SignalTests(Case):
                 os._exit(NOT_ENDED)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    def test_taken_early_and_again(self) -> None:
-        """The handlers are set at the start, and once more when the reactor, which sets its own, runs."""
+    def test_taken_early_and_for_good(self) -> None:
+        """They are taken when the service starts, and are what the reactor installs when it begins to run."""
         self.process.startService()
         early = signal.getsignal(signal.SIGTERM)
         self.assertEqual(signal.getsignal(signal.SIGINT), early)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        self.run_reactor()
-        self.assertEqual(signal.getsignal(signal.SIGTERM), early)
-        self.assertEqual(signal.getsignal(signal.SIGINT), early)
+        self.assertEqual((self.reactor.sigTerm, self.reactor.sigInt), (early, early))
 
     def test_the_first_stops_the_reactor(self) -> None:
         """The first of either signal stops the reactor, which drains the gateway and ends with status 0."""
@@ -111,7 +102,6 @@ class SignalTests(Case):
     def test_says_which(self) -> None:
         """The log names the signal, and says what a second one does."""
         self.process.startService()
-        self.run_reactor()
         signal.raise_signal(signal.SIGTERM)
         with capturedLogs() as events:
             self.reactor.turn()
@@ -122,7 +112,6 @@ class SignalTests(Case):
     def test_a_second_ends_the_process(self) -> None:
         """A second signal, the same or the other, ends the process at once with status 1, whatever it was doing."""
         self.process.startService()
-        self.run_reactor()
         for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)):
             status = self.status_of_child(
                 lambda first=first, second=second: [signal.raise_signal(first), signal.raise_signal(second)]
@@ -132,7 +121,6 @@ class SignalTests(Case):
     def test_one_does_not_end_the_process(self) -> None:
         """A single signal leaves the process alive, to drain."""
         self.process.startService()
-        self.run_reactor()
         self.assertEqual(self.status_of_child(lambda: signal.raise_signal(signal.SIGTERM)), NOT_ENDED)
 
 

@@ -194,6 +194,7 @@ class GatewayFactory(WebSocketServerFactory):
 
     protocol: Any = GatewayProtocol
     draining = False
+    noisy = False
 
     def __init__(
         self,
