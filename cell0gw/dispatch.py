@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import asdict
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
@@ -36,6 +37,9 @@ from cell0gw.sessions import Caller
 
 HEARTBEAT: Final = "heartbeat"
 """A client's own sign of life, a notification: that it came is all it has to say."""
+
+_AT_ONCE: Final = (msgspec.Struct, Raw, str, dict, list, type(None))
+"""What most results are. Asking whether something is a Deferred takes longer: that is an abstract base class."""
 
 Answer = bytes | None
 """What goes back to the peer; None after notifications."""
@@ -111,32 +115,30 @@ class Dispatcher:
         if isinstance(entry, NotARequest):
             self.errors += 1
             return None if entry.error is None else jsonrpc.error(entry.error, entry.id)
-        request_id = bytes(entry.id)
-        if entry.method == HEARTBEAT and not request_id:
+        name, request_id = entry.method, entry.id
+        if name == HEARTBEAT and not request_id:
             return None
         try:
-            value = self._call(caller, entry)
+            method = self._methods.get(name) or self._locate(name)
+            params = self._authorise(caller, method, entry.params)
+            value = method.call(caller, **asdict(params))
         except Exception:
-            return self._failed(Failure(), caller, entry.method, request_id)
+            return self._failed(Failure(), caller, name, request_id)
+        if isinstance(value, _AT_ONCE):
+            return self._succeeded(value, caller, name, request_id)
         if isinstance(value, CoroutineType):
             value = Deferred.fromCoroutine(value)
         if isinstance(value, Deferred):
-            return value.addCallback(self._succeeded, caller, entry.method, request_id).addErrback(
-                self._failed, caller, entry.method, request_id
+            return value.addCallback(self._succeeded, caller, name, request_id).addErrback(
+                self._failed, caller, name, request_id
             )
-        return self._succeeded(value, caller, entry.method, request_id)
-
-    def _call(self, caller: Caller, request: Request) -> Any:
-        method = self._locate(request.method)
-        params = self._authorise(caller, method, request)
-        return method.call(caller, **msgspec.structs.asdict(params))
+        return self._succeeded(value, caller, name, request_id)
 
     def _locate(self, name: str) -> Method:
         """
         @raise MethodNotFound: nobody has it.
         """
-        method = self._methods.get(name)
-        if method is None:
+        if name not in self._methods:
             namespace, _, verb = name.partition(".")
             try:
                 service = self._services.getServiceNamed(namespace)
@@ -145,10 +147,10 @@ class Dispatcher:
             bound = getattr(service, PREFIX + verb, None)
             if bound is None:
                 raise MethodNotFound
-            method = self._methods[name] = Method(name, bound)
-        return method
+            self._methods[name] = Method(name, bound)
+        return self._methods[name]
 
-    def _authorise(self, caller: Caller, method: Method, request: Request) -> msgspec.Struct:
+    def _authorise(self, caller: Caller, method: Method, params: bytes) -> msgspec.Struct:
         """Judge in the documented order: authenticated, permission, params, permission on the resource.
 
         @return: the params.
@@ -157,14 +159,14 @@ class Dispatcher:
         if who == "permission":
             if principal is None:
                 raise NotAuthenticated
-            return self._permitted(method, principal.permissions, request.params)
+            return self._permitted(method, principal.permissions, params)
         if who == "session" and caller.session is None:
             raise NotAuthenticated
         if who == "reader" and principal is None and not self._anonymous_reads:
             raise NotAuthenticated("Not authenticated: anonymous reads are switched off")
-        return method.decode(request.params)
+        return method.decode(params)
 
-    def _permitted(self, method: Method, permissions: Permissions, raw: Raw) -> msgspec.Struct:
+    def _permitted(self, method: Method, permissions: Permissions, raw: bytes) -> msgspec.Struct:
         access, allowed = method.access, permissions.allow(method.name)
         if not (allowed or access.open):
             raise PermissionDenied(f"Permission denied: {method.name}")

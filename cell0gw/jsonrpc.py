@@ -1,7 +1,7 @@
 """JSON-RPC 2.0: bytes in, values out, and back. https://www.jsonrpc.org/specification
 
-A request's params and id stay L{msgspec.Raw}: the params are decoded once, by the method's own types, and the id is
-echoed byte for byte.
+A request's params and id stay as they are: the params are decoded once, by the method's own types, and the id is echoed
+byte for byte.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from cell0gw.limits import MAX_DEPTH, MAX_ID_LENGTH
 VERSION: Final = "2.0"
 
 
-class Request(msgspec.Struct):
-    """One call. C{id} is empty for a notification, C{params} when there are none."""
+class Request(msgspec.Struct, gc=False):
+    """One call, its C{params} and C{id} as they stand in the message; C{id} is empty for a notification."""
 
-    jsonrpc: Literal["2.0"]
     method: str
-    params: Raw = Raw()
-    id: Raw = Raw()
+    params: bytes = b""
+    id: bytes = b""
 
 
 class NotARequest(msgspec.Struct):
@@ -34,7 +33,19 @@ class NotARequest(msgspec.Struct):
     id: bytes = b"null"
 
 
-_decode_request = msgspec.json.Decoder(Request).decode
+class _Envelope(msgspec.Struct, gc=False):
+    jsonrpc: Literal["2.0"]
+    method: str
+    params: Raw = Raw()
+    id: Raw = Raw()
+
+
+class _Identity(msgspec.Struct, gc=False):
+    id: Raw = Raw(b"null")
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_identity = msgspec.json.Decoder(_Identity).decode
 _decode_entries = msgspec.json.Decoder(list[Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -55,12 +66,14 @@ def decode(payload: bytes, max_batch: int) -> Request | NotARequest | list[Reque
     @raise InvalidRequest: an empty batch, or one beyond C{max_batch}.
     """
     try:
-        str(payload, "utf-8")
+        if not payload.isascii():
+            str(payload, "utf-8")
     except UnicodeDecodeError:
         raise ParseError("Parse error: not UTF-8") from None
-    if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH and not _shallow(payload):
+    # So short a message, or one with so few brackets, can't nest too deep; others must be looked at.
+    if len(payload) > 2 * MAX_DEPTH and payload.count(b"[") + payload.count(b"{") > MAX_DEPTH and not _shallow(payload):
         raise ParseError(f"Parse error: not JSON, or nested deeper than {MAX_DEPTH}")
-    if payload.lstrip(b" \t\r\n")[:1] != b"[":
+    if payload[:1] == b"{" or payload.lstrip(b" \t\r\n")[:1] != b"[":
         return _decode_one(payload)
     try:
         entries = _decode_entries(payload)
@@ -78,26 +91,20 @@ _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 def _decode_one(payload: bytes) -> Request | NotARequest:
     try:
-        request = _decode_request(payload)
+        envelope = _decode_envelope(payload)
     except msgspec.ValidationError:
         return _explain(payload)
     except _MALFORMED:
         raise ParseError from None
-    if (request.params and bytes(request.params)[:1] not in b"{[") or not _legal_id(bytes(request.id)):
-        return _explain(payload)
-    return request
+    params, request_id = bytes(envelope.params), bytes(envelope.id)
+    if params[:1] in _STRUCTURED and len(request_id) <= MAX_ID_LENGTH and request_id[:1] in _SIMPLE:
+        return Request(envelope.method, params, request_id)
+    return _explain(payload)
 
 
-def _legal_id(raw: bytes) -> bool:
-    """Whether this is a string, a number or null, as section 4 asks, and of a decent length; or none at all."""
-    return len(raw) <= MAX_ID_LENGTH and raw[:1] in b'"-0123456789n'
-
-
-class _Envelope(msgspec.Struct):
-    id: Raw = Raw(b"null")
-
-
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+# How params begin: as an object or an array (section 4.2), or not at all. And an id: as a string, a number or null.
+_STRUCTURED: Final = frozenset((b"", b"{", b"["))
+_SIMPLE: Final = frozenset(b"%c" % byte for byte in b'"-0123456789n') | {b""}
 
 
 def _explain(payload: bytes) -> NotARequest:
@@ -113,8 +120,8 @@ def _explain(payload: bytes) -> NotARequest:
         return NotARequest(InvalidRequest("Invalid Request: not an object"))
     if "method" not in value and ("result" in value or "error" in value):
         return NotARequest(None)  # an error for a stray response would be one more stray response
-    raw_id = bytes(_decode_envelope(payload).id)
-    if not _legal_id(raw_id):
+    raw_id = bytes(_decode_identity(payload).id)
+    if len(raw_id) > MAX_ID_LENGTH or raw_id[:1] not in _SIMPLE:
         return NotARequest(
             InvalidRequest(f"Invalid Request: id is a string, a number or null, {MAX_ID_LENGTH} bytes at most")
         )

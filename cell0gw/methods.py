@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Raw
 
 from cell0gw.errors import InvalidParams
 from cell0gw.permissions import Access, access_of
@@ -54,14 +53,13 @@ class Method:
         self._by_name = msgspec.json.Decoder(self.params).decode
         self._by_position = msgspec.json.Decoder(listed).decode
 
-    def decode(self, params: Raw) -> msgspec.Struct:
+    def decode(self, params: bytes) -> msgspec.Struct:
         """
-        @param params: an object, an array, or nothing.
+        @param params: JSON of an object or an array, or nothing.
         @raise InvalidParams: they are not those of the method; the message says where.
         """
-        raw = bytes(params) or b"{}"
         try:
-            return self._by_position(raw) if raw[:1] == b"[" else self._by_name(raw)
+            return self._by_position(params) if params[:1] == b"[" else self._by_name(params or b"{}")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as failure:
             raise InvalidParams(f"Invalid params: {_REGEX.sub('a well-formed one', str(failure))}") from None
 

@@ -52,7 +52,7 @@ class MethodTests(SynchronousTestCase):
         self.good = Method("test.good", Service().good)
 
     def decoded(self, params: bytes) -> dict[str, Any]:
-        values = structs.asdict(self.good.decode(Raw(params)))
+        values = structs.asdict(self.good.decode(params))
         return {**values, "message": bytes(values["message"])}
 
     def test_by_name_and_position(self) -> None:
@@ -67,15 +67,15 @@ class MethodTests(SynchronousTestCase):
             (b"{}", "channel"), (b'{"channel":1}', "$.channel"), (b'{"channel":"a","more":1}', "more"),
             (b'["a",-1]', "$[1]"), (b'["a",1,2,3]', "length"), (b"[]", "length"), (b'{"channel":"\\ud800"}', "Invalid"),
         ):  # fmt: skip
-            error = self.assertRaises(InvalidParams, self.good.decode, Raw(params))
+            error = self.assertRaises(InvalidParams, self.good.decode, params)
             self.assertIn(where, error.message)
 
     def test_nothing(self) -> None:
         """No params at all are enough for a method that takes none."""
         bare = Method("test.bare", Service().bare)
         for params in (b"", b"{}", b"[]"):
-            bare.decode(Raw(params))
-        self.assertRaises(InvalidParams, bare.decode, Raw(b"[1]"))
+            bare.decode(params)
+        self.assertRaises(InvalidParams, bare.decode, b"[1]")
 
     def test_closed_by_default(self) -> None:
         """A method without a declared permission can't be had."""
