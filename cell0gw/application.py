@@ -142,7 +142,7 @@ class WebSocketGateway(Gateway):
             self._database.open()
             super().startService()
             has_admin = self._first_token()
-            self._listener = ListeningService(self._listening, self.factory, self._reactor)
+            self._listener = self._listen()
             self._listening = None
             self._listener.startService()
         except BaseException:
@@ -150,6 +150,9 @@ class WebSocketGateway(Gateway):
             raise
         self.log.info("listening on {host} port {port}", host=self.config.host, port=self.port)
         return has_admin
+
+    def _listen(self) -> ListeningService:
+        return ListeningService(self._listening, self.factory, self._reactor)
 
     def _let_go(self) -> None:
         """Give back what was taken for a start that did not come about."""
@@ -174,6 +177,7 @@ class WebSocketGateway(Gateway):
         yield self._database.write(lambda connection: None).addErrback(lambda failure: None)
         yield self.drain()
         yield maybeDeferred(super().stopService)
+        self._listener.close()
         self._database.close()
         self._state.unlock()
         self.log.info("stopped")

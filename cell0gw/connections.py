@@ -1,4 +1,4 @@
-"""All open connections, authenticated or not."""
+"""All connections, from the first byte on."""
 
 from __future__ import annotations
 
@@ -10,30 +10,41 @@ from cell0gw.interfaces import IConnection
 
 
 class Connections:
-    """The sockets that have done their handshake and are not gone yet.
+    """The sockets there are: those that do their handshake still, and those that have done it.
 
-    @ivar accepted: how many there have ever been.
+    @ivar total: how many handshakes have ever been done.
     """
 
     def __init__(self) -> None:
+        self._arriving: dict[IConnection, None] = {}
         self._open: dict[str, IConnection] = {}
         self._waiting: list[Deferred[None]] = []
-        self.accepted = 0
+        self.total = 0
 
     def __len__(self) -> int:
         return len(self._open)
 
     def __iter__(self) -> Iterator[IConnection]:
-        """All of them as of now: closing some on the way does no harm."""
+        """Those that are open as of now: closing some on the way does no harm."""
         return iter(list(self._open.values()))
+
+    def arriving(self) -> list[IConnection]:
+        """Those that do their handshake, oldest first."""
+        return list(self._arriving)
+
+    def accepted(self, connection: IConnection) -> None:
+        """A socket has come."""
+        self._arriving[connection] = None
 
     def opened(self, connection: IConnection) -> None:
         """A handshake was done."""
-        self.accepted += 1
+        self.total += 1
+        self._arriving.pop(connection, None)
         self._open[connection.connection_id] = connection
 
     def closed(self, connection: IConnection) -> None:
         """A socket is gone."""
+        self._arriving.pop(connection, None)
         self._open.pop(connection.connection_id, None)
         if not self._open:
             waiting, self._waiting = self._waiting, []
@@ -41,7 +52,7 @@ class Connections:
                 deferred.callback(None)
 
     def when_empty(self) -> Deferred[None]:
-        """Fires once no connection is left."""
+        """Fires once no open connection is left."""
         deferred: Deferred[None] = Deferred()
         if self._open:
             self._waiting.append(deferred)

@@ -1,11 +1,22 @@
-"""WebSocket frames of the common kind, as bytes. RFC 6455, section 5.2."""
+"""WebSocket frames of the common kind, read from and written to bytes. RFC 6455, section 5.2
+
+Common is: a whole text message in one frame, masked as clients do, uncompressed, shorter than 64 KiB. Whatever else
+there is, right or wrong, is left to Autobahn.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 PING: Final = b"\x89\x00"
 """An empty ping."""
+
+FINAL_TEXT: Final = 0x81
+MASKED: Final = 0x80
+
+UNMASK_BELOW: Final = 1000
+"""Up to this many bytes one XOR of two large integers beats a masker in C, which is slow to set up."""
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -15,7 +26,54 @@ def text_frame(payload: bytes) -> bytes:
     """
     length = len(payload)
     if length < 126:
-        return bytes((0x81, length)) + payload
+        return bytes((FINAL_TEXT, length)) + payload
     if length < 65536:
         return b"\x81\x7e" + length.to_bytes(2, "big") + payload
     return b"\x81\x7f" + length.to_bytes(8, "big") + payload
+
+
+def read_text_frames(
+    data: bytes, max_length: int, unmask_long: Callable[[bytes, bytes], bytes]
+) -> tuple[list[bytes], int]:
+    """Read the frames of the common kind that some bytes begin with.
+
+    @param data: bytes that begin with a frame.
+    @param max_length: leave frames with a longer payload.
+    @param unmask_long: undoes the masking of a long payload; takes it and the mask.
+    @return: their payloads, which are UTF-8, and how many bytes they took.
+    """
+    payloads = []
+    start, end = 0, len(data)
+    while end - start >= 6 and data[start] == FINAL_TEXT:
+        length = data[start + 1] - MASKED
+        body = start + 6
+        if length == 126:
+            length = int.from_bytes(data[start + 2 : start + 4], "big")
+            body = start + 8
+            if length < 126:
+                break  # not its shortest form
+        elif not 0 <= length < 126:
+            break  # unmasked, or 64 KiB and more
+        stop = body + length
+        if stop > end or length > max_length:
+            break
+        mask = data[body - 4 : body]
+        masked = data[body:stop]
+        payload = unmask(masked, mask) if length < UNMASK_BELOW else unmask_long(masked, mask)
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
+            break
+        payloads.append(payload)
+        start = stop
+    return payloads, start
+
+
+def unmask(masked: bytes, mask: bytes) -> bytes:
+    """Undo a client's masking (section 5.3), at a cost that grows with the length.
+
+    @param mask: four bytes.
+    """
+    length = len(masked)
+    key = (mask * (length // 4 + 1))[:length]
+    return (int.from_bytes(masked, "little") ^ int.from_bytes(key, "little")).to_bytes(length, "little")

@@ -226,7 +226,7 @@ class Gateway(MultiService):
         return Counts(
             current={"connections": len(self.connections), "tokens": len(self.credentials)},
             total={
-                "connections_accepted": self.connections.accepted,
+                "connections_accepted": self.connections.total,
                 "calls": self.dispatcher.calls,
                 "errors": self.dispatcher.errors,
             },

@@ -22,6 +22,9 @@ from cell0gw.timestamps import timestamp
 MAX_SHARES: Final = 3600
 """Into how many shares connections are dealt at most; with longer intervals a tick is longer than a second."""
 
+HANDSHAKE: Final = 5.0
+"""How many seconds a socket has to do its handshake."""
+
 LINGER: Final = 5.0
 """How many seconds a connection that is closing has until its socket is taken away."""
 
@@ -116,6 +119,10 @@ class HeartbeatService(Service):
             self.log.warn("the reactor was blocked for {seconds:.1f} s", seconds=stalled)
             return
         self._sessions.expire()
+        for connection in self._connections.arriving():
+            if connection.opened_at > now - HANDSHAKE:
+                break
+            connection.abort()
         authenticated_by = now - self._authentication_timeout if self._authentication_timeout else -math.inf
         for connection in self._connections:
             if connection.closing_since is not None:

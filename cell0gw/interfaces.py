@@ -13,7 +13,6 @@ class IConnection(Interface):
     """A socket that speaks the protocol, as the rules see it."""
 
     connection_id = Attribute("str: names the connection in logs.")
-    peer_address = Attribute("str: where it comes from.")
     session = Attribute("Session or None: its authenticated span.")
     last_received = Attribute(
         "float: when anything, pongs included, last came from it; seconds of the gateway's clock."

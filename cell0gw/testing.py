@@ -230,8 +230,6 @@ class RecordingConnection:
     @ivar closed: the code and reason it was closed with.
     """
 
-    peer_address = "memory"
-
     def __init__(self, connection_id: str = "conn", opened_at: float = EPOCH) -> None:
         self.connection_id = connection_id
         self.opened_at = self.last_received = opened_at

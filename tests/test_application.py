@@ -17,6 +17,7 @@ from cell0gw.awaitable import Awaitable
 from cell0gw.config import Config, ConfigError
 from cell0gw.engines.sqlite import Database
 from cell0gw.state import StateError, StateFolder
+from cell0gw.transports.tcp import ListeningService
 from tests.test_stores import QueueReactor
 from tests.test_tcp import Port, Socket
 
@@ -203,8 +204,8 @@ class Threaded(QueueReactor, MemoryReactorClock):
         QueueReactor.__init__(self)
         self.ports: list[Port] = []
 
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Port:
-        """See L{IReactorSocket}."""
+    def listen(self, listening: Any, factory: Any, reactor: Any) -> Any:
+        """See L{cell0gw.transports.tcp.listen_on}."""
         self.ports.append(port := Port())
         port.gone.callback(None)
         return port
@@ -218,6 +219,9 @@ class Portless(WebSocketGateway):
         self._state.lock()
         self._try_database()
         self._listening = Socket()
+
+    def _listen(self) -> ListeningService:
+        return ListeningService(self._listening, self.factory, self._reactor, self._reactor.listen)
 
 
 class LifeTests(Case):

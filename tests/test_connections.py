@@ -22,7 +22,16 @@ class ConnectionsTests(SynchronousTestCase):
         self.connections.closed(self.a)
         self.connections.closed(self.a)
         self.assertEqual(list(self.connections), [self.b])
-        self.assertEqual((len(self.connections), self.connections.accepted), (1, 2))
+        self.assertEqual((len(self.connections), self.connections.total), (1, 2))
+
+    def test_arriving(self) -> None:
+        """Who does the handshake still is not open yet, and no longer arriving once it is, or gone."""
+        for connection in (self.a, self.b):
+            self.connections.accepted(connection)
+        self.assertEqual((self.connections.arriving(), len(self.connections)), ([self.a, self.b], 0))
+        self.connections.opened(self.a)
+        self.connections.closed(self.b)
+        self.assertEqual((self.connections.arriving(), len(self.connections)), ([], 1))
 
     def test_closing_on_the_way(self) -> None:
         """Whoever walks through them may close them."""

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw.connections import Connections
 from cell0gw.errors import CloseCode
 from cell0gw.frames import PING
-from cell0gw.heartbeat import LINGER, HeartbeatService
+from cell0gw.heartbeat import HANDSHAKE, LINGER, HeartbeatService
 from cell0gw.sessions import Sessions
 from cell0gw.testing import MemoryGateway, RecordingConnection, counter
 
@@ -88,6 +88,15 @@ class HeartbeatTests(SynchronousTestCase):
         self.advance(8, stranger, known)
         self.assertEqual(stranger.closed, (CloseCode.AUTHENTICATION_TIMEOUT, "no authentication in time"))
         self.assertIsNone(known.closed)
+
+    def test_who_does_not_arrive(self) -> None:
+        """A socket that does not do its handshake in time is taken away, without a word."""
+        connection = RecordingConnection("x", self.clock.seconds())
+        self.connections.accepted(connection)
+        self.advance(int(HANDSHAKE) - 1)
+        self.assertFalse(connection.aborted)
+        self.advance(1)
+        self.assertTrue(connection.aborted)
 
     def test_who_does_not_go(self) -> None:
         """A closing that the peer does not finish is finished without it."""

@@ -30,7 +30,7 @@ class RPCServiceTests(SynchronousTestCase):
         for message in ('{"a": [1.50, null, "\\u00e9"]}', '"x"', "null", "12345678901234567890123", "1e400", "[]"):
             sent = f'{{"jsonrpc":"2.0","method":"rpc.echo","params":{{"message":{message}}},"id":1}}'
             server = self.stranger.server
-            answer = server.factory.dispatcher.dispatch(server.caller, sent.encode())
+            answer = server.factory.dispatch(server.caller, sent.encode())
             self.assertEqual(answer, f'{{"jsonrpc":"2.0","result":{message},"id":1}}'.encode())
 
     def test_list_methods(self) -> None:

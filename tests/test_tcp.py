@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IReactorSocket
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -44,6 +44,11 @@ class Port:
     def __init__(self) -> None:
         self.gone: Deferred[None] = Deferred()
         self.asked = 0
+        self.abandoned = 0
+
+    def abandon(self) -> None:
+        """See L{GatewayPort}."""
+        self.abandoned += 1
 
     def startListening(self) -> None:
         """See L{IListeningPort}."""
@@ -57,9 +62,8 @@ class Port:
         """See L{IListeningPort}."""
 
 
-@implementer(IReactorSocket)
-class Reactor:
-    """A reactor that remembers what it adopted.
+class Listener:
+    """Listens, or so it says.
 
     @ivar adopted: descriptor, family and factory; the descriptor was open at that moment.
     """
@@ -68,42 +72,34 @@ class Reactor:
         self.adopted: list[tuple[int, int, Any]] = []
         self.port = Port()
 
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Port:
-        """See L{IReactorSocket}."""
-        os.fstat(fileDescriptor)
-        self.adopted.append((fileDescriptor, addressFamily, factory))
+    def __call__(self, listening: Socket, factory: Any, reactor: Any) -> Any:
+        os.fstat(listening.fileno())
+        self.adopted.append((listening.fileno(), listening.family, factory))
         return self.port
-
-    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> None:
-        """See L{IReactorSocket}."""
-
-    def adoptDatagramPort(self, fileDescriptor: int, addressFamily: int, protocol: Any, maxPacketSize: int) -> Any:
-        """See L{IReactorSocket}."""
 
 
 class ListeningServiceTests(SynchronousTestCase):
     """L{ListeningService}."""
 
     def setUp(self) -> None:
-        self.socket, self.factory, self.reactor = Socket(), ServerFactory(), Reactor()
+        self.socket, self.factory, self.listener = Socket(), ServerFactory(), Listener()
         self.addCleanup(self.socket.close)
-        self.service = ListeningService(self.socket, self.factory, self.reactor)  # type: ignore[arg-type]
+        self.service = ListeningService(self.socket, self.factory, None, self.listener)  # type: ignore[arg-type]
 
     def test_doubles(self) -> None:
         """The doubles of these tests are what they stand for."""
-        self.assertTrue(verifyObject(IReactorSocket, self.reactor))
-        self.assertTrue(verifyObject(IListeningPort, self.reactor.port))
+        self.assertTrue(verifyObject(IListeningPort, self.listener.port))
 
     def test_nothing_before_the_start(self) -> None:
         """Before the start nobody is accepted, but the port's number is known."""
         self.assertEqual(self.service.port, 40_123)
-        self.assertEqual(self.reactor.adopted, [])
+        self.assertEqual(self.listener.adopted, [])
 
     def test_start(self) -> None:
         """The reactor gets the socket, its own family and the factory."""
         descriptor = self.socket.fileno()
         self.service.startService()
-        self.assertEqual(self.reactor.adopted, [(descriptor, socket.AF_INET6, self.factory)])
+        self.assertEqual(self.listener.adopted, [(descriptor, socket.AF_INET6, self.factory)])
         self.assertTrue(self.service.running)
 
     def test_hands_over(self) -> None:
@@ -116,24 +112,33 @@ class ListeningServiceTests(SynchronousTestCase):
         """The stop is done when the reactor's port is closed, not before."""
         self.service.startService()
         stopping = self.service.stopService()
-        self.assertEqual(self.reactor.port.asked, 1)
+        self.assertEqual(self.listener.port.asked, 1)
         self.assertNoResult(stopping)
-        self.reactor.port.gone.callback(None)
+        self.listener.port.gone.callback(None)
         self.successResultOf(stopping)
         self.assertFalse(self.service.running)
+
+    def test_close(self) -> None:
+        """What is connected still when all is over is let go of."""
+        self.service.close()
+        self.service.startService()
+        self.service.close()
+        self.assertEqual(self.listener.port.abandoned, 1)
 
     def test_stop_twice(self) -> None:
         """The port is closed once, however often one asks."""
         self.service.startService()
-        self.service.stopService()
-        self.successResultOf(self.service.stopService())
-        self.assertEqual(self.reactor.port.asked, 1)
+        stopping = [self.service.stopService(), self.service.stopService()]
+        self.listener.port.gone.callback(None)
+        for stopped in stopping:
+            self.successResultOf(stopped)
+        self.assertEqual(self.listener.port.asked, 1)
 
     def test_stop_before_the_start(self) -> None:
         """A service that never started gives up its socket."""
         self.successResultOf(self.service.stopService())
         self.assertTrue(self.socket.closed)
-        self.assertEqual(self.reactor.adopted, [])
+        self.assertEqual(self.listener.adopted, [])
 
 
 class BindTests(SynchronousTestCase):

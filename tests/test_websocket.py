@@ -156,7 +156,7 @@ class MessageTests(WireTestCase):
         """Text that is none is refused with 1007."""
         client = self.gateway.connect()
         client.protocol.sendMessage(b'{"\xff', isBinary=False)
-        client.flush()
+        self.gateway.advance(6)
         self.assertEqual(client.close_code, 1007)
 
     def test_large_answer(self) -> None:
@@ -169,7 +169,7 @@ class MessageTests(WireTestCase):
     def test_failure_in_the_dispatcher_itself(self) -> None:
         """Should dispatch fail, the connection is closed with 1011, the failure logged, and others live."""
         client, other = self.gateway.connect(), self.gateway.connect()
-        self.gateway.factory.dispatcher.dispatch = None  # type: ignore[assignment,method-assign]
+        self.gateway.factory.dispatch = None  # type: ignore[assignment]
         client.send(PING)
         self.assertEqual(client.close_code, CloseCode.INTERNAL_ERROR)
         self.assertIsNone(other.close_code)

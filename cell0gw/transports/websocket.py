@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.twisted.websocket import WebSocketServerFactory
+from autobahn.websocket.protocol import WebSocketProtocol
 from autobahn.websocket.types import ConnectionRequest
-from twisted.internet.defer import Deferred
+from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -17,7 +18,7 @@ from cell0gw.about import CAPABILITIES, PROTOCOL_VERSION, SERVER_VERSION
 from cell0gw.connections import Connections
 from cell0gw.dispatch import Answer, Dispatcher
 from cell0gw.errors import CloseCode
-from cell0gw.frames import text_frame
+from cell0gw.frames import read_text_frames, text_frame
 from cell0gw.heartbeat import HeartbeatService
 from cell0gw.interfaces import IConnection
 from cell0gw.limits import UNAUTHENTICATED_MESSAGE_SIZE, Limits
@@ -26,13 +27,15 @@ from cell0gw.printable import printable
 from cell0gw.sessions import Caller, Session, Sessions
 from cell0gw.timestamps import timestamp
 from cell0gw.transports.handshake import SUBPROTOCOL, accept_deflate, judge
+from cell0gw.transports.lean import LeanProtocol, with_options
 
+OPEN: Final = WebSocketProtocol.STATE_OPEN
 COMPRESS_FROM: Final = 1024
 """Shorter messages go uncompressed, in bytes: compressing them costs more than it saves."""
 
 
 @implementer(IConnection)
-class GatewayProtocol(WebSocketServerProtocol):
+class GatewayProtocol(LeanProtocol):
     """One connection.
 
     An exception that left one of Autobahn's callbacks would drop the connection, so none does.
@@ -41,10 +44,8 @@ class GatewayProtocol(WebSocketServerProtocol):
     # Autobahn claims `log` and `state`, among others.
     _log = Logger()
     factory: GatewayFactory
-    transport: Any
 
     connection_id = ""
-    peer_address = ""
     session: Session | None = None
     last_received = 0.0
     opened_at = 0.0
@@ -54,6 +55,12 @@ class GatewayProtocol(WebSocketServerProtocol):
     _share: int | None = None
     _farewell: tuple[int, str] | None = None
 
+    def connectionMade(self) -> None:
+        """See L{IProtocol}."""
+        super().connectionMade()
+        self.opened_at = self.factory.seconds()
+        self.factory.connections.accepted(self)
+
     def onConnect(self, request: ConnectionRequest) -> str | None:
         """See L{judge}. Must stay synchronous: Autobahn would parse the next bytes as a second handshake."""
         return judge(request)
@@ -61,10 +68,10 @@ class GatewayProtocol(WebSocketServerProtocol):
     def onOpen(self) -> None:
         """The handshake is done: welcome."""
         factory = self.factory
-        self.opened_at = self.last_received = factory.clock.seconds()
+        self.opened_at = factory.seconds()
         self.connection_id = factory.new_id("conn")
-        self.peer_address = str(self.peer)
         self.caller = Caller(self)
+        self.write_frame = self.transport.write  # type: ignore[method-assign]
         self.maxMessagePayloadSize = self.maxFramePayloadSize = min(
             UNAUTHENTICATED_MESSAGE_SIZE, factory.limits.max_message_size
         )
@@ -83,20 +90,47 @@ class GatewayProtocol(WebSocketServerProtocol):
             entity_id=session.entity_id,
             session_id=session.session_id,
             connection_id=self.connection_id,
-            peer=self.peer_address,
+            peer=self.peer,
             token_id=session.principal.token_id,
         )
 
-    def _dataReceived(self, data: bytes) -> None:
-        """Bytes came, of whatever kind: the peer lives."""
-        self.last_received = self.factory.clock.seconds()
-        if self.failedByMe:
-            return  # after a violation the rest of the stream means nothing
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came, of whatever kind: the peer lives.
+
+        Frames of the common kind are read here, as long as Autobahn is between two messages; it gets all else.
+        """
+        self.last_received = self.factory.seconds()
+        if self._between_messages():
+            payloads, end = read_text_frames(data, self.maxMessagePayloadSize, unmask_long)
+            for payload in payloads:
+                if self.closing_since is None:
+                    self._take_up(payload)
+            if end == len(data):
+                return
+            data = data[end:]
+        if self.state == self.STATE_CLOSED:
+            return  # Autobahn would keep it
         try:
-            super()._dataReceived(data)
+            self._dataReceived(data)
         except Exception:
             self._log.failure("{connection_id} could not be read", connection_id=self.connection_id)
             self.abort()
+
+    def processData(self) -> bool:
+        """Autobahn's next step through its buffer. After a violation the rest of the stream means nothing."""
+        if self.failedByMe:
+            self.data = b""
+            return False
+        return super().processData()
+
+    def _fail_connection(self, *arguments: Any, **options: Any) -> None:
+        """One violation is told; that the same frame holds another one changes nothing."""
+        if not self.failedByMe:
+            super()._fail_connection(*arguments, **options)
+
+    def _between_messages(self) -> bool:
+        """Whether Autobahn waits for the first byte of a message, nothing left over from before."""
+        return self.state == OPEN and not self.data and not self.inside_message and self.current_frame is None
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """A whole message came."""
@@ -104,13 +138,16 @@ class GatewayProtocol(WebSocketServerProtocol):
             return
         if isBinary:
             self.close(CloseCode.UNSUPPORTED_DATA, "binary frames are not spoken here")
-            return
+        else:
+            self._take_up(payload)
+
+    def _take_up(self, payload: bytes) -> None:
         try:
-            answer = self.factory.dispatcher.dispatch(self.caller, payload)
-            if isinstance(answer, Deferred):
-                answer.addCallback(self._answer).addErrback(self._failed)
-            else:
+            answer = self.factory.dispatch(self.caller, payload)
+            if answer is None or isinstance(answer, bytes):
                 self._answer(answer)
+            else:
+                answer.addCallback(self._answer).addErrback(self._failed)
         except Exception:
             self._failed(None)
 
@@ -136,9 +173,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.write_frame(text_frame(jsonrpc.notification(method, params)))
 
     def write_frame(self, frame: bytes) -> None:
-        """See L{IConnection}."""
-        if self.state == self.STATE_OPEN:
-            self.transport.write(frame)
+        """See L{IConnection}. While the connection is open the transport's own C{write} stands in this one's place."""
 
     def close(self, code: int, reason: str) -> None:
         """See L{IConnection}."""
@@ -155,12 +190,12 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._closeConnection(abort=True)
 
     def _answer(self, answer: Answer) -> None:
-        if answer is not None and self.state == self.STATE_OPEN:
+        if answer is not None and self.state == OPEN:
             # Autobahn's limit holds for what it sends, too.
             if self._perMessageCompress is not None and COMPRESS_FROM <= len(answer) <= self.maxMessagePayloadSize:
                 self.sendMessage(answer)
             else:
-                self.transport.write(text_frame(answer))
+                self.write_frame(text_frame(answer))
         if self._farewell is not None:
             self.close(*self._farewell)
 
@@ -174,6 +209,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             return
         factory = self.factory
         self.closing_since = factory.clock.seconds()
+        del self.write_frame
         factory.heartbeats.closed(self, self._share)
         if self.session is not None:
             factory.sessions.close(self.session, reason)
@@ -184,6 +220,11 @@ class GatewayProtocol(WebSocketServerProtocol):
                 connection_id=self.connection_id,
                 reason=printable(reason),
             )
+
+
+def unmask_long(masked: bytes, mask: bytes) -> bytes:
+    """Undo the masking of a long payload, in C."""
+    return bytes(create_xor_masker(mask, len(masked)).process(masked))
 
 
 class GatewayFactory(WebSocketServerFactory):
@@ -209,7 +250,8 @@ class GatewayFactory(WebSocketServerFactory):
     ) -> None:
         super().__init__(protocols=[SUBPROTOCOL], server=None, reactor=reactor)
         self.clock: IReactorTime = reactor
-        self.dispatcher = dispatcher
+        self.seconds = reactor.seconds
+        self.dispatch = dispatcher.dispatch
         self.connections = connections
         self.sessions = sessions
         self.heartbeats = heartbeats
@@ -221,11 +263,14 @@ class GatewayFactory(WebSocketServerFactory):
             webStatus=False,
             allowNullOrigin=True,
             failByDrop=False,
-            closeHandshakeTimeout=3,
+            # Autobahn's own timers are off: HeartbeatService looks after those who don't come and those who don't go.
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
             maxMessagePayloadSize=limits.max_message_size,
             maxFramePayloadSize=limits.max_message_size,
             perMessageCompressionAccept=accept_deflate if compression else None,
         )
+        self.protocol = with_options(GatewayProtocol, self)
 
     def welcome(self, connection: IConnection) -> ConnectionWelcome:
         """The first message on a connection."""

@@ -1,0 +1,165 @@
+"""A reactor within the reactor, for connections only: one epoll that the real reactor sees as a single reader.
+
+Twisted pays for each event of each socket: a log context, two lookups, several checks, and two C{epoll_ctl} and one
+more wake-up for each write. Here that is paid once a turn: one pass takes up all that has arrived, and what was written
+meanwhile, to whomever, leaves at its end with one C{send} a connection. Order is kept, since everything that is written
+goes through the transport's buffer, Autobahn's handshakes and closes and the records of TLS among it.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.posixbase import _DisconnectSelectableMixin
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+EVENTS_A_PASS: Final = 1024
+ROUNDS_A_PASS: Final = 8
+MUCH_TO_SEND: Final = 32
+"""From so many waiting connections on, sending takes much longer than looking for what has arrived."""
+
+
+def reactor_for_connections(reactor: Any) -> Any:
+    """A L{Poller} where there is epoll, else the reactor itself, which is slower and does the same."""
+    return Poller(reactor) if hasattr(select, "epoll") else reactor
+
+
+@implementer(IReadDescriptor)
+class Poller(_DisconnectSelectableMixin):
+    """As much of L{IReactorFDSet} and L{IReactorTime} as a transport asks of its reactor.
+
+    @param reactor: the real one.
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._epoll = select.epoll()
+        self.fileno: Callable[[], int] = self._epoll.fileno
+        self._transports: dict[int, Any] = {}
+        self._masks: dict[int, int] = {}
+        # Who has something to send; of these, those who have not tried yet, and those for whom the kernel had no room.
+        self._writers: set[Any] = set()
+        self._untried: list[Any] = []
+        self._blocked: set[Any] = set()
+        self._passing = False
+        self.callLater = reactor.callLater
+        self.seconds = reactor.seconds
+        reactor.addReader(self)
+
+    def close(self, reason: Failure) -> None:
+        """Let go of whatever is still connected, and of the epoll."""
+        self._reactor.removeReader(self)
+        for transport in list(self._transports.values()):
+            transport.connectionLost(reason)
+        self._epoll.close()
+
+    def addReader(self, transport: Any) -> None:
+        """See L{IReactorFDSet}."""
+        self._watch(transport, add=select.EPOLLIN)
+
+    def removeReader(self, transport: Any) -> None:
+        """See L{IReactorFDSet}."""
+        self._watch(transport, remove=select.EPOLLIN)
+
+    def addWriter(self, transport: Any) -> None:
+        """See L{IReactorFDSet}: it will be asked at the end of the pass, not when the kernel says it may."""
+        if transport not in self._writers:
+            self._writers.add(transport)
+            self._untried.append(transport)
+            if not self._passing:
+                self._passing = True
+                self._reactor.callLater(0, self._flush)
+
+    def removeWriter(self, transport: Any) -> None:
+        """See L{IReactorFDSet}."""
+        self._writers.discard(transport)
+        if transport in self._blocked:
+            self._blocked.discard(transport)
+            self._watch(transport, remove=select.EPOLLOUT)
+
+    def doRead(self) -> None:
+        """See L{IReadDescriptor}: one pass over all that has arrived.
+
+        What a connection is told in return leaves at once, what others are told at the end. When that is much to do,
+        whatever has arrived meanwhile is taken up first, so that it leaves by the same C{send}s.
+        """
+        self._passing = True
+        for _ in range(ROUNDS_A_PASS):
+            self._take_up(self._epoll.poll(0, EVENTS_A_PASS))
+            if len(self._untried) < MUCH_TO_SEND:
+                break
+        self._flush()
+
+    def _take_up(self, events: list[tuple[int, int]]) -> None:
+        transports, writers = self._transports, self._writers
+        for descriptor, event in events:
+            transport = transports.get(descriptor)
+            if transport is not None:  # else another one's event has closed it
+                if event & ~select.EPOLLOUT:
+                    try:
+                        why = transport.doRead()
+                    except Exception:
+                        why = self._failed()
+                    if why:
+                        self._disconnectSelectable(transport, why, True)
+                if transport in writers:
+                    self._try(transport)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See L{IReadDescriptor}."""
+
+    def logPrefix(self) -> str:
+        """See L{ILoggingContext}."""
+        return "Poller"
+
+    def _flush(self) -> None:
+        """Let everyone who has something to send try; who can't send it all is watched until it can."""
+        while self._untried:
+            untried, self._untried = self._untried, []
+            for transport in untried:
+                if transport in self._writers:
+                    self._try(transport)
+        self._passing = False
+
+    def _try(self, transport: Any) -> None:
+        try:
+            why = transport.doWrite()
+        except Exception:
+            why = self._failed()
+        if why:
+            self._disconnectSelectable(transport, why, False)
+        elif transport in self._writers:
+            self._blocked.add(transport)
+            self._watch(transport, add=select.EPOLLOUT)
+
+    def _failed(self) -> BaseException | None:
+        """What was raised by a transport or its protocol; it costs the connection, as everywhere in Twisted."""
+        self.log.failure("a transport failed")
+        return sys.exc_info()[1]
+
+    def _watch(self, transport: Any, add: int = 0, remove: int = 0) -> None:
+        descriptor = transport.fileno()
+        if descriptor < 0 or self._epoll.closed:
+            return
+        before = self._masks.get(descriptor, 0)
+        mask = (before | add) & ~remove
+        if mask == before:
+            return
+        if not mask:
+            self._epoll.unregister(descriptor)
+            del self._masks[descriptor], self._transports[descriptor]
+            return
+        if before:
+            self._epoll.modify(descriptor, mask)
+        else:
+            self._epoll.register(descriptor, mask)
+            self._transports[descriptor] = transport
+        self._masks[descriptor] = mask

@@ -1,0 +1,171 @@
+"""What the shortcuts take for granted of Autobahn and Twisted: a release that breaks one breaks a test here."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.protocol import WebSocketProtocol
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.testing import MemoryGateway
+from cell0gw.transports.handshake import read_request
+from cell0gw.transports.lean import LeanProtocol
+from tests.transports import MemoryTransport
+
+FIELDS = {
+    "Host": "gateway.example:18801",
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+def request(line: str = "GET / HTTP/1.1", **fields: str | None) -> bytes:
+    """A request; C{Name_In_Parts=None} leaves a field out."""
+    all_fields = FIELDS | {name.replace("_", "-"): value for name, value in fields.items()}
+    rows = [line, *(f"{name}: {value}" for name, value in all_fields.items() if value is not None)]
+    return ("\r\n".join(rows) + "\r\n\r\n").encode("latin-1")
+
+
+class StateTests(SynchronousTestCase):
+    """The first state of a connection."""
+
+    def setUp(self) -> None:
+        self.gateway = MemoryGateway()
+        self.addCleanup(self.gateway.close)
+
+    def test_as_autobahn_makes_it(self) -> None:
+        """Every attribute that Autobahn gives a new connection is there, with the same value."""
+        factory = WebSocketServerFactory(reactor=self.gateway.clock)
+        factory.setProtocolOptions(openHandshakeTimeout=0)
+        theirs: Any = WebSocketServerProtocol()
+        theirs.factory = factory
+        theirs._connectionMade()
+        ours = self.gateway.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        options = set(WebSocketServerProtocol.CONFIG_ATTRS)
+        made_differently = {"factory", "is_open", "is_closed", "_transport_details", "trafficStats", "send_queue",
+                            "utf8validator", "_valid_events", "_parent", "_listeners", "_results"}  # fmt: skip
+        for name in set(vars(theirs)) - options - made_differently:
+            self.assertEqual(getattr(ours, name), getattr(theirs, name), name)
+
+    def test_options(self) -> None:
+        """Every option has the factory's value, functions stay functions, and nothing is copied to a connection."""
+        server: Any = self.gateway.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        MemoryTransport(server)
+        for name in WebSocketServerProtocol.CONFIG_ATTRS:
+            self.assertEqual(getattr(server, name), getattr(self.gateway.factory, name), name)
+            self.assertNotIn(name, vars(server))
+
+    def test_a_connection_has_little_of_its_own(self) -> None:
+        """An open connection keeps a dozen attributes, not a hundred."""
+        client = self.gateway.connect()
+        self.assertLess(len(vars(client.server)), 30)
+
+    def test_no_timer(self) -> None:
+        """A connection has no timer of its own, neither while it comes, nor is open, nor closes."""
+        before = len(self.gateway.clock.getDelayedCalls())
+        server: Any = self.gateway.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        MemoryTransport(server)
+        server.dataReceived(request())
+        server.close(4001, "go")
+        self.assertEqual(len(self.gateway.clock.getDelayedCalls()), before)
+
+    def test_queue_stays_empty(self) -> None:
+        """The queue that all share is Autobahn's for chopped writes, which are never asked for."""
+        client = self.gateway.connect("a")
+        client.call("rpc.echo", message="x" * 100_000)
+        self.assertEqual(len(LeanProtocol.send_queue), 0)
+
+
+class OverriddenTests(SynchronousTestCase):
+    """Methods that are replaced have the shape that was replaced."""
+
+    def test_signatures(self) -> None:
+        """What Autobahn and Twisted call here is still called that way."""
+        for theirs, parameters in (
+            (WebSocketProtocol._connectionLost, ["self", "reason"]),
+            (WebSocketProtocol._dataReceived, ["self", "data"]),
+            (WebSocketProtocol.processData, ["self"]),
+            (WebSocketProtocol._fail_connection, ["self", "code", "reason"]),
+            (WebSocketProtocol.sendCloseFrame, ["self", "code", "reasonUtf8", "isReply"]),
+            (WebSocketServerProtocol.processHandshake, ["self"]),
+            (WebSocketServerProtocol.succeedHandshake, ["self", "res"]),
+            (WebSocketServerProtocol._parseExtensionsHeader, ["self", "header", "removeQuotes"]),
+            (tcp.Port._fromListeningDescriptor, ["reactor", "fd", "addressFamily", "factory"]),
+            (tcp.Server.__init__, ["self", "sock", "protocol", "client", "server", "sessionno", "reactor"]),
+        ):
+            self.assertEqual(list(inspect.signature(theirs).parameters), parameters, theirs)
+
+    def test_transports_buffers(self) -> None:
+        """The attributes in which Twisted's transports keep what is to be written are those that are used here."""
+        descriptor = FileDescriptor(object())  # type: ignore[arg-type]
+        self.assertEqual((descriptor._tempDataBuffer, descriptor._tempDataLen, descriptor.dataBuffer), ([], 0, b""))
+        self.assertEqual((descriptor.offset, descriptor._writeDisconnected, descriptor._writeDisconnecting), (0, 0, 0))
+        self.assertTrue(inspect.isclass(tcp.Port.transport))
+
+
+class HandshakeTests(SynchronousTestCase):
+    """The short way through the handshake."""
+
+    def setUp(self) -> None:
+        self.gateway = MemoryGateway()
+        self.addCleanup(self.gateway.close)
+
+    def answer(self, data: bytes, short_way: bool) -> tuple[bytes, Any]:
+        """What is written in return, up to the welcome; and the state it ends in."""
+        server: Any = self.gateway.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        transport = MemoryTransport(server)
+        if not short_way:
+            server.processHandshake = lambda: WebSocketServerProtocol.processHandshake(server)
+        server.dataReceived(data)
+        state = (server.state, server.data, bool(server._perMessageCompress))
+        server.abort()
+        return transport.value().partition(b"\r\n\r\n")[0], state
+
+    def agree(self, data: bytes) -> None:
+        self.assertEqual(self.answer(data, short_way=True), self.answer(data, short_way=False), data)
+
+    def test_common(self) -> None:
+        """A plain request takes the short way, with or without subprotocols and extensions."""
+        for fields in (
+            {}, {"Sec_WebSocket_Protocol": "x, cell0.v1"}, {"User_Agent": "x/1"}, {"Connection": "keep-alive, Upgrade"},
+            {"Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits"}, {"Host": "localhost"},
+        ):  # fmt: skip
+            self.assertIsNotNone(read_request(request(**fields)), fields)
+            self.agree(request(**fields))
+        self.agree(request("GET /ws HTTP/1.1"))
+
+    def test_uncommon(self) -> None:
+        """Whatever else a request may be is judged by Autobahn."""
+        for data in (
+            request("POST / HTTP/1.1"), request("GET / HTTP/1.0"), request("GET /x HTTP/1.1"),
+            request("GET /?a=b HTTP/1.1"),
+            request(Origin="https://example.com"), request(Host=None), request(Host="a b"), request(Upgrade="h2c"),
+            request(Sec_WebSocket_Version="8"), request(Sec_WebSocket_Key="short"), request(Connection="close"),
+            request(Sec_WebSocket_Key=None), request(Sec_WebSocket_Protocol="x, x"), request(X="\x0bOrigin: y"),
+            request(X="\x85"), request().replace(b"\r\n", b"\n"), request().replace(b"Host", b"Host: a\r\nHost"),
+            request().replace(b"Host:", b"Host :"), request(X="a\r\n folded"), request()[:-2], b"\r\n\r\n",
+        ):  # fmt: skip
+            self.assertIsNone(read_request(data), data)
+            self.agree(data)
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.dictionaries(
+            st.sampled_from([*FIELDS, "Origin", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "X-A"]),
+            st.none() | st.text(alphabet=st.characters(min_codepoint=0, max_codepoint=255), max_size=12)
+            | st.sampled_from(["websocket", "Upgrade", "13", "cell0.v1", "permessage-deflate", "a:1"]),
+            max_size=4,
+        )
+    )  # fmt: skip
+    def test_any_fields(self, fields: dict[str, str | None]) -> None:
+        """Whatever the fields say, the short way and Autobahn's end in the same."""
+        self.agree(request(**{name.replace("-", "_"): value for name, value in fields.items()}))
