@@ -19,17 +19,45 @@ UNMASK_BELOW: Final = 1000
 """Up to this many bytes one XOR of two large integers beats a masker in C, which is slow to set up."""
 
 
+LONG: Final = 1024
+"""From so many bytes on a message is worth compressing: below, it takes longer than it saves."""
+
+
+class LongFrame(bytes):
+    """A frame that may be sent in other forms, too, and remembers those that were made of it.
+
+    @ivar payload: what it frames.
+    @ivar forms: the same message, by whatever makes the forms different.
+    """
+
+    payload: bytes
+    forms: dict[int, bytes]
+
+
 def text_frame(payload: bytes) -> bytes:
-    """One final, unmasked text frame, as servers send them.
+    """One final, unmasked text frame, as servers send them; a L{LongFrame} if it is long.
 
     @param payload: UTF-8.
     """
     length = len(payload)
+    if length < LONG:
+        return header(FINAL_TEXT, length) + payload
+    frame = LongFrame(header(FINAL_TEXT, length) + payload)
+    frame.payload, frame.forms = payload, {}
+    return frame
+
+
+def header(first: int, length: int) -> bytes:
+    """What an unmasked frame begins with.
+
+    @param first: its first byte: final or not, compressed or not, and the opcode.
+    @param length: that of the payload.
+    """
     if length < 126:
-        return bytes((FINAL_TEXT, length)) + payload
+        return bytes((first, length))
     if length < 65536:
-        return b"\x81\x7e" + length.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + length.to_bytes(8, "big") + payload
+        return bytes((first, 126)) + length.to_bytes(2, "big")
+    return bytes((first, 127)) + length.to_bytes(8, "big")
 
 
 def read_text_frames(

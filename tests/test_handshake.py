@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from autobahn.websocket.compress import PerMessageDeflateOffer
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.testing import MemoryGateway
-from cell0gw.transports.handshake import accept_deflate
 from tests.transports import MemoryTransport
 
 
@@ -76,21 +74,3 @@ class HandshakeTests(SynchronousTestCase):
     def test_no_redirects(self) -> None:
         """A query can't make the gateway send a browser elsewhere."""
         self.assertNotIn("evil", self.answer("/?redirect=http://evil.example&after=1", Upgrade="none"))
-
-
-class DeflateTests(SynchronousTestCase):
-    """permessage-deflate, RFC 7692."""
-
-    def test_no_context(self) -> None:
-        """Compression is accepted without a context kept on either side, as far as the client goes along."""
-        accepted = accept_deflate([PerMessageDeflateOffer(accept_no_context_takeover=True)])
-        assert accepted is not None
-        self.assertTrue(accepted.no_context_takeover)
-        self.assertTrue(accepted.request_no_context_takeover)
-
-    def test_windows_of_256_bytes(self) -> None:
-        """An offer with an 8-bit window, which zlib can't do, is declined; the next one is taken."""
-        small = PerMessageDeflateOffer(accept_max_window_bits=True, request_max_window_bits=9)
-        small.request_max_window_bits = 8
-        self.assertIsNone(accept_deflate([small]))
-        self.assertIsNotNone(accept_deflate([small, PerMessageDeflateOffer()]))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 
 SUBPROTOCOL: Final = "cell0.v1"
@@ -70,19 +69,3 @@ def judge(request: ConnectionRequest) -> str | None:
     if request.path not in PATHS:
         raise ConnectionDeny(404, "Not Found")
     return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
-
-
-def accept_deflate(offers: list[Any]) -> PerMessageDeflateOfferAccept | None:
-    """Accept the first offer of permessage-deflate that is to our terms. RFC 7692
-
-    No context is kept between messages: a connection that compresses costs no memory while it is silent.
-    """
-    for offer in offers:
-        if isinstance(offer, PerMessageDeflateOffer) and offer.request_max_window_bits != 8:
-            return PerMessageDeflateOfferAccept(
-                offer,
-                request_no_context_takeover=offer.accept_no_context_takeover,
-                request_max_window_bits=0,
-                no_context_takeover=True,
-            )
-    return None

@@ -26,12 +26,11 @@ from cell0gw.notifications import ConnectionWelcome
 from cell0gw.printable import printable
 from cell0gw.sessions import Caller, Session, Sessions
 from cell0gw.timestamps import timestamp
-from cell0gw.transports.handshake import SUBPROTOCOL, accept_deflate, judge
+from cell0gw.transports.deflate import accept_deflate, deflating, forget_context
+from cell0gw.transports.handshake import SUBPROTOCOL, judge
 from cell0gw.transports.lean import LeanProtocol, with_options
 
 OPEN: Final = WebSocketProtocol.STATE_OPEN
-COMPRESS_FROM: Final = 1024
-"""Shorter messages go uncompressed, in bytes: compressing them costs more than it saves."""
 
 
 @implementer(IConnection)
@@ -71,7 +70,9 @@ class GatewayProtocol(LeanProtocol):
         self.opened_at = factory.seconds()
         self.connection_id = factory.new_id("conn")
         self.caller = Caller(self)
-        self.write_frame = self.transport.write  # type: ignore[method-assign]
+        write: Callable[[bytes], None] = self.transport.write
+        extension = self._perMessageCompress
+        self.write_frame = write if extension is None else deflating(write, extension)  # type: ignore[assignment, method-assign]
         self.maxMessagePayloadSize = self.maxFramePayloadSize = min(
             UNAUTHENTICATED_MESSAGE_SIZE, factory.limits.max_message_size
         )
@@ -133,7 +134,9 @@ class GatewayProtocol(LeanProtocol):
         return self.state == OPEN and not self.data and not self.inside_message and self.current_frame is None
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """A whole message came."""
+        """A whole message came, by way of Autobahn."""
+        if self._perMessageCompress is not None:
+            forget_context(self._perMessageCompress)
         if self.closing_since is not None:
             return
         if isBinary:
@@ -190,12 +193,8 @@ class GatewayProtocol(LeanProtocol):
         self._closeConnection(abort=True)
 
     def _answer(self, answer: Answer) -> None:
-        if answer is not None and self.state == OPEN:
-            # Autobahn's limit holds for what it sends, too.
-            if self._perMessageCompress is not None and COMPRESS_FROM <= len(answer) <= self.maxMessagePayloadSize:
-                self.sendMessage(answer)
-            else:
-                self.write_frame(text_frame(answer))
+        if answer is not None:
+            self.write_frame(text_frame(answer))
         if self._farewell is not None:
             self.close(*self._farewell)
 
