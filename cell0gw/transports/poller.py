@@ -45,9 +45,8 @@ class Poller(_DisconnectSelectableMixin):
         self.fileno: Callable[[], int] = self._epoll.fileno
         self._transports: dict[int, Any] = {}
         self._masks: dict[int, int] = {}
-        # Who has something to send; of these, those who have not tried yet, and those for whom the kernel had no room.
-        self._writers: set[Any] = set()
-        self._untried: list[Any] = []
+        # Who has something to send and has not tried yet, in order; and those for whom the kernel had no room.
+        self._writers: dict[Any, None] = {}
         self._blocked: set[Any] = set()
         self._passing = False
         self.callLater = reactor.callLater
@@ -71,16 +70,15 @@ class Poller(_DisconnectSelectableMixin):
 
     def addWriter(self, transport: Any) -> None:
         """See L{IReactorFDSet}: it will be asked at the end of the pass, not when the kernel says it may."""
-        if transport not in self._writers:
-            self._writers.add(transport)
-            self._untried.append(transport)
+        if transport not in self._blocked:
+            self._writers[transport] = None
             if not self._passing:
                 self._passing = True
                 self._reactor.callLater(0, self._flush)
 
     def removeWriter(self, transport: Any) -> None:
         """See L{IReactorFDSet}."""
-        self._writers.discard(transport)
+        self._writers.pop(transport, None)
         if transport in self._blocked:
             self._blocked.discard(transport)
             self._watch(transport, remove=select.EPOLLOUT)
@@ -92,14 +90,16 @@ class Poller(_DisconnectSelectableMixin):
         whatever has arrived meanwhile is taken up first, so that it leaves by the same C{send}s.
         """
         self._passing = True
-        for _ in range(ROUNDS_A_PASS):
-            self._take_up(self._epoll.poll(0, EVENTS_A_PASS))
-            if len(self._untried) < MUCH_TO_SEND:
-                break
-        self._flush()
+        try:
+            for _ in range(ROUNDS_A_PASS):
+                self._take_up(self._epoll.poll(0, EVENTS_A_PASS))
+                if len(self._writers) < MUCH_TO_SEND:
+                    break
+        finally:
+            self._flush()
 
     def _take_up(self, events: list[tuple[int, int]]) -> None:
-        transports, writers = self._transports, self._writers
+        transports, writers, blocked = self._transports, self._writers, self._blocked
         for descriptor, event in events:
             transport = transports.get(descriptor)
             if transport is not None:  # else another one's event has closed it
@@ -111,6 +111,9 @@ class Poller(_DisconnectSelectableMixin):
                     if why:
                         self._disconnectSelectable(transport, why, True)
                 if transport in writers:
+                    del writers[transport]
+                    self._try(transport)
+                elif event & select.EPOLLOUT and transport in blocked:
                     self._try(transport)
 
     def connectionLost(self, reason: Failure) -> None:
@@ -122,10 +125,12 @@ class Poller(_DisconnectSelectableMixin):
 
     def _flush(self) -> None:
         """Let everyone who has something to send try; who can't send it all is watched until it can."""
-        while self._untried:
-            untried, self._untried = self._untried, []
-            for transport in untried:
-                if transport in self._writers:
+        writers = self._writers
+        while writers:
+            transports = list(writers)
+            writers.clear()
+            for transport in transports:
+                if not transport.disconnected:  # as it may be by what another one's end led to
                     self._try(transport)
         self._passing = False
 
@@ -136,7 +141,7 @@ class Poller(_DisconnectSelectableMixin):
             why = self._failed()
         if why:
             self._disconnectSelectable(transport, why, False)
-        elif transport in self._writers:
+        elif transport.dataBuffer and transport not in self._blocked:
             self._blocked.add(transport)
             self._watch(transport, add=select.EPOLLOUT)
 

@@ -79,9 +79,7 @@ class GatewayTransport(tcp.Server):
             return super().doWrite()  # which knows what each error means
         self._tempDataBuffer = []
         self._tempDataLen = 0
-        if sent == size:
-            self.reactor.removeWriter(self)
-        else:
+        if sent < size:
             self.dataBuffer, self.offset = data, sent
         return None
 
