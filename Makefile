@@ -1,13 +1,14 @@
 # make run      serve on port 18801, from a fresh clone on a machine that has Python 3.11 or newer
 # make test     every test; make unit only those that need no port
 # make lint     ruff and mypy
+# make bench    measure this gateway on this machine
 # VENV and PYTHON choose another interpreter: make test VENV=.venv-3.13 PYTHON=python3.13
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test unit lint clean
+.PHONY: run test unit lint bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
@@ -17,6 +18,9 @@ test: $(VENV)/.installed-test
 
 unit: $(VENV)/.installed-test
 	$(BIN)/python -m pytest tests --ignore tests/e2e
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m bench
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

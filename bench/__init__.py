@@ -1,0 +1,1 @@
+"""The gateway's own benchmark: ``make bench``."""

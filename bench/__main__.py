@@ -1,0 +1,179 @@
+"""Measure this gateway alone: calls, fan-out, directed messages, connections, memory. Prints a table, writes JSON.
+
+    python -m bench [--seconds 2] [--only calls,fan-out] [--json results.json]
+
+Where the system lets it, the gateway runs on the first processor and the load comes from the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench.load import Connection, client_frame, keep_busy, processor_seconds, resident_kib
+
+TOKEN = f"cell0_{'bench' * 8}_1700000000"
+LONG = {
+    "steps": [{"tool": f"tool_{n}", "status": "ok", "summary": f"Step {n} found {n * 3} matches."} for n in range(20)]
+}
+
+
+class Gateway:
+    """A gateway process of its own, on a free port and in a folder that goes with it."""
+
+    def __enter__(self) -> Gateway:
+        self._folder = tempfile.TemporaryDirectory()
+        log = pathlib.Path(self._folder.name, "log")
+        pin = ["taskset", "-c", "0"] if (os.cpu_count() or 1) > 1 and sys.platform == "linux" else []
+        options = ["--host", "127.0.0.1", "--port", "0", "--state-dir", self._folder.name]
+        # Into a file: a pipe that nobody reads would fill, and stop the gateway.
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [*pin, sys.executable, "-m", "cell0gw", *options],
+                stdout=output,
+                env={**os.environ, "CELL0_GATEWAY_ADMIN_TOKEN": TOKEN},
+            )
+        while not (found := re.search(r"listening on \S+ port (\d+)", log.read_text())):
+            if self.process.poll() is not None:
+                raise SystemExit(f"the gateway did not start: {log.read_text()}")
+            time.sleep(0.05)
+        self.port = int(found[1])
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+        self._folder.cleanup()
+
+    def client(self, compressed: bool = False) -> Connection:
+        """A client that has authenticated."""
+        connection = Connection(self.port, compressed)
+        connection.call("auth.authenticate", token=TOKEN)
+        return connection
+
+
+def calls(clients: int, window: int) -> Callable[[Gateway, float], dict[str, float]]:
+    """C{rpc.echo}, so many clients with so many calls in flight each."""
+
+    def measure(gateway: Gateway, seconds: float) -> dict[str, float]:
+        senders = [gateway.client() for _ in range(clients)]
+        frame = client_frame({"method": "rpc.echo", "params": {"message": "hello"}, "id": 1})
+        return busy(gateway, senders, [], lambda number: frame, window, seconds, "answers")
+
+    return measure
+
+
+def fan_out(subscribers: int, message: Any, compressed: bool = False) -> Callable[[Gateway, float], dict[str, float]]:
+    """One publisher, so many subscribers."""
+
+    def measure(gateway: Gateway, seconds: float) -> dict[str, float]:
+        receivers = [gateway.client(compressed) for _ in range(subscribers)]
+        for receiver in receivers:
+            receiver.call("channel.subscribe", channel="bench")
+        frame = client_frame({"method": "channel.publish", "params": {"channel": "bench", "message": message}, "id": 1})
+        return busy(gateway, [gateway.client()], receivers, lambda number: frame, 2, seconds, "deliveries")
+
+    return measure
+
+
+def directed(pairs: int) -> Callable[[Gateway, float], dict[str, float]]:
+    """C{agent.send}, from so many clients to an agent that is connected."""
+
+    def measure(gateway: Gateway, seconds: float) -> dict[str, float]:
+        senders = [gateway.client() for _ in range(pairs)]
+        receiver = gateway.client()  # the newest session of the entity that all of these share
+        frame = client_frame({"method": "agent.send", "params": {"agent_id": "admin", "message": {"n": 1}}, "id": 1})
+        return busy(gateway, senders, [receiver], lambda number: frame, 4, seconds, "deliveries")
+
+    return measure
+
+
+def connects(count: int, compressed: bool = False) -> Callable[[Gateway, float], dict[str, float]]:
+    """So many clients, one after the other; and what each holds while it is silent."""
+
+    def measure(gateway: Gateway, seconds: float) -> dict[str, float]:
+        pid = gateway.process.pid
+        gateway.client()
+        before, used, began = resident_kib(pid), processor_seconds(pid), time.perf_counter()
+        kept = [gateway.client(compressed) for _ in range(count)]
+        elapsed, used = time.perf_counter() - began, processor_seconds(pid) - used
+        return {
+            "per_second": len(kept) / elapsed,
+            "cpu_us": used / count * 1e6,
+            "kib_each": (resident_kib(pid) - before) / count,
+        }
+
+    return measure
+
+
+def busy(
+    gateway: Gateway,
+    senders: list[Connection],
+    receivers: list[Connection],
+    frame: Callable[[int], bytes],
+    window: int,
+    seconds: float,
+    unit: str,
+) -> dict[str, float]:
+    """Load it, and divide by what was done."""
+    used = processor_seconds(gateway.process.pid)
+    done = keep_busy(senders, receivers, frame, window, seconds)
+    used = processor_seconds(gateway.process.pid) - used
+    return {
+        "per_second": done[unit] / done["seconds"],
+        "cpu_us": used / max(done[unit], 1) * 1e6,
+        "p50_ms": done["p50_ms"],
+        "p99_ms": done["p99_ms"],
+    }
+
+
+SCENARIOS: dict[str, Callable[[Gateway, float], dict[str, float]]] = {
+    "calls, 1 client": calls(1, 1),
+    "calls, 50 clients": calls(50, 1),
+    "calls, 50 clients, 16 in flight": calls(50, 16),
+    "fan-out to 100": fan_out(100, {"type": "task_completed", "task_id": "task_123"}),
+    "fan-out to 100, 1.5 KiB": fan_out(100, LONG),
+    "fan-out to 100, 1.5 KiB, compressed": fan_out(100, LONG, compressed=True),
+    "directed messages, 20 senders": directed(20),
+    "connections": connects(1000),
+    "connections, compressed": connects(1000, compressed=True),
+}
+COLUMNS = {
+    "per_second": "per second",
+    "cpu_us": "CPU us each",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "kib_each": "KiB each",
+}
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long each load lasts")
+    parser.add_argument("--only", default="", help="scenarios whose name begins with one of these, split at commas")
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures there, too")
+    options = parser.parse_args()
+    results: dict[str, dict[str, float]] = {}
+    print(f"| scenario | {' | '.join(COLUMNS.values())} |\n|---|{'---:|' * len(COLUMNS)}")
+    for name, measure in SCENARIOS.items():
+        if name.startswith(tuple(options.only.split(","))):
+            with Gateway() as gateway:
+                figures = results[name] = measure(gateway, options.seconds)
+            cells = (f"{figures[column]:,.4g}" if column in figures else "" for column in COLUMNS)
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+main()
