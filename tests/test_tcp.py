@@ -5,14 +5,17 @@ import os
 import socket
 from typing import Any
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import ServerFactory
+from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cell0gw.transports.tcp import ListeningService, bind
+from cell0gw.transports.poller import Poller
+from cell0gw.transports.tcp import GatewayPort, GatewayTransport, ListeningService, bind
 
 
 class Socket:
@@ -139,6 +142,29 @@ class ListeningServiceTests(SynchronousTestCase):
         self.successResultOf(self.service.stopService())
         self.assertTrue(self.socket.closed)
         self.assertEqual(self.listener.adopted, [])
+
+
+class TransportTests(SynchronousTestCase):
+    """What a port makes of an accepted socket."""
+
+    def made_on(self, reactor: Any) -> type:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        port = GatewayPort(0, ServerFactory(), reactor=MemoryReactorClock())  # type: ignore[arg-type]
+        port.connections_reactor = reactor
+        transport = port.transport(ours, Protocol(), ("127.0.0.1", 1), port, 0, None)
+        self.addCleanup(ours.close)
+        return type(transport)
+
+    def test_on_a_poller(self) -> None:
+        """On a poller connections have the transport that counts on it."""
+        poller = Poller(MemoryReactorClock())
+        self.addCleanup(poller._epoll.close)
+        self.assertIs(self.made_on(poller), GatewayTransport)
+
+    def test_elsewhere(self) -> None:
+        """On a reactor that asks who can write until told to stop, they have Twisted's own."""
+        self.assertIs(self.made_on(MemoryReactorClock()), tcp.Server)
 
 
 class BindTests(SynchronousTestCase):

@@ -45,7 +45,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class GatewayTransport(tcp.Server):
-    """A connection's socket.
+    """A connection's socket, on a L{Poller}.
 
     The two steps that every message takes, C{write} and C{doWrite}, have a short way for the common case: no TLS, no
     producer, nothing left over from before. All else is Twisted's.
@@ -61,7 +61,7 @@ class GatewayTransport(tcp.Server):
             super().write(data)
 
     def doWrite(self) -> Any:
-        """See L{IWriteDescriptor}."""
+        """See L{IWriteDescriptor}. Who has sent all need not say so: a poller asks those only who have more to send."""
         size, chunks = self._tempDataLen, self._tempDataBuffer
         if (
             not 0 < size <= self.SEND_LIMIT
@@ -96,7 +96,8 @@ class GatewayPort(tcp.Port):
         self, skt: Any, protocol: Any, address: Any, port: Any, number: int, reactor: Any
     ) -> tcp.Server:
         """Twisted's port looks up the class of its transports here."""
-        return GatewayTransport(skt, protocol, address, port, number, self.connections_reactor)
+        kind = GatewayTransport if isinstance(self.connections_reactor, Poller) else tcp.Server
+        return kind(skt, protocol, address, port, number, self.connections_reactor)
 
     def abandon(self) -> None:
         """Let go of whatever is connected still."""
