@@ -7,7 +7,7 @@ there is, right or wrong, is left to Autobahn.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 PING: Final = b"\x89\x00"
 """An empty ping."""
@@ -34,6 +34,40 @@ class LongFrame(bytes):
     forms: dict[int, bytes]
 
 
+class Batch:
+    """Frames that the same readers get in a row: put together once for all of them.
+
+    @ivar open: whether more may follow; not once a reader was sent it, or is to get something else after it.
+    """
+
+    __slots__ = ("_frames", "_joined", "open")
+
+    def __init__(self) -> None:
+        self._frames: list[bytes] = []
+        self._joined = b""
+        self.open = True
+
+    def append(self, frame: bytes) -> None:
+        """One more, while the batch is open."""
+        self._frames.append(frame)
+
+    def close(self) -> bytes:
+        """All of them; none will follow."""
+        if self.open:
+            self.open = False
+            self._joined = join(self._frames)
+            self._frames.clear()
+        return self._joined
+
+
+def join(parts: list[Any]) -> bytes:
+    """Put bytes and batches together."""
+    if len(parts) == 1:
+        part = parts[0]
+        return part.close() if part.__class__ is Batch else part
+    return b"".join([part.close() if part.__class__ is Batch else part for part in parts])
+
+
 def text_frame(payload: bytes) -> bytes:
     """One final, unmasked text frame, as servers send them; a L{LongFrame} if it is long.
 
@@ -41,7 +75,7 @@ def text_frame(payload: bytes) -> bytes:
     """
     length = len(payload)
     if length < LONG:
-        return header(FINAL_TEXT, length) + payload
+        return _TEXT_HEADERS[length] + payload
     frame = LongFrame(header(FINAL_TEXT, length) + payload)
     frame.payload, frame.forms = payload, {}
     return frame
@@ -58,6 +92,9 @@ def header(first: int, length: int) -> bytes:
     if length < 65536:
         return bytes((first, 126)) + length.to_bytes(2, "big")
     return bytes((first, 127)) + length.to_bytes(8, "big")
+
+
+_TEXT_HEADERS: Final = [header(FINAL_TEXT, length) for length in range(LONG)]
 
 
 def read_text_frames(
@@ -85,23 +122,31 @@ def read_text_frames(
         stop = body + length
         if stop > end or length > max_length:
             break
-        mask = data[body - 4 : body]
-        masked = data[body:stop]
+        mask, masked = data[body - 4 : body], data[body:stop]
         payload = unmask(masked, mask) if length < UNMASK_BELOW else unmask_long(masked, mask)
-        try:
-            payload.decode()
-        except UnicodeDecodeError:
-            break
+        if not payload.isascii():
+            try:
+                payload.decode()
+            except UnicodeDecodeError:
+                break
         payloads.append(payload)
         start = stop
     return payloads, start
 
 
-def unmask(masked: bytes, mask: bytes) -> bytes:
+# The integers that repeat a mask so many times when it is multiplied by them.
+_REPEAT: Final = [int.from_bytes(b"\1\0\0\0" * times, "little") for times in range(UNMASK_BELOW // 4 + 1)]
+
+
+def unmask(
+    masked: bytes, mask: bytes, number: Callable[[bytes, Any], int] = int.from_bytes, repeat: list[int] = _REPEAT
+) -> bytes:
     """Undo a client's masking (section 5.3), at a cost that grows with the length.
 
+    @param masked: at most L{UNMASK_BELOW} bytes.
     @param mask: four bytes.
     """
     length = len(masked)
-    key = (mask * (length // 4 + 1))[:length]
-    return (int.from_bytes(masked, "little") ^ int.from_bytes(key, "little")).to_bytes(length, "little")
+    words = (length + 3) >> 2
+    unmasked = number(masked, "little") ^ (number(mask, "little") * repeat[words])
+    return unmasked.to_bytes(4 * words, "little")[:length]

@@ -6,6 +6,7 @@ from typing import Any
 
 from zope.interface import Attribute, Interface
 
+from cell0gw.frames import Batch
 from cell0gw.statistics import Counts
 
 
@@ -26,6 +27,12 @@ class IConnection(Interface):
 
     def write_frame(frame: bytes) -> None:
         """Send a frame made by L{cell0gw.frames}, which may be shared with others."""
+
+    def share(batch: Batch) -> bool:
+        """Send a batch of frames, to which others may be added as long as it is open.
+
+        @return: False if this connection can't: each frame must be written to it.
+        """
 
     def session_opened(session: Any) -> None:
         """The connection is authenticated: the limits for strangers are lifted."""

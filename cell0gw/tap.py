@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -57,6 +58,7 @@ def makeService(options: Options) -> IService:
 
     @raise SystemExit: it can't be; with one line that says what to do.
     """
+    _choose_reactor()
     from twisted.internet import reactor
 
     path = options["config"] or os.environ.get("CELL0_GATEWAY_CONFIG")
@@ -72,6 +74,14 @@ def makeService(options: Options) -> IService:
         process.log.warn("{problem}", problem=warning)
     gateway.setServiceParent(process)
     return process
+
+
+def _choose_reactor() -> None:
+    """The quickest one there is, unless C{twistd --reactor} has chosen already."""
+    if "twisted.internet.reactor" not in sys.modules and hasattr(select, "epoll"):
+        from cell0gw.transports.reactor import install  # which needs epoll to be imported
+
+        install()
 
 
 def _observer(config: Config, twistd: Any) -> ILogObserver | None:

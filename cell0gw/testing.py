@@ -31,6 +31,7 @@ from zope.interface import implementer
 from cell0gw import jsonrpc
 from cell0gw.config import Config
 from cell0gw.engines.memory import MemoryTokenStore
+from cell0gw.frames import Batch
 from cell0gw.gateway import Gateway
 from cell0gw.interfaces import IConnection, ITokenStore
 from cell0gw.sessions import EntityType, Session
@@ -249,6 +250,10 @@ class RecordingConnection:
     def write_frame(self, frame: bytes) -> None:
         """See L{IConnection}."""
         self.frames.append(frame)
+
+    def share(self, batch: Batch) -> bool:
+        """See L{IConnection}."""
+        return False
 
     def session_opened(self, session: Session) -> None:
         """See L{IConnection}."""

@@ -93,8 +93,9 @@ class ChannelsTests(SynchronousTestCase):
         self.assertEqual(before.offset, 0)
         offsets = [self.channels.publish("events", n, "a").position.offset for n in range(3)]
         self.assertEqual(offsets, [1, 2, 3])
-        self.assertEqual(self.channels.subscribe(self.session("b"), "events"), before._replace(offset=3))
-        for session in list(self.channels._subscribers["events"]):
+        b = self.session("b")
+        self.assertEqual(self.channels.subscribe(b, "events"), before._replace(offset=3))
+        for session in (a, b):
             self.channels.unsubscribe(session, "events")
         again = self.channels.subscribe(a, "events")
         self.assertEqual(again.offset, 0)

@@ -27,7 +27,9 @@ MUCH_TO_SEND: Final = 32
 
 def reactor_for_connections(reactor: Any) -> Any:
     """A L{Poller} where there is epoll, else the reactor itself, which is slower and does the same."""
-    return Poller(reactor) if hasattr(select, "epoll") else reactor
+    if hasattr(select, "epoll"):
+        return getattr(reactor, "connections", None) or Poller(reactor)
+    return reactor
 
 
 @implementer(IReadDescriptor)
@@ -35,13 +37,19 @@ class Poller(_DisconnectSelectableMixin):
     """As much of L{IReactorFDSet} and L{IReactorTime} as a transport asks of its reactor.
 
     @param reactor: the real one.
+    @param epoll: the real one's own, which it polls, see L{GatewayReactor}; None makes one, as a reader of the reactor.
+    @param other: takes events that are not a connection's.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(
+        self, reactor: Any, epoll: select.epoll | None = None, other: Callable[[int, int], None] | None = None
+    ) -> None:
         self._reactor = reactor
-        self._epoll = select.epoll()
+        self._nested = epoll is None
+        self._epoll = select.epoll() if epoll is None else epoll
+        self._other = other
         self.fileno: Callable[[], int] = self._epoll.fileno
         self._transports: dict[int, Any] = {}
         self._masks: dict[int, int] = {}
@@ -51,14 +59,16 @@ class Poller(_DisconnectSelectableMixin):
         self._passing = False
         self.callLater = reactor.callLater
         self.seconds = reactor.seconds
-        reactor.addReader(self)
+        if self._nested:
+            reactor.addReader(self)
 
     def close(self, reason: Failure) -> None:
         """Let go of whatever is still connected, and of the epoll."""
-        self._reactor.removeReader(self)
         for transport in list(self._transports.values()):
-            transport.connectionLost(reason)
-        self._epoll.close()
+            self._disconnectSelectable(transport, reason.value, True)
+        if self._nested:
+            self._reactor.removeReader(self)
+            self._epoll.close()
 
     def addReader(self, transport: Any) -> None:
         """See L{IReactorFDSet}."""
@@ -84,17 +94,22 @@ class Poller(_DisconnectSelectableMixin):
             self._watch(transport, remove=select.EPOLLOUT)
 
     def doRead(self) -> None:
-        """See L{IReadDescriptor}: one pass over all that has arrived.
+        """See L{IReadDescriptor}."""
+        self.take_up(self._epoll.poll(0, EVENTS_A_PASS))
+
+    def take_up(self, events: list[tuple[int, int]]) -> None:
+        """One pass over all that has arrived.
 
         What a connection is told in return leaves at once, what others are told at the end. When that is much to do,
         whatever has arrived meanwhile is taken up first, so that it leaves by the same C{send}s.
         """
         self._passing = True
         try:
+            self._take_up(events)
             for _ in range(ROUNDS_A_PASS):
-                self._take_up(self._epoll.poll(0, EVENTS_A_PASS))
                 if len(self._writers) < MUCH_TO_SEND:
                     break
+                self._take_up(self._epoll.poll(0, EVENTS_A_PASS))
         finally:
             self._flush()
 
@@ -115,6 +130,8 @@ class Poller(_DisconnectSelectableMixin):
                     self._try(transport)
                 elif event & select.EPOLLOUT and transport in blocked:
                     self._try(transport)
+            elif self._other is not None:
+                self._other(descriptor, event)
 
     def connectionLost(self, reason: Failure) -> None:
         """See L{IReadDescriptor}."""
@@ -130,8 +147,14 @@ class Poller(_DisconnectSelectableMixin):
             transports = list(writers)
             writers.clear()
             for transport in transports:
-                if not transport.disconnected:  # as it may be by what another one's end led to
-                    self._try(transport)
+                if transport.disconnected:  # as it may be by what another one's end led to
+                    continue
+                try:
+                    why = transport.doWrite()
+                except Exception:
+                    why = self._failed()
+                if why or transport.dataBuffer:
+                    self._remains(transport, why)
         self._passing = False
 
     def _try(self, transport: Any) -> None:
@@ -139,9 +162,14 @@ class Poller(_DisconnectSelectableMixin):
             why = transport.doWrite()
         except Exception:
             why = self._failed()
+        if why or transport.dataBuffer:
+            self._remains(transport, why)
+
+    def _remains(self, transport: Any, why: BaseException | None) -> None:
+        """It could not send everything: it is gone, or must wait."""
         if why:
             self._disconnectSelectable(transport, why, False)
-        elif transport.dataBuffer and transport not in self._blocked:
+        elif transport not in self._blocked:
             self._blocked.add(transport)
             self._watch(transport, add=select.EPOLLOUT)
 

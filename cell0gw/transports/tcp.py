@@ -12,9 +12,11 @@ from twisted.application.service import Service
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 
+from cell0gw.frames import Batch, join
 from cell0gw.transports.poller import Poller, reactor_for_connections
 
 BACKLOG: Final = 1024
@@ -47,41 +49,133 @@ def bind(host: str, port: int) -> socket.socket:
 class GatewayTransport(tcp.Server):
     """A connection's socket, on a L{Poller}.
 
-    The two steps that every message takes, C{write} and C{doWrite}, have a short way for the common case: no TLS, no
-    producer, nothing left over from before. All else is Twisted's.
+    What is written is gathered until the pass ends and leaves with one C{send}. That short way is for connections that
+    are plain: no TLS, no producer, not about to close, nothing left over from before. All else is Twisted's.
+
+    @ivar outgoing: what was written in this pass, bytes and batches; None off the short way.
     """
+
+    outgoing: list[Any] | None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.outgoing = []
 
     def write(self, data: bytes) -> None:
         """See L{ITransport}."""
-        if self.connected and not (self.TLS or self._writeDisconnected or self.producer is not None):
-            self._tempDataBuffer.append(data)
-            self._tempDataLen += len(data)
-            self.reactor.addWriter(self)
-        else:
+        outgoing = self.outgoing
+        if outgoing is None:
             super().write(data)
+            return
+        if not outgoing:
+            self.reactor.addWriter(self)
+        elif outgoing[-1].__class__ is Batch:
+            outgoing[-1].close()
+        outgoing.append(data)
+
+    def share(self, batch: Batch) -> bool:
+        """Write a batch to which more may be added before it leaves.
+
+        @return: False if this can't be done here: each frame must be written.
+        """
+        outgoing = self.outgoing
+        if outgoing is None:
+            return False
+        if not outgoing:
+            self.reactor.addWriter(self)
+        elif outgoing[-1].__class__ is Batch:
+            outgoing[-1].close()
+        outgoing.append(batch)
+        return True
+
+    def doRead(self) -> Any:
+        """See L{IReadDescriptor}."""
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
 
     def doWrite(self) -> Any:
         """See L{IWriteDescriptor}. Who has sent all need not say so: a poller asks those only who have more to send."""
-        size, chunks = self._tempDataLen, self._tempDataBuffer
-        if (
-            not 0 < size <= self.SEND_LIMIT
-            or self.dataBuffer
-            or self.disconnecting
-            or self.TLS
-            or self.producer is not None
-            or self._writeDisconnecting
-        ):
-            return super().doWrite()
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        outgoing = self.outgoing
+        if not outgoing:
+            return self._do_write()
+        data = join(outgoing)
         try:
             sent = self.socket.send(data)
         except OSError:
+            self._leave_short_way()
             return super().doWrite()  # which knows what each error means
-        self._tempDataBuffer = []
-        self._tempDataLen = 0
-        if sent < size:
+        if sent == len(data):
+            outgoing.clear()
+        else:
+            self.outgoing = None
             self.dataBuffer, self.offset = data, sent
         return None
+
+    def writeSequence(self, iovec: Any) -> None:
+        """See L{ITransport}."""
+        self.write(b"".join(iovec))
+
+    def loseConnection(self, *arguments: Any) -> None:
+        """See L{ITransport}."""
+        self._leave_short_way()
+        super().loseConnection(*arguments)
+
+    def loseWriteConnection(self) -> None:
+        """See L{IHalfCloseableDescriptor}."""
+        self._leave_short_way()
+        super().loseWriteConnection()
+
+    def abortConnection(self) -> None:
+        """See L{ITCPTransport}."""
+        self._leave_short_way()
+        super().abortConnection()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See L{IConsumer}."""
+        self._leave_short_way()
+        super().registerProducer(producer, streaming)
+
+    def startTLS(self, *arguments: Any) -> None:
+        """See L{ITLSTransport}."""
+        self._leave_short_way()
+        super().startTLS(*arguments)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See L{IReadDescriptor}."""
+        self._leave_short_way()
+        super().connectionLost(reason)
+
+    def _leave_short_way(self) -> None:
+        """Give to Twisted what waits."""
+        outgoing, self.outgoing = self.outgoing, None
+        if outgoing:
+            data = join(outgoing)
+            self._tempDataBuffer.append(data)
+            self._tempDataLen += len(data)
+
+    def _do_write(self) -> Any:
+        """Twisted's way; then, if nothing is left that needs it, the short one is open again."""
+        why = super().doWrite()
+        if why is None and not (
+            self.dataBuffer
+            or self._tempDataLen
+            or self.disconnecting
+            or self.disconnected
+            or self._writeDisconnecting
+            or self._writeDisconnected
+            or self.producer is not None
+            or self.TLS
+        ):
+            self.outgoing = []
+        return why
 
 
 class GatewayPort(tcp.Port):

@@ -18,7 +18,7 @@ from cell0gw.about import CAPABILITIES, PROTOCOL_VERSION, SERVER_VERSION
 from cell0gw.connections import Connections
 from cell0gw.dispatch import Answer, Dispatcher
 from cell0gw.errors import CloseCode
-from cell0gw.frames import read_text_frames, text_frame
+from cell0gw.frames import Batch, read_text_frames, text_frame
 from cell0gw.heartbeat import HeartbeatService
 from cell0gw.interfaces import IConnection
 from cell0gw.limits import UNAUTHENTICATED_MESSAGE_SIZE, Limits
@@ -72,6 +72,7 @@ class GatewayProtocol(LeanProtocol):
         self.caller = Caller(self)
         write: Callable[[bytes], None] = self.transport.write
         extension = self._perMessageCompress
+        self.share = getattr(self.transport, "share", self.share)  # type: ignore[method-assign]
         self.write_frame = write if extension is None else deflating(write, extension)  # type: ignore[assignment, method-assign]
         self.maxMessagePayloadSize = self.maxFramePayloadSize = min(
             UNAUTHENTICATED_MESSAGE_SIZE, factory.limits.max_message_size
@@ -147,7 +148,9 @@ class GatewayProtocol(LeanProtocol):
     def _take_up(self, payload: bytes) -> None:
         try:
             answer = self.factory.dispatch(self.caller, payload)
-            if answer is None or isinstance(answer, bytes):
+            if answer.__class__ is bytes and self._farewell is None:
+                self.write_frame(text_frame(answer))
+            elif answer is None or isinstance(answer, bytes):
                 self._answer(answer)
             else:
                 answer.addCallback(self._answer).addErrback(self._failed)
@@ -177,6 +180,10 @@ class GatewayProtocol(LeanProtocol):
 
     def write_frame(self, frame: bytes) -> None:
         """See L{IConnection}. While the connection is open the transport's own C{write} stands in this one's place."""
+
+    def share(self, batch: Batch) -> bool:
+        """See L{IConnection}. While the connection is open that of the transport stands in this one's place."""
+        return False
 
     def close(self, code: int, reason: str) -> None:
         """See L{IConnection}."""
@@ -208,7 +215,7 @@ class GatewayProtocol(LeanProtocol):
             return
         factory = self.factory
         self.closing_since = factory.clock.seconds()
-        del self.write_frame
+        del self.write_frame, self.share
         factory.heartbeats.closed(self, self._share)
         if self.session is not None:
             factory.sessions.close(self.session, reason)
