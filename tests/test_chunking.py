@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.frames import UNMASK_BELOW, text_frame, unmask
+from cell0gw.frames import UNMASK_BELOW, text_frame
 from cell0gw.testing import MemoryGateway
+from tests.test_frames import xored
 from tests.transports import MemoryTransport
 
 REQUEST = (
@@ -36,7 +37,7 @@ def frame(payload: bytes, first: int = 0x81, masked: bool = True, length_bytes: 
     if length_bytes:
         head += length.to_bytes(length_bytes, "big")
     mask = b"\x01\x02\xf3\xf4"
-    return head + mask + unmask(payload, mask) if masked else head + payload
+    return head + mask + xored(payload, mask) if masked else head + payload
 
 
 payloads = st.text(max_size=40).map(str.encode) | st.sampled_from(

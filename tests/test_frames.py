@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+import itertools
+
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from cell0gw.frames import PING, text_frame
+from cell0gw.frames import LONG, PING, UNMASK_BELOW, Batch, LongFrame, join, read_text_frames, text_frame, unmask
+from cell0gw.transports.websocket import unmask_long
+
+masks = st.binary(min_size=4, max_size=4)
+
+
+def xored(payload: bytes, mask: bytes) -> bytes:
+    """Masking, or its undoing, by the letter of RFC 6455, section 5.3: byte by byte."""
+    return bytes(byte ^ key for byte, key in zip(payload, itertools.cycle(mask), strict=False))
 
 
 def parsed(data: bytes) -> Frame:
@@ -30,7 +40,7 @@ class FrameTests(SynchronousTestCase):
 
     def test_lengths(self) -> None:
         """At each border of the three length fields the frame says its length as RFC 6455 asks."""
-        for length in (0, 1, 125, 126, 127, 65_535, 65_536, 200_000):
+        for length in (0, 1, 125, 126, 127, LONG - 1, LONG, 65_535, 65_536, 200_000):
             self.assertEqual(parsed(text_frame(b"x" * length)), Frame(Opcode.TEXT, b"x" * length), length)
 
     @given(st.text())
@@ -41,3 +51,93 @@ class FrameTests(SynchronousTestCase):
     def test_ping(self) -> None:
         """The ping of the heartbeat is a ping."""
         self.assertEqual(parsed(PING), Frame(Opcode.PING, b""))
+
+    def test_long(self) -> None:
+        """From LONG bytes on a frame has what its other forms are made of, and below it has not."""
+        self.assertNotIsInstance(text_frame(b"x" * (LONG - 1)), LongFrame)
+        long = text_frame(b"x" * LONG)
+        assert isinstance(long, LongFrame)
+        self.assertEqual((long.payload, long.forms), (b"x" * LONG, {}))
+
+
+class MaskingTests(SynchronousTestCase):
+    """What comes in is masked."""
+
+    def test_every_length(self) -> None:
+        """A payload of any length up to the limit, the limit too, is what it was before it was masked."""
+        mask = b"\x00\x7f\x80\xff"
+        for length in range(UNMASK_BELOW + 1):
+            payload = bytes(range(256)) * 4
+            self.assertEqual(unmask(xored(payload[:length], mask), mask), payload[:length], length)
+
+    @given(st.binary(max_size=UNMASK_BELOW), masks)
+    @example(b"\0" * 9, b"\0\0\0\0")
+    @example(b"\xff" * 9, b"\xff\xff\xff\xff")
+    def test_any_mask(self, masked: bytes, mask: bytes) -> None:
+        """Whatever the bytes and the mask, undoing is an exclusive or, byte by byte."""
+        self.assertEqual(unmask(masked, mask), xored(masked, mask))
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.binary(min_size=1, max_size=50), st.integers(UNMASK_BELOW - 50, 70_000), masks)
+    def test_long(self, part: bytes, length: int, mask: bytes) -> None:
+        """So it is for long payloads."""
+        masked = (part * length)[:length]
+        self.assertEqual(unmask_long(masked, mask), xored(masked, mask))
+
+    def test_both_ways(self) -> None:
+        """At the border between short and long payloads each is undone in its way, and both are read."""
+        lengths = [UNMASK_BELOW - 1, UNMASK_BELOW, 3, UNMASK_BELOW + 1]
+        mask, long = b"\x01\x02\x03\xf4", []
+
+        def undo(masked: bytes, key: bytes) -> bytes:
+            long.append(len(masked))
+            return xored(masked, key)
+
+        data = b""
+        for length in lengths:
+            head = bytes((length | 0x80,)) if length < 126 else b"\xfe" + length.to_bytes(2, "big")
+            data += b"\x81" + head + mask + xored(b"x" * length, mask)
+        payloads, end = read_text_frames(data, 10_000, undo)
+        self.assertEqual(payloads, [b"x" * length for length in lengths])
+        self.assertEqual((end, long), (len(data), [UNMASK_BELOW, UNMASK_BELOW + 1]))
+
+
+class BatchTests(SynchronousTestCase):
+    """Frames that are put together once."""
+
+    def test_close(self) -> None:
+        """A batch is all its frames in their order; it is closed once, and says the same whenever it is asked."""
+        batch = Batch()
+        for frame in (b"a", b"", b"bc"):
+            self.assertTrue(batch.open)
+            batch.append(frame)
+        first = batch.close()
+        self.assertEqual(first, b"abc")
+        self.assertFalse(batch.open)
+        self.assertIs(batch.close(), first)
+
+    def test_one_frame(self) -> None:
+        """A batch of one frame is that frame, not a copy."""
+        batch, frame = Batch(), text_frame(b"x" * 100)
+        batch.append(frame)
+        self.assertIs(batch.close(), frame)
+
+    def test_empty(self) -> None:
+        """A batch into which nothing was put is nothing."""
+        self.assertEqual(Batch().close(), b"")
+
+    @given(st.lists(st.binary(max_size=3) | st.lists(st.binary(max_size=3), max_size=3), max_size=6))
+    def test_join(self, parts: list[bytes | list[bytes]]) -> None:
+        """Bytes and batches are put together in their order, and the batches are closed by it."""
+        mixed: list[bytes | Batch] = []
+        for part in parts:
+            if isinstance(part, list):
+                batch = Batch()
+                for frame in part:
+                    batch.append(frame)
+                mixed.append(batch)
+            else:
+                mixed.append(part)
+        expected = b"".join(part if isinstance(part, bytes) else b"".join(part) for part in parts)
+        self.assertEqual((join(mixed), join(mixed)), (expected, expected))
+        self.assertFalse(any(part.open for part in mixed if isinstance(part, Batch)))
