@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bench.certificate import make_certificate
 from bench.load import Connection, client_frame, keep_busy, processor_seconds, resident_kib
 
 TOKEN = f"cell0_{'bench' * 8}_1700000000"
@@ -29,13 +30,21 @@ LONG = {
 
 
 class Gateway:
-    """A gateway process of its own, on a free port and in a folder that goes with it."""
+    """A gateway process of its own, on a free port and in a folder that goes with it.
+
+    @param tls: whether it speaks TLS.
+    """
+
+    def __init__(self, tls: bool) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._certificate = make_certificate(pathlib.Path(self._folder.name)) if tls else None
 
     def __enter__(self) -> Gateway:
-        self._folder = tempfile.TemporaryDirectory()
         log = pathlib.Path(self._folder.name, "log")
         pin = ["taskset", "-c", "0"] if (os.cpu_count() or 1) > 1 and sys.platform == "linux" else []
         options = ["--host", "127.0.0.1", "--port", "0", "--state-dir", self._folder.name]
+        if self._certificate is not None:
+            options += ["--tls-cert", str(self._certificate)]
         # Into a file: a pipe that nobody reads would fill, and stop the gateway.
         with log.open("w") as output:
             self.process = subprocess.Popen(
@@ -57,7 +66,7 @@ class Gateway:
 
     def client(self, compressed: bool = False) -> Connection:
         """A client that has authenticated."""
-        connection = Connection(self.port, compressed)
+        connection = Connection(self.port, compressed, self._certificate)
         connection.call("auth.authenticate", token=TOKEN)
         return connection
 
@@ -148,6 +157,7 @@ SCENARIOS: dict[str, Callable[[Gateway, float], dict[str, float]]] = {
     "connections": connects(1000),
     "connections, compressed": connects(1000, compressed=True),
 }
+OVER_TLS = ("calls, 50 clients, 16 in flight", "fan-out to 100", "connections")
 COLUMNS = {
     "per_second": "per second",
     "cpu_us": "CPU us each",
@@ -166,9 +176,11 @@ def main() -> None:
     options = parser.parse_args()
     results: dict[str, dict[str, float]] = {}
     print(f"| scenario | {' | '.join(COLUMNS.values())} |\n|---|{'---:|' * len(COLUMNS)}")
-    for name, measure in SCENARIOS.items():
+    scenarios = [(name, measure, False) for name, measure in SCENARIOS.items()]
+    scenarios += [(f"{name}, TLS", SCENARIOS[name], True) for name in OVER_TLS]
+    for name, measure, tls in scenarios:
         if name.startswith(tuple(options.only.split(","))):
-            with Gateway() as gateway:
+            with Gateway(tls) as gateway:
                 figures = results[name] = measure(gateway, options.seconds)
             cells = (f"{figures[column]:,.4g}" if column in figures else "" for column in COLUMNS)
             print(f"| {name} | {' | '.join(cells)} |", flush=True)

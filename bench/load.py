@@ -9,11 +9,13 @@ import json
 import os
 import selectors
 import socket
+import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from cell0gw.frames import header, unmask
+from cell0gw.frames import header
 
 MASK = b"\x12\x34\x56\x78"
 REQUEST = (
@@ -28,18 +30,24 @@ def client_frame(message: dict[str, Any]) -> bytes:
     payload = json.dumps({"jsonrpc": "2.0", **message}, separators=(",", ":")).encode()
     head = bytearray(header(0x81, len(payload)))
     head[1] |= 0x80
-    return bytes(head) + MASK + unmask(payload, MASK)
+    mask = (MASK * (len(payload) // 4 + 1))[: len(payload)]
+    masked = int.from_bytes(payload) ^ int.from_bytes(mask)
+    return bytes(head) + MASK + masked.to_bytes(len(payload))
 
 
 class Connection:
     """One client.
 
+    @param certificate: of the server; None: it speaks no TLS.
     @ivar frames: how many frames have come.
     """
 
-    def __init__(self, port: int, compressed: bool = False) -> None:
+    def __init__(self, port: int, compressed: bool = False, certificate: Path | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if certificate is not None:
+            context = ssl.create_default_context(cafile=certificate)
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
         self.frames = 0
         self._rest = b""
         self.socket.sendall(REQUEST.format(extensions=DEFLATE if compressed else "").encode())
@@ -64,7 +72,10 @@ class Connection:
 
         @return: how many frames that was.
         """
-        return self._count(self._rest + self.socket.recv(262_144))
+        data = self._rest + self.socket.recv(262_144)
+        while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            data += self.socket.recv(262_144)  # decrypted already: no selector will tell of it
+        return self._count(data)
 
     def _count(self, data: bytes) -> int:
         start, count, end = 0, 0, len(data)

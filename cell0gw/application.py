@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 
 from cell0gw.awaitable import Awaitable, loop_of_task
@@ -18,6 +20,7 @@ from cell0gw.engines.sqlite import Database, SchemaTooNew, SQLiteTokenStore
 from cell0gw.gateway import Gateway
 from cell0gw.state import StateError, StateFolder
 from cell0gw.transports.tcp import ListeningService, bind
+from cell0gw.transports.tls import CertificateError, over_tls, read_certificate
 
 
 class StartError(Exception):
@@ -54,6 +57,7 @@ class WebSocketGateway(Gateway):
         self._listening: Any = None
         self._listener: ListeningService | None = None
         self._database: Database | None = None
+        self._certificate: CertificateOptions | None = None
 
     @property
     def port(self) -> int:
@@ -85,6 +89,7 @@ class WebSocketGateway(Gateway):
         @raise StartError: one of them can't be had.
         """
         host, port = self.config.host, self.config.port
+        self._certificate = self._read_certificate()
         try:
             self._state.lock()
             self._try_database()
@@ -113,6 +118,15 @@ class WebSocketGateway(Gateway):
         @raise StartError: see L{prepare}.
         """
         self._begin()
+
+    def _read_certificate(self) -> CertificateOptions | None:
+        certificate = self.config.tls_cert
+        if certificate is None:
+            return None
+        try:
+            return read_certificate(certificate, self.config.tls_key or certificate)
+        except CertificateError as problem:
+            raise StartError(f"can't speak TLS: {problem}") from None
 
     def _try_database(self) -> None:
         """Open the database, read what is read at the start, and close it again."""
@@ -148,11 +162,15 @@ class WebSocketGateway(Gateway):
         except BaseException:
             self._let_go()
             raise
-        self.log.info("listening on {host} port {port}", host=self.config.host, port=self.port)
+        tls = "" if self._certificate is None else " with TLS"
+        self.log.info("listening on {host} port {port}{tls}", host=self.config.host, port=self.port, tls=tls)
         return has_admin
 
     def _listen(self) -> ListeningService:
-        return ListeningService(self._listening, self.factory, self._reactor)
+        factory: IProtocolFactory = self.factory
+        if self._certificate is not None:
+            factory = over_tls(factory, self._certificate, self._reactor)
+        return ListeningService(self._listening, factory, self._reactor)
 
     def _let_go(self) -> None:
         """Give back what was taken for a start that did not come about."""

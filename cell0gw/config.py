@@ -6,7 +6,6 @@ A flag wins over an environment variable, that over the configuration file, that
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from cell0gw.limits import KIB, MIB, Limits
-from cell0gw.tokens import is_operator_token
+from cell0gw.limits import MIB, Limits
+from cell0gw.values import boolean, duration, integer, message_size, one_of, path, positive_duration, text, token
 
 
 class ConfigError(Exception):
@@ -25,11 +24,14 @@ class ConfigError(Exception):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Every option with its default. Durations are seconds, sizes bytes.
 
-    C{state_dir} None: nothing is kept on disk beyond the process. C{admin_token}: an operator's own.
+    C{tls_cert} None: no TLS; C{tls_key} None: the key is in the file of the certificate. C{state_dir} None: nothing is
+    kept on disk beyond the process. C{admin_token}: an operator's own.
     """
 
     host: str = "0.0.0.0"
     port: int = 18801
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     state_dir: Path | None = None
     heartbeat_interval: float = 30.0
     heartbeat_timeout: float = 60.0
@@ -53,106 +55,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z", re.ASCII)
-_SECONDS: Final = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST: Final = 366 * 86400.0
-_SIZE = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?\Z", re.ASCII)
-_BYTES: Final = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_BOOLEANS: Final = {
-    "true": True,
-    "yes": True,
-    "on": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
-
-
-def duration(value: Any) -> float:
-    """Seconds, from a number or from C{"250ms"}, C{"30s"}, C{"10m"}, C{"24h"}."""
-    match = _DURATION.match(str(value)) if not isinstance(value, bool) else None
-    if match is None:
-        raise ValueError('expected seconds, or a text like "250ms", "30s", "10m"')
-    seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds > _LONGEST:
-        raise ValueError("expected at most 366d")
-    return seconds
-
-
-def _positive_duration(value: Any) -> float:
-    seconds = duration(value)
-    if seconds <= 0:
-        raise ValueError("expected more than 0 seconds")
-    return seconds
-
-
-def size(value: Any) -> int:
-    """Bytes, from a number or from C{"64KiB"}, C{"10MiB"}."""
-    match = _SIZE.match(str(value)) if not isinstance(value, bool) else None
-    if match is None:
-        raise ValueError('expected bytes, or a text like "64KiB", "10MiB"')
-    return int(match[1]) * _BYTES[match[2]]
-
-
-def _message_size(value: Any) -> int:
-    length = size(value)
-    if length < KIB:
-        raise ValueError("expected at least 1KiB")
-    return length
-
-
-def _integer(low: int, high: int) -> Callable[[Any], int]:
-    def parse(value: Any) -> int:
-        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", str(value)) or not low <= int(value) <= high:
-            raise ValueError(f"expected a whole number from {low} to {high}")
-        return int(value)
-
-    return parse
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    try:
-        return _BOOLEANS[str(value).lower()]
-    except KeyError:
-        raise ValueError("expected true or false") from None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("expected a text")
-    return value
-
-
-def _path(value: Any) -> Path:
-    if isinstance(value, Path):
-        return value
-    if "\0" in _text(value):
-        raise ValueError("expected a path")
-    try:
-        return Path(value).expanduser()
-    except RuntimeError:
-        raise ValueError("there is no such user's home") from None
-
-
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"expected one of: {', '.join(choices)}")
-        return str(value)
-
-    return parse
-
-
-def _token(value: Any) -> str:
-    if not is_operator_token(_text(value)):
-        raise ValueError("expected cell0_<32 or more letters and digits>_<unix seconds>")
-    return str(value)
-
-
 class Option(NamedTuple):
     """One option: how its value is read, what it is for, and its environment variable."""
 
@@ -165,12 +67,15 @@ class Option(NamedTuple):
     @property
     def default(self) -> str:
         """The default, for people."""
-        return "~/.local/state/cell0gw" if self.name == "state_dir" else str(getattr(Config(), self.name))
+        value = getattr(Config(), self.name)
+        if self.name == "state_dir":
+            return "~/.local/state/cell0gw"
+        return "none" if value is None else str(value)
 
     @property
     def switch(self) -> bool:
         """Whether it is on or off; its flag turns it off."""
-        return self.parse is _boolean
+        return self.parse is boolean
 
     @property
     def flag(self) -> str:
@@ -184,22 +89,24 @@ def _option(name: str, parse: Callable[[Any], Any], help: str, variable: str | N
 
 
 OPTIONS: Final = (
-    _option("host", _text, "The address to listen on."),
-    _option("port", _integer(0, 65535), "The port to listen on; 0 lets the system choose."),
-    _option("state_dir", _path, "The folder for tokens and whatever else must survive."),
-    _option("heartbeat_interval", _positive_duration, "Time between two heartbeats.", "CELL0_HEARTBEAT_INTERVAL"),
+    _option("host", text, "The address to listen on."),
+    _option("port", integer(0, 65535), "The port to listen on; 0 lets the system choose."),
+    _option("tls_cert", path, "A PEM file: the certificate to speak TLS with, and its chain."),
+    _option("tls_key", path, "A PEM file: the certificate's key; it may be in the same file."),
+    _option("state_dir", path, "The folder for tokens and whatever else must survive."),
+    _option("heartbeat_interval", positive_duration, "Time between two heartbeats.", "CELL0_HEARTBEAT_INTERVAL"),
     _option(
-        "heartbeat_timeout", _positive_duration, "A silent connection is closed after this.", "CELL0_HEARTBEAT_TIMEOUT"
+        "heartbeat_timeout", positive_duration, "A silent connection is closed after this.", "CELL0_HEARTBEAT_TIMEOUT"
     ),
     _option("auth_timeout", duration, "A connection has this long to authenticate; 0: for ever."),
-    _option("max_message_size", _message_size, "The longest message."),
-    _option("max_batch", _integer(1, 10_000), "The longest batch."),
-    _option("max_subscriptions", _integer(1, 1_000_000), "How many channels one session may be subscribed to."),
-    _option("enable_compression", _boolean, "Don't offer permessage-deflate."),
-    _option("anonymous_reads", _boolean, "Let only the authenticated see presence and agents."),
-    _option("admin_token", _token, "An admin token of your own.", secret=True),
-    _option("log_format", _one_of("text", "json"), "text, or json: one object a line."),
-    _option("log_level", _one_of("debug", "info", "warn", "error", "critical"), "The least important lines to log."),
+    _option("max_message_size", message_size, "The longest message."),
+    _option("max_batch", integer(1, 10_000), "The longest batch."),
+    _option("max_subscriptions", integer(1, 1_000_000), "How many channels one session may be subscribed to."),
+    _option("enable_compression", boolean, "Don't offer permessage-deflate."),
+    _option("anonymous_reads", boolean, "Let only the authenticated see presence and agents."),
+    _option("admin_token", token, "An admin token of your own.", secret=True),
+    _option("log_format", one_of("text", "json"), "text, or json: one object a line."),
+    _option("log_level", one_of("debug", "info", "warn", "error", "critical"), "The least important lines to log."),
 )
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
 
@@ -240,6 +147,8 @@ def load(
             f"heartbeat_timeout ({config.heartbeat_timeout:g} s) must be longer than heartbeat_interval "
             f"({config.heartbeat_interval:g} s): a client that answers each heartbeat would be closed"
         )
+    if config.tls_key is not None and config.tls_cert is None:
+        raise ConfigError("tls_key needs the certificate it belongs to: set tls_cert, too")
     return config, _warnings(environment)
 
 

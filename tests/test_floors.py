@@ -19,7 +19,7 @@ FLOORS = [
     "channels connections credentials directory engines heartbeat mail services sessions",
     "dispatch",
     "transports",
-    "__main__ application awaitable cli config gateway lifecycle logs state tap testing",
+    "__main__ application awaitable cli config gateway lifecycle logs state tap testing values",
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}
 PURE = {

@@ -22,7 +22,8 @@ from cell0gw.state import StateFolder
 from cell0gw.tap import Options, makeService
 
 NOTHING = {
-    "config": None, "host": None, "port": None, "state-dir": None, "heartbeat-interval": None,
+    "config": None, "host": None, "port": None, "tls-cert": None, "tls-key": None, "state-dir": None,
+    "heartbeat-interval": None,
     "heartbeat-timeout": None, "auth-timeout": None, "max-message-size": None, "max-batch": None,
     "max-subscriptions": None, "log-format": None, "log-level": None, "no-compression": 0, "no-anonymous-reads": 0,
 }  # fmt: skip

@@ -12,8 +12,8 @@ from twisted.application.service import Service
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
-from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 
 from cell0gw.frames import Batch, join
@@ -199,7 +199,7 @@ class GatewayPort(tcp.Port):
             self.connections_reactor.close(Failure(ConnectionAborted("the gateway has stopped")))
 
 
-def listen_on(listening: socket.socket, factory: ServerFactory, reactor: Any) -> GatewayPort:
+def listen_on(listening: socket.socket, factory: IProtocolFactory, reactor: Any) -> GatewayPort:
     """Accept connections on a bound socket.
 
     @return: a port that listens, on a descriptor of its own.
@@ -220,7 +220,7 @@ class ListeningService(Service):
     def __init__(
         self,
         listening: socket.socket,
-        factory: ServerFactory,
+        factory: IProtocolFactory,
         reactor: Any,
         listen: Callable[[Any, Any, Any], GatewayPort] = listen_on,
     ) -> None:

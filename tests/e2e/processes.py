@@ -145,11 +145,12 @@ class Address(NamedTuple):
     """Where a gateway serves that is not a L{GatewayProcess}."""
 
     port: int
+    scheme: str = "ws"
 
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return f"ws://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 class GatewayProcess(Process):

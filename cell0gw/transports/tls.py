@@ -1,0 +1,63 @@
+"""TLS between the socket and the protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.ssl import CertificateOptions
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+
+from cell0gw.frames import Batch
+
+
+class CertificateError(Exception):
+    """A certificate or its key can't be used; the message names the file."""
+
+
+def read_certificate(certificate: Path, key: Path) -> CertificateOptions:
+    """What a server needs to speak TLS 1.2 and 1.3.
+
+    @param certificate: a PEM file with the certificate, and those between it and its root.
+    @param key: a PEM file with its private key; may be the same one.
+    @raise CertificateError: one of them can't be read, or they don't belong together.
+    """
+    options = CertificateOptions()
+    context = options.getContext()
+    for path, use in ((certificate, context.use_certificate_chain_file), (key, context.use_privatekey_file)):
+        try:
+            path.open("rb").close()
+            use(str(path))
+        except OSError as problem:
+            raise CertificateError(f"{path}: {problem.strerror}") from None
+        except SSL.Error as problem:
+            raise CertificateError(f"{path}: {_reason(problem)}") from None
+    return options
+
+
+def _reason(problem: SSL.Error) -> str:
+    """What OpenSSL says last is the cause."""
+    reasons = [text for *_, text in problem.args[0] if text] if problem.args else []
+    return reasons[-1] if reasons else "not a PEM file of that kind"
+
+
+class TLSTransport(TLSMemoryBIOProtocol):
+    """What a protocol over TLS has for a transport. What is not here it asks of the transport below."""
+
+    TLS = True
+
+    def share(self, batch: Batch) -> bool:
+        """See L{IConnection.share}: each connection has its own cipher."""
+        return False
+
+
+def over_tls(factory: IProtocolFactory, options: CertificateOptions, clock: Any) -> TLSMemoryBIOFactory:
+    """A factory whose protocols speak over TLS.
+
+    @param factory: makes those that speak.
+    """
+    wrapping = TLSMemoryBIOFactory(options, isClient=False, wrappedFactory=factory, clock=clock)
+    wrapping.protocol = TLSTransport
+    return wrapping
