@@ -11,7 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from cell0gw.frames import LONG, PING, UNMASK_BELOW, Batch, LongFrame, join, read_text_frames, text_frame, unmask
-from cell0gw.transports.websocket import unmask_long
+from cell0gw.transports.lean import unmask_long
 
 masks = st.binary(min_size=4, max_size=4)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
@@ -17,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw.testing import MemoryGateway
 from cell0gw.transports.handshake import read_request
 from cell0gw.transports.lean import LeanProtocol
+from tests.test_chunking import frame
 from tests.transports import MemoryTransport
 
 FIELDS = {
@@ -68,6 +70,18 @@ class StateTests(SynchronousTestCase):
         """An open connection keeps a dozen attributes, not a hundred."""
         client = self.gateway.connect()
         self.assertLess(len(vars(client.server)), 30)
+
+    def test_nothing_is_left_of_messages(self) -> None:
+        """A connection that has sent what Autobahn reads is as small afterwards as it was before."""
+        client = self.gateway.connect("a")
+        attributes = vars(client.server)
+        before = sys.getsizeof(attributes)
+        for payload in (b"{}", b"x" * 100_000):
+            client.server.dataReceived(frame(payload[:1], 0x01) + frame(payload[1:], 0x80))
+        # More than thirty names, and a connection's could not be in the table that all connections share.
+        self.assertEqual(sys.getsizeof(attributes), before)
+        self.assertNotIn("utf8validator", attributes)
+        self.assertIsNone(attributes["current_frame_masker"])
 
     def test_no_timer(self) -> None:
         """A connection has no timer of its own, neither while it comes, nor is open, nor closes."""

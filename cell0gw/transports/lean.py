@@ -13,9 +13,11 @@ from typing import Any
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
 from autobahn.websocket.utf8validator import Utf8Validator
+from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from cell0gw.transports.deflate import forget_context
 from cell0gw.transports.handshake import SUBPROTOCOL, read_request
 
 
@@ -56,6 +58,10 @@ class LeanProtocol(WebSocketServerProtocol):
     wasOpenHandshakeTimeout = wasCloseHandshakeTimeout = wasServerConnectionDropTimeout = False
     wasServingFlashSocketPolicyFile = False
     localCloseCode = localCloseReason = remoteCloseCode = remoteCloseReason = None
+    websocket_version = 13
+    websocket_origin = ""
+    websocket_protocols: Any = ()
+    websocket_extensions: Any = ()
     openHandshakeTimeoutCall = closeHandshakeTimeoutCall = None
     autoPingTimeoutCall = autoPingPending = autoPingPendingCall = autoPingPendingSent = None
     autoPingPendingSeq = 0
@@ -67,6 +73,13 @@ class LeanProtocol(WebSocketServerProtocol):
     def utf8validator(self) -> Any:  # type: ignore[override]
         """Made for those connections that send what is not of the common kind."""
         return Utf8Validator()
+
+    def forget_message(self) -> None:
+        """Let go of what Autobahn keeps after a message for the next one: 42 KiB if it was compressed."""
+        self.current_frame_masker: Any = None
+        self.__dict__.pop("utf8validator", None)
+        if self._perMessageCompress is not None:
+            forget_context(self._perMessageCompress)
 
     def connectionMade(self) -> None:
         """See L{IProtocol}."""
@@ -88,14 +101,19 @@ class LeanProtocol(WebSocketServerProtocol):
             return
         self.data = self.data[request.length :]
         self._wskey = request.key
-        self.websocket_version = 13
-        self.websocket_origin = ""
-        self.websocket_protocols = request.protocols
-        self.websocket_extensions = self._parseExtensionsHeader(request.extensions) if request.extensions else []
+        if request.protocols:
+            self.websocket_protocols = request.protocols
+        if request.extensions:
+            self.websocket_extensions = self._parseExtensionsHeader(request.extensions)
         self.succeedHandshake(SUBPROTOCOL if SUBPROTOCOL in request.protocols else None)
 
     def _onOpen(self) -> None:
         self.onOpen()
+
+
+def unmask_long(masked: bytes, mask: bytes) -> bytes:
+    """Undo the masking of a long payload, in C."""
+    return bytes(create_xor_masker(mask, len(masked)).process(masked))
 
 
 def with_options(protocol: type[LeanProtocol], factory: WebSocketServerFactory) -> type[LeanProtocol]:

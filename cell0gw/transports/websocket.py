@@ -8,7 +8,6 @@ from typing import Any, Final
 from autobahn.twisted.websocket import WebSocketServerFactory
 from autobahn.websocket.protocol import WebSocketProtocol
 from autobahn.websocket.types import ConnectionRequest
-from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -26,9 +25,9 @@ from cell0gw.notifications import ConnectionWelcome
 from cell0gw.printable import printable
 from cell0gw.sessions import Caller, Session, Sessions
 from cell0gw.timestamps import timestamp
-from cell0gw.transports.deflate import accept_deflate, deflating, forget_context
+from cell0gw.transports.deflate import accept_deflate, deflating
 from cell0gw.transports.handshake import SUBPROTOCOL, judge
-from cell0gw.transports.lean import LeanProtocol, with_options
+from cell0gw.transports.lean import LeanProtocol, unmask_long, with_options
 
 OPEN: Final = WebSocketProtocol.STATE_OPEN
 
@@ -44,15 +43,28 @@ class GatewayProtocol(LeanProtocol):
     _log = Logger()
     factory: GatewayFactory
 
-    connection_id = ""
-    session: Session | None = None
-    last_received = 0.0
-    opened_at = 0.0
-    closing_since: float | None = None
-    bad_tokens = 0
+    # Up to thirty names of a class's instances share one table, which Autobahn's own would fill.
+    __slots__ = (
+        "_farewell",
+        "_share",
+        "bad_tokens",
+        "caller",
+        "closing_since",
+        "connection_id",
+        "last_received",
+        "opened_at",
+        "session",
+    )
 
-    _share: int | None = None
-    _farewell: tuple[int, str] | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection_id = ""
+        self.session: Session | None = None
+        self.last_received = self.opened_at = 0.0
+        self.closing_since: float | None = None
+        self.bad_tokens = 0
+        self._share: int | None = None
+        self._farewell: tuple[int, str] | None = None
 
     def connectionMade(self) -> None:
         """See L{IProtocol}."""
@@ -136,8 +148,7 @@ class GatewayProtocol(LeanProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """A whole message came, by way of Autobahn."""
-        if self._perMessageCompress is not None:
-            forget_context(self._perMessageCompress)
+        self.forget_message()
         if self.closing_since is not None:
             return
         if isBinary:
@@ -226,11 +237,6 @@ class GatewayProtocol(LeanProtocol):
                 connection_id=self.connection_id,
                 reason=printable(reason),
             )
-
-
-def unmask_long(masked: bytes, mask: bytes) -> bytes:
-    """Undo the masking of a long payload, in C."""
-    return bytes(create_xor_masker(mask, len(masked)).process(masked))
 
 
 class GatewayFactory(WebSocketServerFactory):
