@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from cell0gw.awaitable import Awaitable, loop_of_task
 from cell0gw.config import Config, Option, load
 from cell0gw.engines.sqlite import Database, SchemaTooNew, SQLiteTokenStore
+from cell0gw.engines.sqlite_messages import SQLiteMessageStore
 from cell0gw.gateway import Gateway
 from cell0gw.state import StateError, StateFolder
 from cell0gw.transports.tcp import ListeningService, bind
@@ -152,7 +153,8 @@ class WebSocketGateway(Gateway):
         try:
             if self._database is None:
                 self._database = Database(self._state.database, self._reactor)
-                self.compose(self._reactor, SQLiteTokenStore(self._database))
+                messages = SQLiteMessageStore(self._database, self.config.max_database_size)
+                self.compose(self._reactor, SQLiteTokenStore(self._database), messages)
             self._database.open()
             super().startService()
             has_admin = self._first_token()

@@ -14,7 +14,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from cell0gw.limits import MIB, Limits
-from cell0gw.values import boolean, duration, integer, message_size, one_of, path, positive_duration, text, token
+from cell0gw.rules import DEFAULT, DURABLE, ChannelRule
+from cell0gw.subjects import is_pattern
+from cell0gw.values import boolean, duration, integer, message_size, one_of, path, positive_duration, size, text, token
 
 
 class ConfigError(Exception):
@@ -39,6 +41,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_message_size: int = 10 * MIB
     max_batch: int = 50
     max_subscriptions: int = 1000
+    resume_window: float = 120.0
+    idempotency_window: float = 300.0
+    history_bytes: int = 4 * MIB
+    total_history_bytes: int = 256 * MIB
+    max_database_size: int = 4096 * MIB
+    channels: tuple[ChannelRule, ...] = ()
     enable_compression: bool = True
     anonymous_reads: bool = True
     admin_token: str | None = None
@@ -102,6 +110,11 @@ OPTIONS: Final = (
     _option("max_message_size", message_size, "The longest message."),
     _option("max_batch", integer(1, 10_000), "The longest batch."),
     _option("max_subscriptions", integer(1, 1_000_000), "How many channels one session may be subscribed to."),
+    _option("resume_window", duration, "The place of a session whose connection broke is kept this long; 0: not."),
+    _option("idempotency_window", positive_duration, "An idempotency key stands for its call this long."),
+    _option("history_bytes", size, "How much of its history a channel holds in memory."),
+    _option("total_history_bytes", size, "How much history all channels hold in memory together."),
+    _option("max_database_size", size, "Beyond it the longest durable channels lose their oldest messages."),
     _option("enable_compression", boolean, "Don't offer permessage-deflate."),
     _option("anonymous_reads", boolean, "Let only the authenticated see presence and agents."),
     _option("admin_token", token, "An admin token of your own.", secret=True),
@@ -127,14 +140,19 @@ def load(
     @raise ConfigError: a value can't be, or a key is unknown.
     """
     values: dict[str, Any] = {}
-    for name, value in ({} if config_file is None else _read_file(config_file)).items():
+    options, rules = ({}, []) if config_file is None else _read_file(config_file)
+    for name, value in options.items():
         if name not in _BY_NAME:
             raise ConfigError(f"{name} in {config_file}: there is no such option")
         values[name] = _parse(_BY_NAME[name], value, f"in {config_file}")
     for option in OPTIONS:
         if environment.get(option.variable):  # one set to nothing is as good as none
             values[option.name] = _parse(option, environment[option.variable], f"from {option.variable}")
+    values["channels"] = read_rules(rules, f"in {config_file}")
     for name, value in given.items():
+        if name == "channels":
+            values[name] = read_rules(value, "from the keyword channels")
+            continue
         if name not in _BY_NAME:
             raise ConfigError(f"{name}: there is no such option")
         if value is not None:
@@ -168,19 +186,58 @@ def default_state_dir(environment: Mapping[str, str]) -> Path:
     return Path(home, ".local", "state", "cell0gw")
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_rules(entries: Any, source: str) -> tuple[ChannelRule, ...]:
+    """The rules of channels, from tables as they stand under C{[[channels]]}.
+
+    @raise ConfigError: one of them can't be.
+    """
+    if not isinstance(entries, list | tuple) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise ConfigError(f"channels {source}: expected [[channels]] tables")
+    rules = []
+    for number, entry in enumerate(entries, 1):
+        where = f"channels {source}, rule {number}"
+        if not isinstance(entry.get("pattern"), str) or not is_pattern(entry["pattern"]):
+            raise ConfigError(f'{where}: expected a pattern of channels, as in pattern = "tasks.>"')
+        fields: dict[str, Any] = {"pattern": entry["pattern"]}
+        for name, value in entry.items():
+            if name == "pattern":
+                continue
+            if name not in _RULE:
+                raise ConfigError(f"{where}: there is no {name}; there are {', '.join(('pattern', *_RULE))}")
+            try:
+                fields[name] = _RULE[name](value)
+            except ValueError as problem:
+                raise ConfigError(f"{where}, {name}: {problem}, got {value!r:.100}") from None
+        default = DURABLE if fields.get("durable") else DEFAULT
+        rules.append(msgspec.structs.replace(default, **fields))
+    return tuple(rules)
+
+
+_RULE: Final[dict[str, Callable[[Any], Any]]] = {
+    "history_size": integer(0, 10_000_000),
+    "history_ttl": positive_duration,
+    "durable": boolean,
+    "max_message_size": size,
+    "presence": boolean,
+}
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], Any]:
+    """The options, and the rules of channels."""
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except OSError as failure:
         raise ConfigError(f"{path}: {failure.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
         raise ConfigError(f"{path}: {failure}") from None
-    gateway = tables.pop("gateway", {})
+    gateway, rules = tables.pop("gateway", {}), tables.pop("channels", [])
     if tables:
-        raise ConfigError(f"{next(iter(tables))} in {path}: there is no such table; options stand under [gateway]")
+        raise ConfigError(
+            f"{next(iter(tables))} in {path}: there is no such table; there are [gateway] and [[channels]]"
+        )
     if not isinstance(gateway, dict):
         raise ConfigError(f"gateway in {path}: expected a table")
-    return gateway
+    return gateway, rules
 
 
 def _parse(option: Option, value: Any, source: str) -> Any:

@@ -1,7 +1,8 @@
 """The directory: which entities are here, what they say of themselves, and by which session they are reached.
 
-An entity is here while one of its sessions lives. What it says of itself is said by a session; the latest word counts,
-and when that session ends, the latest of those left. It can do what any of its sessions can.
+An entity is here while one of its sessions lives, or is waited for: then it is C{away}. What it says of itself is said
+by a session; the latest word counts, and when that session ends, the latest of those left. It can do what any of its
+sessions can.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from cell0gw.interfaces import ISessionObserver
+from cell0gw.notifications import Departure
 from cell0gw.sessions import EntityType, Session
 from cell0gw.timestamps import timestamp
 
@@ -63,12 +65,22 @@ class _Entity:
         self.capabilities: Counter[str] = Counter()
 
     @property
+    def live(self) -> Session | None:
+        """The newest session that is connected."""
+        return next((session for session in reversed(self.sessions.values()) if not session.detached), None)
+
+    @property
     def newest(self) -> Session:
-        return self.sessions[next(reversed(self.sessions))]
+        """The newest session that is connected; if none is, the newest."""
+        return self.live or self.sessions[next(reversed(self.sessions))]
 
     @property
     def statement(self) -> Statement:
-        return self.statements[next(reversed(self.statements))]
+        """The latest word of those that are connected; if none is, the latest, and that it is away."""
+        for session_id in reversed(self.statements):
+            if not self.sessions[session_id].detached:
+                return self.statements[session_id]
+        return msgspec.structs.replace(self.statements[next(reversed(self.statements))], status="away")
 
     def say(self, session: Session, statement: Statement) -> None:
         self.unsay(session)
@@ -86,6 +98,7 @@ class Directory:
     """Everyone who is here.
 
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
+    @ivar changed: called with an entity's id, whether it was here before, and its L{Departure} if it is gone.
     """
 
     def __init__(self, clock: IReactorTime, emit: Callable[[str, str, Any], Any]) -> None:
@@ -93,6 +106,7 @@ class Directory:
         self._emit = emit
         self._entities: dict[str, _Entity] = {}
         self._introductions: dict[str, Statement] = {}
+        self.changed: Callable[[str, bool, Departure | None], None] = lambda entity_id, was_here, departure: None
 
     def __len__(self) -> int:
         return len(self._entities)
@@ -111,30 +125,39 @@ class Directory:
         entity.say(session, self._introductions.pop(session.session_id, Statement()))
         self._tell("joined" if arrived else "changed", "online" if arrived else "changed", entity)
 
+    def session_detached(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+        entity = self._entities.get(session.entity_id)
+        if entity is not None and session.session_id in entity.sessions:
+            self._tell("changed", "changed", entity)
+
     def session_closed(self, session: Session, reason: str) -> None:
         """See L{ISessionObserver}."""
         entity = self._entities.get(session.entity_id)
         if entity is None or session.session_id not in entity.sessions:
             return
-        left = self._entry(entity)
+        before = self._entry(entity)
         del entity.sessions[session.session_id]
         entity.unsay(session)
         if not entity.sessions:
             del self._entities[session.entity_id]
-            self._emit(
-                "$presence",
-                "presence.left",
-                {
-                    "entity_id": left.entity_id,
-                    "entity_type": left.entity_type,
-                    "reason": reason,
-                    "last_seen": left.last_seen,
-                },
-            )
-            if left.entity_type == "agent":
-                self._emit("$agents", "agent.offline", {"entity_id": left.entity_id, "reason": reason})
-        elif self._entry(entity) != left:
+            self._tell_of_departure(before, reason)
+        elif self._entry(entity) != before:
             self._tell("changed", "changed", entity)
+
+    def resume(self, old: Session, new: Session) -> None:
+        """A session takes up what another one has said of their entity; what it can do it may have said itself."""
+        entity = self._entities[new.entity_id]
+        said, introduced = entity.statements[old.session_id], entity.statements[new.session_id]
+        entity.say(
+            new,
+            msgspec.structs.replace(
+                said,
+                capabilities=introduced.capabilities or said.capabilities,
+                metadata=introduced.metadata or said.metadata,
+            ),
+        )
+        self._tell("changed", "changed", entity)
 
     def update(self, session: Session, **words: Any) -> None:
         """The session says something new of its entity.
@@ -150,16 +173,20 @@ class Directory:
         entity = self._entities.get(entity_id)
         return None if entity is None else self._entry(entity)
 
-    def entries(self, entity_type: str | None = None) -> Iterator[PresenceEntry]:
-        """Everyone here, or everyone of a type."""
+    def entries(self, entity_type: str | None = None, connected: bool = False) -> Iterator[PresenceEntry]:
+        """Everyone here, or everyone of a type.
+
+        @param connected: leave out those who are only waited for.
+        """
         for entity in self._entities.values():
-            if entity_type is None or entity.newest.principal.entity_type == entity_type:
+            of_type = entity_type is None or entity.newest.principal.entity_type == entity_type
+            if of_type and (entity.live is not None or not connected):
                 yield self._entry(entity)
 
     def route(self, entity_id: str) -> Session | None:
-        """The session by which an entity is reached: its newest; None when it is not here."""
+        """The session by which an entity is reached: its newest that is connected; None when there is none."""
         entity = self._entities.get(entity_id)
-        return None if entity is None else entity.newest
+        return None if entity is None else entity.live
 
     def _entry(self, entity: _Entity) -> PresenceEntry:
         newest, said = entity.newest, entity.statement
@@ -179,9 +206,19 @@ class Directory:
 
     def _tell(self, presence: str, agent: str, entity: _Entity) -> None:
         entry = self._entry(entity)
+        self.changed(entry.entity_id, presence != "joined", None)
         self._emit("$presence", f"presence.{presence}", entry)
         if entry.entity_type == "agent":
             self._emit("$agents", f"agent.{agent}", entry)
+
+    def _tell_of_departure(self, left: PresenceEntry, reason: str) -> None:
+        departure = Departure(
+            entity_id=left.entity_id, entity_type=left.entity_type, reason=reason, last_seen=left.last_seen
+        )
+        self.changed(left.entity_id, True, departure)
+        self._emit("$presence", "presence.left", departure)
+        if left.entity_type == "agent":
+            self._emit("$agents", "agent.offline", {"entity_id": left.entity_id, "reason": reason})
 
 
 def anonymous(entry: PresenceEntry) -> AnonymousEntry:

@@ -79,6 +79,10 @@ class Dispatcher:
         for name in [name for name in self._methods if name.startswith(f"{namespace}.")]:
             del self._methods[name]
 
+    def allows(self, permissions: Permissions, name: str, resource: str) -> bool:
+        """Whether some permissions let a method be called on a resource."""
+        return resource in self._locate(name).access.open or permissions.allow_on(name, resource)
+
     def dispatch(self, caller: Caller, payload: bytes) -> Answer | Deferred[Answer]:
         """Take up one message.
 
@@ -178,7 +182,7 @@ class Dispatcher:
             raise PermissionDenied(f"Permission denied: {method.name}") from None
         if access.resource is not None:
             resource = getattr(params, access.resource)
-            if resource not in access.open and not permissions.allow_on(method.name, resource):
+            if not self.allows(permissions, method.name, resource):
                 raise PermissionDenied(f"Permission denied: {method.name}:{resource}")
         return params
 

@@ -81,6 +81,13 @@ def text_frame(payload: bytes) -> bytes:
     return frame
 
 
+def payload_of(frame: bytes) -> bytes:
+    """The payload of a frame made by L{text_frame}."""
+    if isinstance(frame, LongFrame):
+        return frame.payload
+    return frame[2:] if frame[1] < 126 else frame[4:]
+
+
 def header(first: int, length: int) -> bytes:
     """What an unmasked frame begins with.
 

@@ -13,18 +13,24 @@ from twisted.logger import Logger
 
 from cell0gw import subjects
 from cell0gw.awaitable import Awaitable
-from cell0gw.channels import Channels, Publication
+from cell0gw.channel import Publication
+from cell0gw.channels import Channels
 from cell0gw.config import Config
 from cell0gw.connections import Connections
 from cell0gw.credentials import Credentials
 from cell0gw.directory import Directory
 from cell0gw.dispatch import Dispatcher
-from cell0gw.engines.local import LocalBroker
 from cell0gw.errors import CloseCode
 from cell0gw.heartbeat import HeartbeatService
-from cell0gw.interfaces import ISessionObserver, ITokenStore
+from cell0gw.history import Budget
+from cell0gw.idempotency import Idempotency
+from cell0gw.interfaces import IMessageStore, ISessionObserver, ITokenStore
 from cell0gw.mail import Mail
+from cell0gw.notifications import Event
 from cell0gw.permissions import EVERYTHING, Permissions
+from cell0gw.recovery import Recovery
+from cell0gw.retention import DiskRetention
+from cell0gw.rules import ChannelRules
 from cell0gw.services.agent import AgentService
 from cell0gw.services.auth import AuthService
 from cell0gw.services.channel import ChannelService
@@ -32,9 +38,11 @@ from cell0gw.services.gateway import GatewayService
 from cell0gw.services.presence import PresenceService
 from cell0gw.services.rpc import RPCService
 from cell0gw.services.session import SessionService
-from cell0gw.sessions import EntityType, Principal, Sessions
+from cell0gw.sessions import EntityType, Principal, Session, Sessions
 from cell0gw.statistics import Counts
-from cell0gw.transports.websocket import GatewayFactory
+from cell0gw.timestamps import timestamp
+from cell0gw.transports.factory import GatewayFactory
+from cell0gw.watches import Watches
 
 GRACE: Final = 5.0
 """How many seconds connections have to say goodbye when the gateway goes down."""
@@ -66,6 +74,7 @@ class Gateway(MultiService):
         self,
         reactor: Any,
         token_store: ITokenStore,
+        message_store: IMessageStore,
         new_id: Callable[[str], str] = new_id,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -78,17 +87,29 @@ class Gateway(MultiService):
         config, limits = self.config, self.config.limits
         self._clock = reactor
         self.connections = Connections()
-        self.sessions = Sessions(reactor, new_id)
-        self.channels = Channels(LocalBroker(new_id), reactor, limits.max_subscriptions)
+        self.sessions = Sessions(reactor, new_id, random_bytes, config.resume_window)
+        self.sessions.warn = self._warn
+        self.channels = Channels(
+            ChannelRules(config.channels),
+            message_store,
+            reactor,
+            new_id,
+            Budget(config.history_bytes, config.total_history_bytes),
+            limits.max_subscriptions,
+        )
+        disk = DiskRetention(reactor, self.channels, message_store, config.idempotency_window)
+        self.recovery = Recovery(self.channels, message_store, reactor)
         self.directory = Directory(reactor, self.channels.emit)
-        self.sessions.observers += [self.directory, self.channels]
+        self.watches = Watches(self.directory, reactor)
+        self.sessions.observers += [self.directory, self.recovery, self.channels, self.watches]
+        idempotency = Idempotency(reactor, config.idempotency_window)
         self.mail = Mail(self.directory, reactor, new_id)
         self.credentials = Credentials(token_store, reactor, random_bytes)
         self.dispatcher = Dispatcher(self, limits, config.anonymous_reads)
         heartbeats = HeartbeatService(
             reactor,
             self.connections,
-            self.sessions,
+            [self.sessions.expire, self.channels.retention.expire, disk.expire, idempotency.expire],
             interval=config.heartbeat_interval,
             timeout=config.heartbeat_timeout,
             authentication_timeout=config.auth_timeout,
@@ -107,11 +128,11 @@ class Gateway(MultiService):
         self._composed = True
         for service in (
             RPCService(reactor, self.dispatcher.methods),
-            AuthService(self.credentials, self.sessions, self.directory),
-            SessionService(self.sessions),
-            PresenceService(self.directory),
-            ChannelService(self.channels),
-            AgentService(self.directory, self.mail),
+            AuthService(self.credentials, self.sessions, self.directory, self.recovery, self.dispatcher.allows),
+            SessionService(self.sessions, self.directory, self.recovery, self.watches, self.dispatcher.allows),
+            PresenceService(self.directory, self.watches),
+            ChannelService(self.channels, self.recovery, idempotency),
+            AgentService(self.directory, self.mail, idempotency),
             GatewayService(reactor, lambda: list(self), self._statistics),
             heartbeats,
         ):
@@ -124,6 +145,7 @@ class Gateway(MultiService):
         list(self.dispatcher.methods())  # whatever can't be called shows now
         self.factory.draining = False
         self.credentials.load()
+        self.channels.load()
         super().startService()
         self.emit("gateway.started", {})
 
@@ -158,15 +180,17 @@ class Gateway(MultiService):
         if self._composed:
             self._take_up(service)
 
-    def publish(self, channel: str, message: Any, sender: str = "gateway") -> Publication:
+    def publish(self, channel: str, message: Any, sender: str = "gateway") -> Publication | Awaitable[Publication]:
         """Publish to a channel.
 
         @param message: any value that is JSON, or L{msgspec.Raw}.
+        @return: awaitable for a durable channel.
         @raise ValueError: not the name of a channel.
         """
         if not subjects.is_name(channel):
             raise ValueError(f"not the name of a channel: {channel}")
-        return self.channels.publish(channel, message, sender)
+        publication = self.channels.publish(channel, message, sender)
+        return Awaitable(publication) if isinstance(publication, Deferred) else publication
 
     def send(self, agent_id: str, message: Any, sender: str = "gateway") -> str:
         """Send a message to an entity.
@@ -217,6 +241,22 @@ class Gateway(MultiService):
             raise
         if ISessionObserver.providedBy(service):
             self.sessions.observers.append(service)
+
+    def _warn(self, session: Session) -> None:
+        """A session's token is about to expire: its client can refresh it, an operator may want to know."""
+        expires_at = session.principal.expires_at
+        assert expires_at is not None
+        data = {
+            "entity_id": session.entity_id,
+            "session_id": session.session_id,
+            "token_id": session.principal.token_id,
+            "expires_at": timestamp(expires_at),
+        }
+        now = timestamp(self._clock.seconds())
+        event = Event(type="token.expiring", data=data, source="gateway", timestamp=now, channel="$system")
+        if "$system" not in session.subscriptions:
+            session.connection.notify("event", event)
+        self.emit("token.expiring", data)
 
     def _abort_all(self) -> None:
         for connection in self.connections:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from twisted.application.service import Service
@@ -16,7 +17,6 @@ from cell0gw.errors import CloseCode
 from cell0gw.frames import PING, text_frame
 from cell0gw.interfaces import IConnection
 from cell0gw.notifications import Heartbeat
-from cell0gw.sessions import Sessions
 from cell0gw.timestamps import timestamp
 
 MAX_SHARES: Final = 3600
@@ -34,6 +34,7 @@ class HeartbeatService(Service):
 
     The connections are dealt out over the interval, a share each tick, so that they never beat all at once.
 
+    @param sweeps: what else is to be looked after each tick, each called without arguments.
     @param interval: seconds between two beats of a connection.
     @param timeout: after so many seconds without a byte from it, a connection is closed. Sending proves nothing.
     @param authentication_timeout: so many seconds a connection has to authenticate; 0: for ever.
@@ -46,14 +47,14 @@ class HeartbeatService(Service):
         self,
         clock: IReactorTime,
         connections: Connections,
-        sessions: Sessions,
+        sweeps: Iterable[Callable[[], None]],
         interval: float,
         timeout: float,
         authentication_timeout: float,
     ) -> None:
         self._clock = clock
         self._connections = connections
-        self._sessions = sessions
+        self._sweeps = list(sweeps)
         self.interval = interval
         self.timeout = timeout
         self._authentication_timeout = authentication_timeout
@@ -94,11 +95,11 @@ class HeartbeatService(Service):
 
     def _tick(self) -> None:
         # A LoopingCall that raises has stopped for good.
-        try:
-            self._look_after()
-            self._beat()
-        except Exception:
-            self.log.failure("a heartbeat failed")
+        for step in (self._look_after, self._beat):
+            try:
+                step()
+            except Exception:
+                self.log.failure("a heartbeat failed")
 
     def _beat(self) -> None:
         self._turn = (self._turn + 1) % len(self._shares)
@@ -118,7 +119,11 @@ class HeartbeatService(Service):
             # It was this process that heard nothing: what came meanwhile is read before the next tick.
             self.log.warn("the reactor was blocked for {seconds:.1f} s", seconds=stalled)
             return
-        self._sessions.expire()
+        for sweep in self._sweeps:
+            try:
+                sweep()
+            except Exception:
+                self.log.failure("{sweep} failed", sweep=sweep)
         for connection in self._connections.arriving():
             if connection.opened_at > now - HANDSHAKE:
                 break

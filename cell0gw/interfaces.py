@@ -46,6 +46,12 @@ class IConnection(Interface):
     def abort() -> None:
         """Let go of the socket at once, whatever was still to be written."""
 
+    def register_producer(producer: Any) -> None:
+        """Let an L{IPushProducer} know when there is room for more, and when there is none."""
+
+    def unregister_producer() -> None:
+        """It has no more."""
+
 
 class ICaller(Interface):
     """Who calls a method."""
@@ -56,10 +62,16 @@ class ICaller(Interface):
 
 
 class ISessionObserver(Interface):
-    """Hears of sessions that open and close."""
+    """Hears of sessions that open and close.
+
+    A session whose connection broke is waited for: it is detached first, and closed when nobody has resumed it.
+    """
 
     def session_opened(session: Any) -> None:
         """A connection was authenticated."""
+
+    def session_detached(session: Any, reason: str) -> None:
+        """The session's connection is gone; another one may take up what it had."""
 
     def session_closed(session: Any, reason: str) -> None:
         """The session is over; its connection may be gone already."""
@@ -91,17 +103,40 @@ class ITokenStore(Interface):
         """
 
 
-class IBroker(Interface):
-    """Numbers publications and brings them to everyone who should deliver them."""
+class IMessageStore(Interface):
+    """Where the messages of durable channels are numbered, and outlive the process."""
 
-    def position(channel: str) -> Any:
-        """The L{Position} of a channel: the newest offset (0: none) and the epoch of its numbering."""
+    def load() -> list[Any]:
+        """Every L{cell0gw.engines.StoredChannel}; called once, before anything else."""
 
-    def publish(channel: str) -> Any:
-        """Number a publication: its L{Position}."""
+    def append(draft: Any) -> Any:
+        """Number a L{cell0gw.engines.Draft} and keep it, in the order of the calls.
 
-    def forget(channel: str) -> None:
-        """Nobody needs the channel any more; its numbering may begin anew, in another epoch."""
+        @return: a Deferred of the L{cell0gw.engines.Stored}, fired in that order, once it is safe.
+        @raise Unavailable: by the Deferred, when it can't be kept: then it has no number either.
+        @raise Conflict: by the Deferred, when its key stands for something else.
+        """
+
+    def read(channel: str, after: int, limit: int) -> Any:
+        """The messages that follow an offset, in order; fewer than C{limit} if they are long.
+
+        @return: a Deferred of L{cell0gw.engines.StoredMessage}s.
+        """
+
+    def read_before(channel: str, before: int, limit: int) -> Any:
+        """The messages before an offset, newest first; otherwise as C{read}."""
+
+    def purge(too_old: dict[str, float], keys_before: float) -> Any:
+        """Forget what is older than a moment, by channel, all but the newest of each; and keys; and what is too much.
+
+        @return: a Deferred of the offsets of the oldest messages that are kept, for channels where they changed.
+        """
+
+    def drop(channel: str, newest: int) -> Any:
+        """Forget a channel, unless it has a newer message.
+
+        @return: a Deferred of whether it is gone.
+        """
 
 
 class IStatistics(Interface):

@@ -21,6 +21,12 @@ MAX_ID_LENGTH: Final = 128
 MAX_BAD_TOKENS: Final = 5
 """The wrong token with this number closes the connection."""
 
+MAX_PAGE: Final = 1000
+"""How many messages C{channel.history} shows at once."""
+
+MAX_LISTED: Final = 10_000
+"""How many channels C{channel.list} shows."""
+
 MAX_CAPABILITIES: Final = 100
 """How many capabilities one session declares."""
 

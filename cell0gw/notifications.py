@@ -41,6 +41,35 @@ class ChannelMessage(Struct, frozen=True, kw_only=True):
     sender: str = field(name="from")
 
 
+class HistoryMessage(Struct, frozen=True, kw_only=True):
+    """A publication as C{channel.history} shows it."""
+
+    offset: int
+    message: Raw
+    timestamp: str
+    sender: str = field(name="from")
+
+
+class Departure(Struct, frozen=True, kw_only=True):
+    """An entity that is no longer here, since when, and why."""
+
+    entity_id: str
+    entity_type: str
+    reason: str
+    last_seen: str
+
+
+class PresenceDiff(Struct, frozen=True, kw_only=True):
+    """``presence.diff``: who came, went, or changed since version C{from}; what you hold is version C{to} by this."""
+
+    pattern: str
+    since: int = field(name="from")
+    to: int
+    joins: list[Any]
+    leaves: list[Departure]
+    updates: list[Any]
+
+
 class AgentMessage(Struct, frozen=True, kw_only=True):
     """``agent.message``: a message for this entity. A message that replies to none begins a conversation at hop 0."""
 
@@ -66,6 +95,7 @@ NOTIFICATIONS: Final[dict[str, type[Struct]]] = {
     "connection.welcome": ConnectionWelcome,
     "heartbeat": Heartbeat,
     "channel.message": ChannelMessage,
+    "presence.diff": PresenceDiff,
     "agent.message": AgentMessage,
     "event": Event,
 }

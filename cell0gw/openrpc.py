@@ -40,7 +40,10 @@ class Schemas:
         members = [member for member in typing.get_args(kind) if member is not type(None)]
         if typing.get_origin(kind) in (typing.Union, types.UnionType) and len(members) > 1:
             # msgspec has no schema for a union of structs, since it could not decode one; a reader can.
-            return {"anyOf": [self.of(member) for member in members]}
+            schemas: list[Any] = []
+            for schema in map(self.of, members):  # at once or promised, it is the same
+                schemas += [] if schema in schemas else [schema]
+            return {"anyOf": schemas} if len(schemas) > 1 else dict(schemas[0])
         # Structs of two services may have one name: the later one's gets a number.
         for number in itertools.count(1):
             suffix = "" if number == 1 else f"_{number}"

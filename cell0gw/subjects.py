@@ -27,6 +27,9 @@ Name = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^{_NA
 ChannelName = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^({_NAME}|{_OWN})$(?!\n)")]
 """A channel that clients read: their own names and the gateway's."""
 
+ChannelPattern = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^({_PATTERN}|{_OWN})$(?!\n)")]
+"""Channels that clients read: a pattern of their own names, or one of the gateway's."""
+
 Pattern = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^({_PATTERN})$(?!\n)")]
 """A name in which ``*`` and ``>`` may stand for others."""
 
@@ -44,6 +47,11 @@ def is_name(text: str) -> bool:
 def is_pattern(text: str) -> bool:
     """Whether this is a well-formed pattern of names; every name is one too."""
     return len(text) <= MAX_LENGTH and _is_pattern(text) is not None
+
+
+def has_wildcard(pattern: str) -> bool:
+    """Whether a well-formed pattern may stand for other names than its own."""
+    return "*" in pattern or pattern.endswith(">")
 
 
 def is_own(name: str) -> bool:

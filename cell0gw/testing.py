@@ -30,10 +30,10 @@ from zope.interface import implementer
 
 from cell0gw import jsonrpc
 from cell0gw.config import Config
-from cell0gw.engines.memory import MemoryTokenStore
+from cell0gw.engines.memory import MemoryMessageStore, MemoryTokenStore
 from cell0gw.frames import Batch
 from cell0gw.gateway import Gateway
-from cell0gw.interfaces import IConnection, ITokenStore
+from cell0gw.interfaces import IConnection, IMessageStore, ITokenStore
 from cell0gw.sessions import EntityType, Session
 
 EPOCH = 1_770_892_200.0
@@ -67,7 +67,9 @@ class MemoryGateway(Gateway):
     @ivar clock: its time; Autobahn's timers run on it, too, until C{close}.
     """
 
-    def __init__(self, token_store: ITokenStore | None = None, **options: Any) -> None:
+    def __init__(
+        self, token_store: ITokenStore | None = None, message_store: IMessageStore | None = None, **options: Any
+    ) -> None:
         super().__init__(Config(**options))
         self.clock = Clock()
         self._clients: list[Client] = []
@@ -78,6 +80,7 @@ class MemoryGateway(Gateway):
         self.compose(
             self.clock,
             MemoryTokenStore() if token_store is None else token_store,
+            MemoryMessageStore() if message_store is None else message_store,
             new_id=counter(),
             random_bytes=lambda length: next(bytes_of).to_bytes(length, "big"),
         )
@@ -229,6 +232,7 @@ class RecordingConnection:
     @ivar notifications: C{(method, params)}, params as JSON values.
     @ivar frames: what was written, shared frames and notifications alike.
     @ivar closed: the code and reason it was closed with.
+    @ivar producer: what has more to write to it.
     """
 
     def __init__(self, connection_id: str = "conn", opened_at: float = EPOCH) -> None:
@@ -242,6 +246,7 @@ class RecordingConnection:
         self.closed: tuple[int, str] | None = None
         self.farewell: tuple[int, str] | None = None
         self.aborted = False
+        self.producer: Any = None
 
     def notify(self, method: str, params: Any) -> None:
         """See L{IConnection}."""
@@ -271,6 +276,14 @@ class RecordingConnection:
     def abort(self) -> None:
         """See L{IConnection}."""
         self.aborted = True
+
+    def register_producer(self, producer: Any) -> None:
+        """See L{IConnection}."""
+        self.producer = producer
+
+    def unregister_producer(self) -> None:
+        """See L{IConnection}."""
+        self.producer = None
 
 
 def now(deferred: Deferred[Any]) -> Any:

@@ -18,12 +18,19 @@ PARAMS: dict[str, dict[str, Any]] = {
     "channel.subscribe": {"channel": "events"},
     "channel.unsubscribe": {"channel": "events"},
     "channel.publish": {"channel": "events", "message": 1},
+    "channel.history": {"channel": "events"},
+    "channel.list": {"pattern": "events.>"},
+    "auth.refresh": {"token": "wrong"},
+    "session.resume": {"resume_token": "wrong"},
     "agent.send": {"agent_id": "caller", "message": 1},
 }
 # The contract; whatever is not named here needs the permission of its name.
 ANYONE = {"rpc.ping", "rpc.echo", "rpc.listMethods", "rpc.getServerInfo", "rpc.discover", "auth.authenticate"}
 READERS = {"presence.get", "agent.list"}
-SESSIONS = {"session.getInfo", "presence.update", "channel.unsubscribe"}
+SESSIONS = {
+    "auth.refresh", "session.getInfo", "session.resume", "presence.update", "presence.subscribe",
+    "presence.unsubscribe", "channel.unsubscribe",
+}  # fmt: skip
 REFUSED = {"not_authenticated", "permission_denied"}
 
 
@@ -54,7 +61,7 @@ class AccessTests(SynchronousTestCase):
 
     def test_without_permissions(self) -> None:
         """A session without permissions reaches what sessions may do, and no method that needs a permission."""
-        for method in set(self.methods) - {"auth.authenticate"}:
+        for method in set(self.methods) - {"auth.authenticate", "auth.refresh"}:
             expected = "permission_denied" if method in self.guarded() else "ok"
             self.assertEqual(self.outcome(self.holder(), method), expected, method)
 

@@ -41,6 +41,7 @@ class AuthenticateTests(AuthTestCase):
             capabilities=["chat", "task_execution"],
         )
         self.assertTrue(answer.pop("session_id").startswith("sess_"))
+        self.assertTrue(answer.pop("resume_token").startswith("resume_"))
         self.assertEqual(
             answer,
             {

@@ -60,10 +60,12 @@ class ChannelServiceTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         """What is no name of a channel is refused, everywhere alike."""
-        for channel in ("", "x" * 201, "a b", "a..b", "../x", "a.*", ">", "$SYS.>", "\u00e9", "a\n"):
-            for method, more in (("subscribe", {}), ("unsubscribe", {}), ("publish", {"message": 1})):
+        for channel in ("", "x" * 201, "a b", "a..b", "../x", "a.>.b", "a*", "$SYS.>", "\u00e9", "a\n"):
+            for method, more in (("subscribe", {}), ("unsubscribe", {}), ("publish", {"message": 1}), ("history", {})):
                 refusal = self.a.refusal(f"channel.{method}", channel=channel, **more)
                 self.assertEqual(refusal["code"], -32602, (method, channel))
+        for channel in ("a.*", ">"):
+            self.assertEqual(self.a.refusal("channel.publish", channel=channel, message=1)["code"], -32602)
 
     def test_own_channels(self) -> None:
         """The gateway's own channels are read by whom they are open to, and written by nobody."""

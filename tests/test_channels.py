@@ -10,10 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cell0gw.channels import Channels
-from cell0gw.engines.local import LocalBroker
+from cell0gw.engines.memory import MemoryMessageStore
 from cell0gw.errors import TooLarge
-from cell0gw.interfaces import IBroker, ISessionObserver
+from cell0gw.history import Budget
+from cell0gw.interfaces import IMessageStore, ISessionObserver
 from cell0gw.permissions import Permissions
+from cell0gw.rules import ChannelRule, ChannelRules
 from cell0gw.sessions import Principal, Session
 from cell0gw.testing import RecordingConnection, counter
 
@@ -26,7 +28,18 @@ class ChannelsTests(SynchronousTestCase):
     """Subscriptions and fan-out."""
 
     def setUp(self) -> None:
-        self.channels = Channels(LocalBroker(counter()), Clock(), max_subscriptions=3)
+        self.clock = Clock()
+        self.channels = self.make()
+
+    def make(self, *rules: ChannelRule, total: int = 10_000_000) -> Channels:
+        return Channels(
+            ChannelRules(rules),
+            MemoryMessageStore(),
+            self.clock,
+            counter(),
+            Budget(1_000_000, total),
+            max_subscriptions=3,
+        )
 
     def session(self, name: str) -> Session:
         return Session(name, name, PRINCIPAL, RecordingConnection(name), 0.0)
@@ -40,7 +53,7 @@ class ChannelsTests(SynchronousTestCase):
     def test_interfaces(self) -> None:
         """The parts provide what they are used as."""
         verifyObject(ISessionObserver, self.channels)
-        verifyObject(IBroker, LocalBroker(counter()))
+        verifyObject(IMessageStore, MemoryMessageStore())
 
     def test_fan_out(self) -> None:
         """A publication goes to each subscriber once, numbered, and to nobody else."""
@@ -83,30 +96,61 @@ class ChannelsTests(SynchronousTestCase):
         a, b = self.session("a"), self.session("b")
         self.channels.subscribe(a, "events")
         self.channels.subscribe(b, "events")
-        self.assertEqual(self.channels.publish("events", 1, "a", exclude=a.connection).recipients, 1)
+        self.assertEqual(self.channels.publish("events", 1, "a", exclude=a).recipients, 1)
         self.assertEqual(self.messages(a), [])
 
-    def test_numbering(self) -> None:
-        """Offsets count from 1 without a gap; a channel that nobody held begins anew, in another epoch."""
-        a = self.session("a")
-        before = self.channels.subscribe(a, "events")
-        self.assertEqual(before.offset, 0)
-        offsets = [self.channels.publish("events", n, "a").position.offset for n in range(3)]
-        self.assertEqual(offsets, [1, 2, 3])
-        b = self.session("b")
-        self.assertEqual(self.channels.subscribe(b, "events"), before._replace(offset=3))
-        for session in (a, b):
-            self.channels.unsubscribe(session, "events")
-        again = self.channels.subscribe(a, "events")
-        self.assertEqual(again.offset, 0)
-        self.assertNotEqual(again.epoch, before.epoch)
+    def offset(self, channel: Any, message: Any) -> int:
+        published: Any = self.channels.publish(channel, message, "a")
+        return int(published.position.offset)
 
-    def test_nobody_listens(self) -> None:
-        """Publishing to nobody reaches nobody and leaves nothing behind."""
+    def test_numbering(self) -> None:
+        """Offsets count from 1 without a gap, for as long as the channel has subscribers or holds messages."""
+        a, b = self.session("a"), self.session("b")
+        before: Any = self.channels.subscribe(a, "events")
+        self.assertEqual(before.position.offset, 0)
+        self.assertEqual([self.offset("events", n) for n in range(3)], [1, 2, 3])
+        self.channels.unsubscribe(a, "events")
+        again: Any = self.channels.subscribe(b, "events")
+        self.assertEqual(again.position, before.position)
+        self.assertEqual(again.position.offset, 3)
+
+    def test_nothing_is_left(self) -> None:
+        """A channel that nobody is subscribed to, that holds nothing and was silent for long begins anew."""
+        self.channels = self.make(ChannelRule(history_size=0))
+        a = self.session("a")
+        before: Any = self.channels.subscribe(a, "events")
+        epoch = before.epoch
+        self.offset("events", 1)
+        self.channels.unsubscribe(a, "events")
+        self.clock.advance(601)
+        self.channels.retention.expire()
+        again: Any = self.channels.subscribe(a, "events")
+        self.assertEqual(again.position.offset, 0)
+        self.assertNotEqual(again.epoch, epoch)
+
+    def test_too_old(self) -> None:
+        """Publishing to nobody leaves its messages for as long as they are held, and then nothing."""
         for n in range(100):
-            self.assertEqual(self.channels.publish(f"c{n}", 1, "a").recipients, 0)
+            self.assertEqual(self.channels.publish(f"c{n}", 1, "a").recipients, 0)  # type: ignore[union-attr]
+        self.assertEqual(len(self.channels), 100)
+        self.clock.advance(599)
+        self.channels.retention.expire()
+        self.assertEqual(len(self.channels), 100)
+        self.clock.advance(2)
+        self.channels.retention.expire()
         self.assertEqual(len(self.channels), 0)
-        self.assertEqual(len(self.channels._broker._positions), 0)  # type: ignore[attr-defined]
+        self.assertEqual(self.channels._budget.used, 0)
+
+    def test_too_much(self) -> None:
+        """When all channels hold too much together, those that have been silent for longest forget, and go."""
+        self.channels = self.make(total=25_000)
+        for n in range(100):
+            self.channels.publish(f"c{n}", "x" * 100, "a")
+        self.clock.advance(0)
+        self.assertLessEqual(self.channels._budget.used, 25_000)
+        names = [channel.name for channel in self.channels]
+        self.assertTrue(0 < len(names) < 20)
+        self.assertEqual(names, [f"c{n}" for n in range(100 - len(names), 100)])
 
     def test_leaving(self) -> None:
         """A session that closes leaves all its channels; the subscriptions of others stay."""
@@ -117,7 +161,6 @@ class ChannelsTests(SynchronousTestCase):
         self.channels.session_closed(a, "gone")
         self.assertEqual(self.channels.publish("events", 1, "x").recipients, 1)
         self.assertEqual(self.channels.publish("more", 1, "x").recipients, 0)
-        self.assertEqual(len(self.channels), 1)
 
     def test_unsubscribe_without_subscription(self) -> None:
         """Unsubscribing from what one has no subscription to changes nothing."""

@@ -27,6 +27,11 @@ LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
     "max_message_size": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
     "max_batch": ((1, 1), ("2", 2), ("3", 3)),
     "max_subscriptions": ((1, 1), ("2", 2), ("3", 3)),
+    "resume_window": (("1m", 60.0), ("0", 0.0), ("5m", 300.0)),
+    "idempotency_window": (("1m", 60.0), ("1", 1.0), ("5m", 300.0)),
+    "history_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
+    "total_history_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
+    "max_database_size": (("1GiB", 1024**3), ("64MiB", 64 * 1024**2), ("100000", 100_000)),
     "enable_compression": ((False, False), ("true", True), (False, False)),
     "anonymous_reads": ((False, False), ("on", True), (False, False)),
     "admin_token": tuple((f"cell0_{SECRET}_{n}", f"cell0_{SECRET}_{n}") for n in (1, 2, 3)),  # type: ignore[dict-item]

@@ -133,7 +133,7 @@ class DirectoryTests(SynchronousTestCase):
         session.connection.last_received = 5.0
         self.directory.session_closed(session, "lost")
         left = {type: data for _, type, data in self.events}["presence.left"]
-        self.assertEqual((left["reason"], left["last_seen"]), ("lost", "1970-01-01T00:00:05.000Z"))
+        self.assertEqual((left.reason, left.last_seen), ("lost", "1970-01-01T00:00:05.000Z"))
 
 
 class DirectoryMachine(RuleBasedStateMachine):

@@ -13,10 +13,11 @@ import cell0gw
 
 ROOT = Path(cell0gw.__file__).parent
 FLOORS = [
-    "about errors filters frames jsonrpc limits methods notifications openrpc permissions printable statistics "
-    "subjects timestamps tokens",
+    "about errors filters frames jsonrpc limits methods notifications openrpc patterns permissions printable rules "
+    "statistics subjects timestamps tokens",
     "interfaces",
-    "channels connections credentials directory engines heartbeat mail services sessions",
+    "audience channel channels connections credentials directory engines heartbeat history idempotency mail recovery "
+    "replay retention services sessions watches",
     "dispatch",
     "transports",
     "__main__ application awaitable cli config gateway lifecycle logs state tap testing values",

@@ -80,8 +80,10 @@ class StatisticsTests(GatewayTestCase):
         agent.refusal("auth.listTokens")
         stats = operator.call("gateway.getStats")
         services = stats["services"]
-        self.assertEqual(services["channel"], {"channels": 1, "publications": 1, "deliveries": 1})
-        self.assertEqual(services["session"], {"sessions": 2, "sessions_opened": 2})
+        self.assertEqual(services["channel"], {"channels": 1, "patterns": 0, "publications": 1, "deliveries": 1})
+        self.assertEqual(
+            services["session"], {"sessions": 2, "sessions_detached": 0, "sessions_opened": 2, "sessions_resumed": 0}
+        )
         self.assertEqual(services["presence"], {"entities": 2})
         self.assertEqual(
             services["gateway"],

@@ -9,8 +9,7 @@ from cell0gw.connections import Connections
 from cell0gw.errors import CloseCode
 from cell0gw.frames import PING
 from cell0gw.heartbeat import HANDSHAKE, LINGER, HeartbeatService
-from cell0gw.sessions import Sessions
-from cell0gw.testing import MemoryGateway, RecordingConnection, counter
+from cell0gw.testing import MemoryGateway, RecordingConnection
 
 
 class BrokenConnection(RecordingConnection):
@@ -26,11 +25,19 @@ class HeartbeatTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.connections = Connections()
+        self.swept, self.broken = 0, False
         self.heartbeats = HeartbeatService(
-            self.clock, self.connections, Sessions(self.clock, counter()), 4.0, 10.0, authentication_timeout=8.0
+            self.clock, self.connections, [self.fail_to_sweep, self.sweep], 4.0, 10.0, authentication_timeout=8.0
         )
         self.heartbeats.startService()
         self.addCleanup(self.heartbeats.stopService)
+
+    def sweep(self) -> None:
+        self.swept += 1
+
+    def fail_to_sweep(self) -> None:
+        if self.broken and self.clock.seconds() == 2.0:
+            raise ValueError("broken broom")
 
     def connect(self, name: str = "c", authenticated: bool = True, broken: bool = False) -> RecordingConnection:
         connection = (BrokenConnection if broken else RecordingConnection)(name, self.clock.seconds())
@@ -124,10 +131,17 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertEqual([len(connection.frames) for connection in good], [1, 1, 1])
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
+    def test_sweeps(self) -> None:
+        """What else is to be done each tick is done, also when a part of it fails."""
+        self.broken = True
+        self.advance(4)
+        self.assertEqual(self.swept, 4)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
     def test_short_interval(self) -> None:
         """An interval below a second is kept, too."""
         clock = Clock()
-        heartbeats = HeartbeatService(clock, Connections(), Sessions(clock, counter()), 0.25, 10.0, 0.0)
+        heartbeats = HeartbeatService(clock, Connections(), [], 0.25, 10.0, 0.0)
         heartbeats.startService()
         connection = RecordingConnection()
         heartbeats.opened(connection)
@@ -157,11 +171,13 @@ class OnTheWireTests(SynchronousTestCase):
         self.assertEqual(set(client.received("heartbeat")[0]), {"timestamp"})
 
     def test_a_mute_client_goes(self) -> None:
-        """A client whose pongs don't come is closed with 4002 and gone from presence."""
+        """A client whose pongs don't come is closed with 4002, is away then, and gone when it does not come back."""
         gateway = MemoryGateway()
         self.addCleanup(gateway.close)
         client = gateway.connect("a")
         client.protocol.onPing = lambda payload: None
         gateway.advance(61)
         self.assertEqual(client.close_code, CloseCode.HEARTBEAT_TIMEOUT)
+        self.assertEqual(gateway.directory.get("a").status, "away")  # type: ignore[union-attr]
+        gateway.advance(121)
         self.assertIsNone(gateway.directory.get("a"))

@@ -126,13 +126,15 @@ class TruthTests(Case):
     def test_a_method(self) -> None:
         """One of them in full: params by name and position, who may call it, what it answers."""
         method = self.methods()["channel.publish"]
-        self.assertEqual([param["name"] for param in method["params"]], ["channel", "message", "exclude_self"])
+        self.assertEqual(
+            [param["name"] for param in method["params"]], ["channel", "message", "exclude_self", "idempotency_key"]
+        )
         self.assertEqual(method["params"][1], {"name": "message", "required": True, "schema": {}})
         self.assertEqual(method["params"][2]["schema"], {"type": "boolean"})
         self.assertEqual(method["summary"], "Publish to channel.")
         self.assertEqual(method["paramStructure"], "either")
         result = self.resolve(self.document(), method["result"]["schema"]["$ref"])
-        self.assertEqual(set(result["properties"]), {"success", "recipients", "offset", "epoch"})
+        self.assertEqual(set(result["properties"]), {"success", "recipients", "offset", "epoch", "replayed"})
 
     def test_access(self) -> None:
         """Each method says who may call it."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cell0gw.channels import Audience
+from cell0gw.audience import Audience
 from cell0gw.frames import LONG, Batch, text_frame
 from cell0gw.permissions import Permissions
 from cell0gw.sessions import Principal, Session
@@ -77,7 +77,7 @@ class Peer:
 
 
 class World:
-    """Peers, and two audiences that they join and leave."""
+    """Peers, and two audiences that they join and leave: then each is put together anew."""
 
     def __init__(self, ends: list[tuple[Any, Any]], turn: Callable[[], None]) -> None:
         self.peers = [Peer(*end) for end in ends]
@@ -111,7 +111,7 @@ class World:
         for peer in self.peers:
             if peer.session in self.audiences[audience].connections:
                 peer.expect(frame)
-        self.audiences[audience].write(frame)
+        self.audiences[audience].write(frame, b"null")
 
     def join(self, audience: int, peer: int) -> None:
         if self.peers[peer].session not in self.audiences[audience].connections:
@@ -119,7 +119,12 @@ class World:
 
     def part(self, audience: int, peer: int) -> None:
         if self.peers[peer].session in self.audiences[audience].connections:
-            self.audiences[audience].remove(self.peers[peer].session)
+            there = [
+                session for session in self.audiences[audience].connections if session is not self.peers[peer].session
+            ]
+            self.audiences[audience] = Audience()
+            for session in there:
+                self.audiences[audience].add(session)
 
     def produce(self, peer: int) -> None:
         if self.peers[peer].transport.producer is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -27,18 +29,22 @@ class Witness:
         if self.bad:
             raise RuntimeError("bad witness")
 
+    def session_detached(self, session: Session, reason: str) -> None:
+        self.told.append(("detached", session.entity_id, reason))
+
     def session_closed(self, session: Session, reason: str) -> None:
         self.told.append(("closed", session.entity_id, reason))
         if self.bad:
             raise RuntimeError("bad witness")
 
 
-class SessionsTests(SynchronousTestCase):
-    """The registry of sessions."""
+class SessionsCase(SynchronousTestCase):
+    """With a registry of sessions, and a witness."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.sessions = Sessions(self.clock, counter())
+        randomness = itertools.count(1)
+        self.sessions = Sessions(self.clock, counter(), lambda length: next(randomness).to_bytes(length, "big"), 120.0)
         self.witness = Witness()
         self.sessions.observers.append(self.witness)
 
@@ -56,6 +62,10 @@ class SessionsTests(SynchronousTestCase):
         connection = session.connection
         assert isinstance(connection, RecordingConnection)
         return connection.closed
+
+
+class SessionsTests(SessionsCase):
+    """The registry of sessions."""
 
     def test_doubles_are_honest(self) -> None:
         """The doubles of the tests provide what they stand for."""
@@ -110,3 +120,111 @@ class SessionsTests(SynchronousTestCase):
         self.clock.advance(10)
         self.sessions.expire()
         self.assertEqual(len(self.sessions._expiries), 0)
+
+    def test_warning(self) -> None:
+        """A session is warned once, a minute before its token ends; one that is opened later than that at once."""
+        warned: list[Session] = []
+        self.sessions.warn = warned.append
+        session = self.open(expires_at=100)
+        self.clock.advance(39)
+        self.sessions.expire()
+        self.assertEqual(warned, [])
+        for _ in range(3):
+            self.clock.advance(1)
+            self.sessions.expire()
+        self.assertEqual(warned, [session])
+        late = self.open(token_id="tok_2", expires_at=90)
+        self.sessions.expire()
+        self.assertEqual(warned, [session, late])
+
+
+class DetachedTests(SessionsCase):
+    """Sessions whose connection broke."""
+
+    def test_waited_for(self) -> None:
+        """It is detached, not closed; when nobody has resumed it in the window it is closed, for its first reason."""
+        session = self.open()
+        self.sessions.leave(session, "lost", for_good=False)
+        self.sessions.leave(session, "again", for_good=True)
+        self.assertEqual((len(self.sessions), self.sessions.detached), (0, 1))
+        self.clock.advance(119)
+        self.sessions.expire()
+        self.assertEqual(self.witness.told, [("opened", "a"), ("detached", "a", "lost")])
+        self.clock.advance(1)
+        self.sessions.expire()
+        self.assertEqual(self.witness.told[2:], [("closed", "a", "lost")])
+        self.assertEqual(self.sessions.detached, 0)
+
+    def test_goodbye(self) -> None:
+        """Who leaves for good is not waited for."""
+        self.sessions.leave(self.open(), "1000", for_good=True)
+        self.assertEqual(self.witness.told, [("opened", "a"), ("closed", "a", "1000")])
+
+    def test_no_window(self) -> None:
+        """Without a window nobody is, and there are no secrets."""
+        sessions = Sessions(self.clock, counter(), bytes, 0.0)
+        sessions.observers.append(self.witness)
+        self.sessions = sessions
+        session = self.open()
+        self.assertIsNone(sessions.new_secret(session))
+        sessions.leave(session, "lost", for_good=False)
+        self.assertEqual(self.witness.told, [("opened", "a"), ("closed", "a", "lost")])
+
+    def test_resume(self) -> None:
+        """A secret opens the place once, to a session of the same entity."""
+        old, stranger = self.open(), self.open("b")
+        secret = self.sessions.new_secret(old)
+        assert secret is not None
+        self.sessions.leave(old, "lost", for_good=False)
+        self.assertIsNone(self.sessions.resume(secret, stranger))
+        self.assertIsNone(self.sessions.resume("resume_wrong", self.open()))
+        self.assertIs(self.sessions.resume(secret, self.open()), old)
+        self.assertIsNone(self.sessions.resume(secret, self.open()))
+
+    def test_only_the_last_secret(self) -> None:
+        """A new secret makes the one before it worthless; a session can't take its own place."""
+        session = self.open()
+        first, second = self.sessions.new_secret(session), self.sessions.new_secret(session)
+        assert first and second
+        self.assertIsNone(self.sessions.resume(second, session))
+        self.assertIsNone(self.sessions.resume(first, self.open()))
+        self.assertIs(self.sessions.resume(second, self.open()), session)
+
+    def test_half_open(self) -> None:
+        """A session that seems connected still is cut off by whoever takes its place, and heard of as detached."""
+        old = self.open()
+        secret = self.sessions.new_secret(old)
+        assert secret is not None
+        self.assertIs(self.sessions.resume(secret, self.open()), old)
+        self.assertTrue(old.connection.aborted)  # type: ignore[attr-defined]
+        self.assertIn(("detached", "a", "resumed"), self.witness.told)
+
+    def test_token_ends(self) -> None:
+        """The end of its token is the end of a detached session, at once."""
+        session = self.open(expires_at=50)
+        self.sessions.leave(session, "lost", for_good=False)
+        self.assertEqual(self.sessions.end_tokens(["tok_1"], "token revoked"), 1)
+        self.assertEqual(self.witness.told[-1], ("closed", "a", "token revoked"))
+
+    def test_refresh(self) -> None:
+        """Another token takes over: the end of the first is nothing to the session, that of the second is its own."""
+        caller = Caller(RecordingConnection())
+        principals = [
+            Principal(
+                entity_id="a",
+                entity_type="agent",
+                permissions=Permissions([]),
+                token_id=f"tok_{n}",
+                expires_at=n * 10.0,
+            )
+            for n in (1, 2)
+        ]
+        session = self.sessions.open(caller, "a", principals[0], lambda session: None)
+        self.sessions.refresh(caller, principals[1])
+        self.assertIs(caller.principal, principals[1])
+        self.clock.advance(10)
+        self.sessions.expire()
+        self.assertIsNone(self.closed(session))
+        self.clock.advance(10)
+        self.sessions.expire()
+        self.assertIsNotNone(self.closed(session))

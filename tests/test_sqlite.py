@@ -271,7 +271,7 @@ class FileTests(Case):
         self.patch(sqlite, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (n); CREATE TABLE tokens (n)"))
         self.assertRaises(sqlite3.OperationalError, self.database.open)
         self.assertEqual(self.version(), len(MIGRATIONS))
-        self.assertEqual(self.on_disk("SELECT name FROM sqlite_master WHERE type = 'table'"), [("tokens",)])
+        self.assertNotIn(("more",), self.on_disk("SELECT name FROM sqlite_master WHERE type = 'table'"))
 
     def test_kept(self) -> None:
         """What was stored is there, field by field, for the next process."""

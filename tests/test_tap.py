@@ -25,7 +25,9 @@ NOTHING = {
     "config": None, "host": None, "port": None, "tls-cert": None, "tls-key": None, "state-dir": None,
     "heartbeat-interval": None,
     "heartbeat-timeout": None, "auth-timeout": None, "max-message-size": None, "max-batch": None,
-    "max-subscriptions": None, "log-format": None, "log-level": None, "no-compression": 0, "no-anonymous-reads": 0,
+    "max-subscriptions": None,
+    "resume-window": None, "idempotency-window": None, "history-bytes": None, "total-history-bytes": None,
+    "max-database-size": None, "log-format": None, "log-level": None, "no-compression": 0, "no-anonymous-reads": 0,
 }  # fmt: skip
 """What the options are when no flag is given."""
 

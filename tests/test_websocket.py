@@ -67,21 +67,24 @@ class ConnectionTests(WireTestCase):
         )
 
     def test_leaves_nothing_behind(self) -> None:
-        """However a client goes, its session, presence and subscriptions go with it, and no timer stays."""
+        """However a client goes, its session, presence and subscriptions go with it, at once or when nobody resumes it."""
         for way in ("disconnect", "vanish"):
             client = self.gateway.connect("a")
             client.call("channel.subscribe", channel="events")
             getattr(client, way)()
             self.assertEqual(len(self.gateway.connections), 0, way)
             self.assertEqual(len(self.gateway.sessions), 0, way)
+            if way == "vanish":
+                self.assertEqual(self.gateway.directory.get("a").status, "away")  # type: ignore[union-attr]
+                self.gateway.advance(121, step=10)
             self.assertIsNone(self.gateway.directory.get("a"), way)
             self.assertEqual(self.gateway.publish("events", 1).recipients, 0, way)
 
     def test_presence_ends_when_the_closing_begins(self) -> None:
-        """Who is being closed is no longer here, though its socket may take its time."""
+        """Who is being closed is away from then on, though its socket may take its time."""
         client = self.gateway.connect("a")
         client.server.close(CloseCode.DRAINING, "go")
-        self.assertIsNone(self.gateway.directory.get("a"))
+        self.assertEqual(self.gateway.directory.get("a").status, "away")  # type: ignore[union-attr]
         self.assertEqual(len(self.gateway.connections), 1)
         client.flush()
         self.assertEqual((client.close_code, len(self.gateway.connections)), (4001, 0))

@@ -39,6 +39,30 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         revoked INTEGER NOT NULL DEFAULT 0
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE channels (
+        channel_id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        epoch TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE messages (
+        position INTEGER PRIMARY KEY,
+        time REAL NOT NULL,
+        sender TEXT NOT NULL,
+        message BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE keys (
+        entity_id TEXT NOT NULL,
+        method TEXT NOT NULL,
+        key TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        offset INTEGER NOT NULL,
+        epoch TEXT NOT NULL,
+        time REAL NOT NULL,
+        PRIMARY KEY (entity_id, method, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX keys_by_time ON keys (time);
+    """,
 )
 """What brings the schema of each version to the next; C{PRAGMA user_version} counts those done. Only ever add one."""
 
@@ -56,6 +80,7 @@ class Database:
 
     @param path: the file; made, with mode 0600, when there is none.
     @param reactor: the results come back on its thread.
+    @ivar rollbacks: how many transactions came to nothing; changed by the writer's thread alone.
     """
 
     log = Logger()
@@ -66,6 +91,7 @@ class Database:
         self._jobs: SimpleQueue[tuple[Job, Deferred[Any]] | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._connection: sqlite3.Connection | None = None
+        self.rollbacks = 0
 
     def open(self) -> None:
         """Open the file and bring its schema up to date. No process may fork before it is closed again.
@@ -141,6 +167,7 @@ class Database:
             connection.execute("COMMIT")
             return outcomes
         except Exception:
+            self.rollbacks += 1
             self.log.failure("could not write to {path}", path=str(self._path))
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

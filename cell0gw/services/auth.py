@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +13,8 @@ from cell0gw.credentials import BAD_TOKEN, HOUR, Credentials
 from cell0gw.directory import Directory
 from cell0gw.errors import CloseCode, InvalidParams, NotAuthenticated, PermissionDenied, TooLarge, Unavailable
 from cell0gw.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE
-from cell0gw.permissions import Permission, anyone, permission
+from cell0gw.permissions import Permission, Permissions, anyone, permission, session
+from cell0gw.recovery import Recovery
 from cell0gw.sessions import Caller, EntityType, Principal, Session, Sessions
 from cell0gw.subjects import Name, Pattern, covers, is_name
 from cell0gw.timestamps import timestamp
@@ -23,7 +25,9 @@ Capabilities = Annotated[tuple[Name, ...], Meta(max_length=MAX_CAPABILITIES)]
 
 
 class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
-    """A session was opened. C{expires_at} None: the token never expires."""
+    """A session was opened. C{expires_at} None: the token never expires. C{resume_token} opens the session's place to
+    another one, once, should its connection break; None where places are not kept.
+    """
 
     success: bool = True
     session_id: str
@@ -31,6 +35,7 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
     entity_type: EntityType
     permissions: tuple[str, ...]
     expires_at: str | None
+    resume_token: str | None
 
 
 class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,10 +80,19 @@ class AuthService(Service):
 
     name = "auth"
 
-    def __init__(self, credentials: Credentials, sessions: Sessions, directory: Directory) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        sessions: Sessions,
+        directory: Directory,
+        recovery: Recovery,
+        allows: Callable[[Permissions, str, str], bool],
+    ) -> None:
         self._credentials = credentials
         self._sessions = sessions
         self._directory = directory
+        self._recovery = recovery
+        self._allows = allows
 
     @anyone
     def rpc_authenticate(
@@ -103,7 +117,22 @@ class AuthService(Service):
             session = self._open(caller, wanted, principal, capabilities, metadata or {})
         elif (session.entity_id, session.principal.entity_type) != (wanted, principal.entity_type):
             raise PermissionDenied(f"The connection belongs to {session.entity_id}")
-        return _authenticated(session)
+        return _authenticated(session, self._sessions.new_secret(session))
+
+    @session
+    def rpc_refresh(self, caller: Caller, *, token: str) -> Authenticated:
+        """Go on with another token of the same entity; what it does not allow ends."""
+        session = caller.session
+        assert session is not None
+        principal = self._verify(caller, token)
+        same_type = principal.entity_type == session.principal.entity_type
+        if not (same_type and covers(principal.entity_id, session.entity_id)):
+            raise PermissionDenied(f"The token is not for {session.entity_id}")
+        self._sessions.refresh(caller, principal)
+        for name in list(session.subscriptions):
+            if not self._allows(principal.permissions, "channel.subscribe", name):
+                self._recovery.unsubscribe(session, name)
+        return _authenticated(session, self._sessions.new_secret(session))
 
     @permission(resource="entity_id")
     async def rpc_generateToken(
@@ -191,7 +220,7 @@ def _identity(principal: Principal, wanted: str | None) -> str:
     return wanted
 
 
-def _authenticated(session: Session) -> Authenticated:
+def _authenticated(session: Session, secret: str | None) -> Authenticated:
     principal = session.principal
     return Authenticated(
         session_id=session.session_id,
@@ -199,6 +228,7 @@ def _authenticated(session: Session) -> Authenticated:
         entity_type=principal.entity_type,
         permissions=principal.permissions.granted,
         expires_at=None if principal.expires_at is None else timestamp(principal.expires_at),
+        resume_token=secret,
     )
 
 

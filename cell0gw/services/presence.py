@@ -16,7 +16,8 @@ from cell0gw.limits import MAX_METADATA_SIZE
 from cell0gw.permissions import anonymous_read, session
 from cell0gw.sessions import Caller, EntityType
 from cell0gw.statistics import Counts
-from cell0gw.subjects import Name
+from cell0gw.subjects import Name, Pattern
+from cell0gw.watches import Snapshot, Watches
 
 Text = Annotated[str, Meta(max_length=1000)]
 
@@ -27,14 +28,32 @@ class PresenceUpdated(msgspec.Struct, frozen=True):
     success: bool = True
 
 
+class PresenceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is here. The next C{presence.diff} goes on from C{version}."""
+
+    version: int
+    entries: list[PresenceEntry]
+
+
+def snapshot(seen: Snapshot) -> PresenceSnapshot:
+    """A snapshot as it stands on the wire."""
+    return PresenceSnapshot(version=seen.version, entries=seen.entries)
+
+
 @implementer(IStatistics)
 class PresenceService(Service):
     """Presence of entities."""
 
     name = "presence"
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, watches: Watches) -> None:
         self._directory = directory
+        self._watches = watches
+
+    def stopService(self) -> None:
+        """See L{IService}."""
+        super().stopService()
+        self._watches.stop()
 
     @session
     def rpc_update(
@@ -70,6 +89,19 @@ class PresenceService(Service):
         if entry is None:
             raise NotFound(f"{entity_id} is not here")
         return entry if caller.principal else anonymous(entry)
+
+    @session
+    def rpc_subscribe(self, caller: Caller, *, pattern: Pattern = ">") -> PresenceSnapshot:
+        """Subscribe to presence: who is here now, and then, as C{presence.diff}, who comes, goes and changes."""
+        assert caller.session is not None
+        return snapshot(self._watches.watch(caller.session, pattern))
+
+    @session
+    def rpc_unsubscribe(self, caller: Caller, *, pattern: Pattern = ">") -> PresenceUpdated:
+        """Unsubscribe from presence, by the same pattern."""
+        assert caller.session is not None
+        self._watches.unwatch(caller.session, pattern)
+        return PresenceUpdated()
 
     def statistics(self) -> Counts:
         """See L{IStatistics}."""

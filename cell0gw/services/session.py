@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from twisted.application.service import Service
 from zope.interface import implementer
 
+from cell0gw.directory import Directory
+from cell0gw.engines import Position
 from cell0gw.interfaces import IStatistics
-from cell0gw.permissions import session
+from cell0gw.permissions import Permissions, session
+from cell0gw.recovery import Recovered, Recovery
+from cell0gw.services.channel import Since
+from cell0gw.services.presence import PresenceSnapshot, snapshot
 from cell0gw.sessions import Caller, EntityType, Sessions
 from cell0gw.statistics import Counts
+from cell0gw.subjects import Name
 from cell0gw.timestamps import timestamp
+from cell0gw.watches import Watches
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,14 +35,33 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: list[str]
 
 
+class Resumed(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the old session's place was taken; what became of its channels; and of whom it watched, by pattern."""
+
+    resumed: bool
+    channels: dict[str, Recovered] = {}
+    presence: dict[str, PresenceSnapshot] = {}
+
+
 @implementer(IStatistics)
 class SessionService(Service):
     """The caller's own session."""
 
     name = "session"
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        directory: Directory,
+        recovery: Recovery,
+        watches: Watches,
+        allows: Callable[[Permissions, str, str], bool],
+    ) -> None:
         self._sessions = sessions
+        self._directory = directory
+        self._recovery = recovery
+        self._watches = watches
+        self._allows = allows
 
     @session
     def rpc_getInfo(self, caller: Caller) -> SessionInfo:
@@ -51,6 +79,28 @@ class SessionService(Service):
             subscriptions=list(own.subscriptions),
         )
 
+    @session
+    def rpc_resume(self, caller: Caller, *, resume_token: str, positions: dict[Name, Since] | None = None) -> Resumed:
+        """Resume a session that broke: its subscriptions and presence, and what was missed since these positions."""
+        new = caller.session
+        assert new is not None
+        old = self._sessions.resume(resume_token, new)
+        if old is None:
+            return Resumed(resumed=False)
+        permissions = new.principal.permissions
+        seen = {name: Position(since.offset, since.epoch) for name, since in (positions or {}).items()}
+        channels = self._recovery.resume(
+            old, new, seen, lambda name: self._allows(permissions, "channel.subscribe", name)
+        )
+        self._directory.resume(old, new)
+        presence = {pattern: snapshot(seen) for pattern, seen in self._watches.resume(old, new).items()}
+        self._sessions.close(old, "resumed")
+        return Resumed(resumed=True, channels=channels, presence=presence)
+
     def statistics(self) -> Counts:
         """See L{IStatistics}."""
-        return Counts(current={"sessions": len(self._sessions)}, total={"sessions_opened": self._sessions.opened})
+        sessions = self._sessions
+        return Counts(
+            current={"sessions": len(sessions), "sessions_detached": sessions.detached},
+            total={"sessions_opened": sessions.opened, "sessions_resumed": sessions.resumed},
+        )

@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from autobahn.twisted.websocket import WebSocketServerFactory
 from autobahn.websocket.protocol import WebSocketProtocol
 from autobahn.websocket.types import ConnectionRequest
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from cell0gw import jsonrpc
-from cell0gw.about import CAPABILITIES, PROTOCOL_VERSION, SERVER_VERSION
-from cell0gw.connections import Connections
-from cell0gw.dispatch import Answer, Dispatcher
+from cell0gw.dispatch import Answer
 from cell0gw.errors import CloseCode
 from cell0gw.frames import Batch, read_text_frames, text_frame
-from cell0gw.heartbeat import HeartbeatService
 from cell0gw.interfaces import IConnection
-from cell0gw.limits import UNAUTHENTICATED_MESSAGE_SIZE, Limits
-from cell0gw.notifications import ConnectionWelcome
+from cell0gw.limits import UNAUTHENTICATED_MESSAGE_SIZE
 from cell0gw.printable import printable
-from cell0gw.sessions import Caller, Session, Sessions
-from cell0gw.timestamps import timestamp
-from cell0gw.transports.deflate import accept_deflate, deflating
-from cell0gw.transports.handshake import SUBPROTOCOL, judge
-from cell0gw.transports.lean import LeanProtocol, unmask_long, with_options
+from cell0gw.sessions import Caller, Session
+from cell0gw.transports.deflate import deflating
+from cell0gw.transports.handshake import judge
+from cell0gw.transports.lean import LeanProtocol, unmask_long
+
+GOODBYES: Final = (1000, None)
+"""How a client closes for good; None is a close without a code, as browsers send it unless told otherwise."""
+
+NO_CODE: Final = 1005
+"""What a close without a code is called. RFC 6455, section 7.1.5"""
 
 OPEN: Final = WebSocketProtocol.STATE_OPEN
 
@@ -41,7 +40,7 @@ class GatewayProtocol(LeanProtocol):
 
     # Autobahn claims `log` and `state`, among others.
     _log = Logger()
-    factory: GatewayFactory
+    factory: Any
 
     # Up to thirty names of a class's instances share one table, which Autobahn's own would fill.
     __slots__ = (
@@ -176,7 +175,7 @@ class GatewayProtocol(LeanProtocol):
     def sendCloseFrame(self, *arguments: Any, **options: Any) -> None:
         """Whoever begins the closing, it begins here: the session ends now, not when the peer lets go of the socket."""
         super().sendCloseFrame(*arguments, **options)
-        self._leave(str(self.localCloseCode))
+        self._leave(str(self.localCloseCode if self.closedByMe else self.remoteCloseCode or NO_CODE))
         if self.failedByMe and not getattr(self.transport, "TLS", True):
             # Nothing more is read, so no reply to the close either: say by the end of the stream that it was the last.
             self.transport.loseWriteConnection()
@@ -220,6 +219,20 @@ class GatewayProtocol(LeanProtocol):
         self._log.failure("{connection_id} could not be answered", failure, connection_id=self.connection_id)
         self.close(CloseCode.INTERNAL_ERROR, "internal error")
 
+    def _for_good(self) -> bool:
+        """Whether the session ends with the connection: the client said goodbye, or it must not come back as it is."""
+        if self.wasClean and not self.closedByMe:
+            return self.remoteCloseCode in GOODBYES
+        return (self.localCloseCode or 0) >= CloseCode.BAD_TOKEN
+
+    def register_producer(self, producer: Any) -> None:
+        """See L{IConnection}."""
+        self.transport.registerProducer(producer, True)
+
+    def unregister_producer(self) -> None:
+        """See L{IConnection}."""
+        self.transport.unregisterProducer()
+
     def _leave(self, reason: str) -> None:
         """The connection is on its way out: nobody shall see its entity here, or route to it, any more."""
         if self.closing_since is not None or self._share is None:
@@ -229,7 +242,7 @@ class GatewayProtocol(LeanProtocol):
         del self.write_frame, self.share
         factory.heartbeats.closed(self, self._share)
         if self.session is not None:
-            factory.sessions.close(self.session, reason)
+            factory.sessions.leave(self.session, reason, self._for_good())
             self._log.info(
                 "{entity_id} closed {session_id} on {connection_id}: {reason}",
                 entity_id=self.session.entity_id,
@@ -237,63 +250,3 @@ class GatewayProtocol(LeanProtocol):
                 connection_id=self.connection_id,
                 reason=printable(reason),
             )
-
-
-class GatewayFactory(WebSocketServerFactory):
-    """All that a connection needs to know of the gateway.
-
-    @ivar draining: whether the gateway is going down; who connects is sent away.
-    """
-
-    protocol: Any = GatewayProtocol
-    draining = False
-    noisy = False
-
-    def __init__(
-        self,
-        reactor: Any,
-        dispatcher: Dispatcher,
-        connections: Connections,
-        sessions: Sessions,
-        heartbeats: HeartbeatService,
-        limits: Limits,
-        new_id: Callable[[str], str],
-        compression: bool,
-    ) -> None:
-        super().__init__(protocols=[SUBPROTOCOL], server=None, reactor=reactor)
-        self.clock: IReactorTime = reactor
-        self.seconds = reactor.seconds
-        self.dispatch = dispatcher.dispatch
-        self.connections = connections
-        self.sessions = sessions
-        self.heartbeats = heartbeats
-        self.limits = limits
-        self.new_id = new_id
-        # Autobahn's own limits are off unless asked for; and setting any option flips allowNullOrigin, so it is named.
-        self.setProtocolOptions(
-            versions=[13],
-            webStatus=False,
-            allowNullOrigin=True,
-            failByDrop=False,
-            # Autobahn's own timers are off: HeartbeatService looks after those who don't come and those who don't go.
-            openHandshakeTimeout=0,
-            closeHandshakeTimeout=0,
-            maxMessagePayloadSize=limits.max_message_size,
-            maxFramePayloadSize=limits.max_message_size,
-            perMessageCompressionAccept=accept_deflate if compression else None,
-        )
-        self.protocol = with_options(GatewayProtocol, self)
-
-    def welcome(self, connection: IConnection) -> ConnectionWelcome:
-        """The first message on a connection."""
-        limits = self.limits
-        return ConnectionWelcome(
-            connection_id=connection.connection_id,
-            server_version=SERVER_VERSION,
-            capabilities=CAPABILITIES,
-            timestamp=timestamp(self.clock.seconds()),
-            protocol=PROTOCOL_VERSION,
-            limits={name: getattr(limits, name) for name in limits.__struct_fields__},
-            heartbeat_interval=self.heartbeats.interval,
-            heartbeat_timeout=self.heartbeats.timeout,
-        )

@@ -1,0 +1,184 @@
+"""Filters: which messages of a channel a subscriber wants, judged on the message itself.
+
+A leaf compares a field, ``{"field": "type", "op": "eq", "value": "done"}``; ``all``, ``any`` and ``not`` combine. A
+filter saves work, it guards nothing: a message that can't be judged is delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+MAX_NODES: Final = 64
+MAX_VALUES: Final = 100
+MAX_FIELD: Final = 200
+
+Test = Callable[[Any], bool]
+
+_MISSING: Final = object()
+_SCALARS: Final = (str, int, float, bool, type(None))
+
+
+class FilterError(ValueError):
+    """Not a filter; the message says where and why: C{filter.all[1].op: ...}."""
+
+
+class Filter:
+    """A filter, taken apart once. Two that say the same are equal.
+
+    @param tree: as on the wire.
+    @raise FilterError: it is none.
+    """
+
+    __slots__ = ("_hash", "_source", "_test")
+
+    def __init__(self, tree: Any) -> None:
+        self._test = _Compiler().node(tree, "filter")
+        self._source = msgspec.json.encode(tree, order="deterministic")
+        self._hash = hash(self._source)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Filter) and self._source == other._source
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def wants(self, message: Any) -> bool:
+        """Whether a message passes.
+
+        @param message: decoded, see L{decoded}.
+        """
+        return message is _MISSING or self._test(message)
+
+
+def decoded(message: bytes) -> Any:
+    """A message as L{Filter.wants} judges it.
+
+    @param message: JSON; what no decoder takes, such as a number beyond all bounds, is wanted by everyone.
+    """
+    try:
+        return msgspec.json.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _MISSING
+
+
+class _Compiler:
+    """Makes tests of nodes, as many as one filter may have."""
+
+    def __init__(self) -> None:
+        self._nodes = 0
+
+    def node(self, tree: Any, where: str) -> Test:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise FilterError(f"{where}: a filter has at most {MAX_NODES} nodes")
+        if not isinstance(tree, dict):
+            raise FilterError(f"{where}: expected an object")
+        for name in ("all", "any", "not"):
+            if name in tree:
+                if len(tree) > 1:
+                    raise FilterError(f"{where}: {name} stands alone")
+                return self._combined(name, tree[name], f"{where}.{name}")
+        return _leaf(tree, where)
+
+    def _combined(self, name: str, value: Any, where: str) -> Test:
+        if name == "not":
+            denied = self.node(value, where)
+            return lambda message: not denied(message)
+        if not isinstance(value, list) or not value:
+            raise FilterError(f"{where}: expected an array with a filter or more")
+        tests = [self.node(child, f"{where}[{place}]") for place, child in enumerate(value)]
+        if name == "all":
+            return lambda message: all(test(message) for test in tests)
+        return lambda message: any(test(message) for test in tests)
+
+
+def _leaf(tree: dict[str, Any], where: str) -> Test:
+    unknown = tree.keys() - {"field", "op", "value"}
+    if unknown:
+        raise FilterError(f"{where}: unknown member {min(unknown)}")
+    field, op = tree.get("field"), tree.get("op")
+    if not isinstance(field, str) or not 0 < len(field) <= MAX_FIELD or not all(field.split(".")):
+        raise FilterError(f"{where}.field: expected the path of a field, as in payload.type")
+    if not isinstance(op, str) or op not in _OPERATORS:
+        raise FilterError(f"{where}.op: expected one of {' '.join(_OPERATORS)}")
+    check = _OPERATORS[op](tree.get("value", _MISSING), f"{where}.value")
+    path = field.split(".")
+
+    def test(message: Any) -> bool:
+        for segment in path:
+            if not isinstance(message, dict):
+                return check(_MISSING)
+            message = message.get(segment, _MISSING)
+        return check(message)
+
+    return test
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equality of JSON: 1 is 1.0, but true is not 1."""
+    return bool(one == other) and isinstance(one, bool) is isinstance(other, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _scalar(value: Any, where: str) -> Any:
+    if not isinstance(value, _SCALARS):
+        raise FilterError(f"{where}: expected a string, a number, true, false or null")
+    return value
+
+
+def _equal(value: Any, where: str) -> Test:
+    wanted = _scalar(value, where)
+    return lambda found: _same(found, wanted)
+
+
+def _unequal(value: Any, where: str) -> Test:
+    unwanted = _scalar(value, where)
+    return lambda found: not _same(found, unwanted)
+
+
+def _one_of(value: Any, where: str) -> Test:
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_VALUES:
+        raise FilterError(f"{where}: expected an array of 1 to {MAX_VALUES} values")
+    wanted = [_scalar(each, f"{where}[{place}]") for place, each in enumerate(value)]
+    return lambda found: any(_same(found, each) for each in wanted)
+
+
+def _exists(value: Any, where: str) -> Test:
+    if value is not _MISSING and not isinstance(value, bool):
+        raise FilterError(f"{where}: expected true or false")
+    wanted = value is not False
+    return lambda found: (found is not _MISSING) is wanted
+
+
+def _prefix(value: Any, where: str) -> Test:
+    if not isinstance(value, str):
+        raise FilterError(f"{where}: expected a string")
+    return lambda found: isinstance(found, str) and found.startswith(value)
+
+
+def _comparison(holds: Callable[[Any, Any], bool]) -> Callable[[Any, str], Test]:
+    def make(value: Any, where: str) -> Test:
+        if not _is_number(value):
+            raise FilterError(f"{where}: expected a number")
+        return lambda found: _is_number(found) and holds(found, value)
+
+    return make
+
+
+_OPERATORS: Final[dict[str, Callable[[Any, str], Test]]] = {
+    "eq": _equal,
+    "ne": _unequal,
+    "in": _one_of,
+    "exists": _exists,
+    "prefix": _prefix,
+    "gt": _comparison(lambda found, bound: found > bound),
+    "gte": _comparison(lambda found, bound: found >= bound),
+    "lt": _comparison(lambda found, bound: found < bound),
+    "lte": _comparison(lambda found, bound: found <= bound),
+}

@@ -1,0 +1,91 @@
+"""How long messages are held: what is too old is forgotten, and so are channels that have nothing left."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from cell0gw.channel import Channel
+from cell0gw.interfaces import IMessageStore
+
+PURGE_EVERY: Final = 60.0
+"""How many seconds lie between two looks at what is too old on disk."""
+
+
+class _Channels(Protocol):
+    """What is asked of the channels."""
+
+    def __iter__(self) -> Iterator[Channel]: ...
+
+    def get(self, name: str) -> Channel | None: ...
+
+    def drop_if_idle(self, channel: Channel, at_once: bool = False) -> bool: ...
+
+
+class Retention:
+    """Looks at each channel when its oldest message is too old, and at none before."""
+
+    def __init__(self, clock: IReactorTime, channels: _Channels) -> None:
+        self._clock = clock
+        self._channels = channels
+        self._due: list[tuple[float, str]] = []
+
+    def watch(self, channel: Channel, when: float | None = None) -> None:
+        """Look at a channel once its oldest message is too old, or at a moment in seconds of the clock."""
+        if when is None:
+            when = channel.history.expires_at()
+        if when is None:
+            when = channel.last_used + channel.rule.history_ttl
+        channel.due = True
+        heapq.heappush(self._due, (max(when, self._clock.seconds() + 1), channel.name))
+
+    def expire(self) -> None:
+        """Look at those whose time has come."""
+        now = self._clock.seconds()
+        while self._due and self._due[0][0] <= now:
+            channel = self._channels.get(heapq.heappop(self._due)[1])
+            if channel is not None:
+                channel.due = False
+                channel.history.trim(now)
+                if not self._channels.drop_if_idle(channel):
+                    self.watch(channel)
+
+    def emptied(self, name: str) -> None:
+        """A channel was made to forget what it held in memory."""
+        channel = self._channels.get(name)
+        if channel is not None and channel.stored_oldest is None:
+            self._channels.drop_if_idle(channel, at_once=True)
+
+
+class DiskRetention:
+    """Has the store forget what is too old, or too much.
+
+    @param key_window: for how many seconds idempotency keys are remembered.
+    """
+
+    def __init__(self, clock: IReactorTime, channels: _Channels, store: IMessageStore, key_window: float) -> None:
+        self._clock = clock
+        self._channels = channels
+        self._store = store
+        self._key_window = key_window
+        self._next = 0.0
+
+    def expire(self) -> None:
+        """Ask it to, now and then."""
+        now = self._clock.seconds()
+        if now < self._next:
+            return
+        self._next = now + PURGE_EVERY
+        too_old = {c.name: now - c.rule.history_ttl for c in self._channels if c.stored_oldest is not None}
+        if too_old:
+            purging = self._store.purge(too_old, now - self._key_window)
+            purging.addCallback(self._purged).addErrback(lambda failure: None)  # tried again
+
+    def _purged(self, changed: dict[str, int]) -> None:
+        for name, oldest in changed.items():
+            channel: Any = self._channels.get(name)
+            if channel is not None and channel.stored_oldest is not None:
+                channel.stored_oldest = max(channel.stored_oldest, oldest)

@@ -1,0 +1,83 @@
+"""What all connections share: the factory of the protocol, with Autobahn's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory
+from twisted.internet.interfaces import IReactorTime
+
+from cell0gw.about import CAPABILITIES, PROTOCOL_VERSION, SERVER_VERSION
+from cell0gw.connections import Connections
+from cell0gw.dispatch import Dispatcher
+from cell0gw.heartbeat import HeartbeatService
+from cell0gw.interfaces import IConnection
+from cell0gw.limits import Limits
+from cell0gw.notifications import ConnectionWelcome
+from cell0gw.sessions import Sessions
+from cell0gw.timestamps import timestamp
+from cell0gw.transports.deflate import accept_deflate
+from cell0gw.transports.handshake import SUBPROTOCOL
+from cell0gw.transports.lean import with_options
+from cell0gw.transports.websocket import GatewayProtocol
+
+
+class GatewayFactory(WebSocketServerFactory):
+    """All that a connection needs to know of the gateway.
+
+    @ivar draining: whether the gateway is going down; who connects is sent away.
+    """
+
+    protocol: Any = GatewayProtocol
+    draining = False
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        dispatcher: Dispatcher,
+        connections: Connections,
+        sessions: Sessions,
+        heartbeats: HeartbeatService,
+        limits: Limits,
+        new_id: Callable[[str], str],
+        compression: bool,
+    ) -> None:
+        super().__init__(protocols=[SUBPROTOCOL], server=None, reactor=reactor)
+        self.clock: IReactorTime = reactor
+        self.seconds = reactor.seconds
+        self.dispatch = dispatcher.dispatch
+        self.connections = connections
+        self.sessions = sessions
+        self.heartbeats = heartbeats
+        self.limits = limits
+        self.new_id = new_id
+        # Autobahn's own limits are off unless asked for; and setting any option flips allowNullOrigin, so it is named.
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            allowNullOrigin=True,
+            failByDrop=False,
+            # Autobahn's own timers are off: HeartbeatService looks after those who don't come and those who don't go.
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            maxMessagePayloadSize=limits.max_message_size,
+            maxFramePayloadSize=limits.max_message_size,
+            perMessageCompressionAccept=accept_deflate if compression else None,
+        )
+        self.protocol = with_options(GatewayProtocol, self)
+
+    def welcome(self, connection: IConnection) -> ConnectionWelcome:
+        """The first message on a connection."""
+        limits = self.limits
+        return ConnectionWelcome(
+            connection_id=connection.connection_id,
+            server_version=SERVER_VERSION,
+            capabilities=CAPABILITIES,
+            timestamp=timestamp(self.clock.seconds()),
+            protocol=PROTOCOL_VERSION,
+            limits={name: getattr(limits, name) for name in limits.__struct_fields__},
+            heartbeat_interval=self.heartbeats.interval,
+            heartbeat_timeout=self.heartbeats.timeout,
+        )
