@@ -151,7 +151,8 @@ def load(
     values["channels"] = read_rules(rules, f"in {config_file}")
     for name, value in given.items():
         if name == "channels":
-            values[name] = read_rules(value, "from the keyword channels")
+            if value is not None:
+                values[name] = read_rules(value, "from the keyword channels")
             continue
         if name not in _BY_NAME:
             raise ConfigError(f"{name}: there is no such option")

@@ -26,11 +26,9 @@ LONG: Final = 1024
 class LongFrame(bytes):
     """A frame that may be sent in other forms, too, and remembers those that were made of it.
 
-    @ivar payload: what it frames.
     @ivar forms: the same message, by whatever makes the forms different.
     """
 
-    payload: bytes
     forms: dict[int, bytes]
 
 
@@ -77,15 +75,13 @@ def text_frame(payload: bytes) -> bytes:
     if length < LONG:
         return _TEXT_HEADERS[length] + payload
     frame = LongFrame(header(FINAL_TEXT, length) + payload)
-    frame.payload, frame.forms = payload, {}
+    frame.forms = {}
     return frame
 
 
 def payload_of(frame: bytes) -> bytes:
     """The payload of a frame made by L{text_frame}."""
-    if isinstance(frame, LongFrame):
-        return frame.payload
-    return frame[2:] if frame[1] < 126 else frame[4:]
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
 
 
 def header(first: int, length: int) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
+from cell0gw.subjects import is_own
+
 Value = TypeVar("Value")
 
 
@@ -80,6 +82,8 @@ class PatternTree(Generic[Value]):
 
     def match(self, name: str) -> Iterator[Value]:
         """The values of the patterns that cover a name."""
+        if is_own(name):
+            return  # no wildcard reaches it
         nodes = [self._root]
         for segment in name.split("."):
             further = []

@@ -96,7 +96,8 @@ class MemoryMessageStore:
         changed = {}
         for name, before in too_old.items():
             kept = self._channels[name][1] if name in self._channels else {}
-            gone = [offset for offset in kept if kept[offset].time < before and offset < max(kept)]
+            since = next((offset for offset in sorted(kept) if kept[offset].time >= before), max(kept, default=0))
+            gone = [offset for offset in kept if offset < since]
             for offset in gone:
                 del kept[offset]
             if gone:

@@ -80,7 +80,7 @@ class Database:
 
     @param path: the file; made, with mode 0600, when there is none.
     @param reactor: the results come back on its thread.
-    @ivar rollbacks: how many transactions came to nothing; changed by the writer's thread alone.
+    @ivar rollbacks: how many transactions, or parts of them, came to nothing; changed by the writer's thread alone.
     """
 
     log = Logger()
@@ -163,7 +163,7 @@ class Database:
         assert connection is not None
         try:
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = [(deferred, _attempt(connection, job)) for job, deferred in jobs]
+            outcomes = [(deferred, self._attempt(connection, job)) for job, deferred in jobs]
             connection.execute("COMMIT")
             return outcomes
         except Exception:
@@ -173,16 +173,16 @@ class Database:
                 connection.execute("ROLLBACK")
             return [(deferred, Failure(Unavailable("Storage is out of order"))) for _, deferred in jobs]
 
-
-def _attempt(connection: sqlite3.Connection, job: Job) -> Any:
-    connection.execute("SAVEPOINT job")
-    try:
-        outcome = job(connection)
-    except sqlite3.IntegrityError:
-        outcome = Failure()
-        connection.execute("ROLLBACK TO job")
-    connection.execute("RELEASE job")
-    return outcome
+    def _attempt(self, connection: sqlite3.Connection, job: Job) -> Any:
+        connection.execute("SAVEPOINT job")
+        try:
+            outcome = job(connection)
+        except sqlite3.IntegrityError:
+            outcome = Failure()
+            self.rollbacks += 1
+            connection.execute("ROLLBACK TO job")
+        connection.execute("RELEASE job")
+        return outcome
 
 
 def _deliver(outcomes: list[tuple[Deferred[Any], Any]]) -> None:

@@ -183,7 +183,9 @@ class SQLiteMessageStore:
         if head is None:
             return []
         query = _AFTER if forward else _BEFORE
-        cursor = connection.execute(query, (head.base + bound, head.base, head.base + CHANNEL, limit))
+        # No offset is beyond CHANNEL; a number that is may be more than SQLite takes.
+        bounds = (head.base + min(bound, CHANNEL), head.base, head.base + CHANNEL, limit)
+        cursor = connection.execute(query, bounds)
         messages, size = [], 0
         for position, time, sender, message in cursor:
             messages.append(StoredMessage(offset=position - head.base, time=time, sender=sender, message=message))

@@ -26,13 +26,13 @@ from cell0gw.sessions import Caller
 from cell0gw.statistics import Counts
 from cell0gw.subjects import ChannelPattern, Name, Pattern, covers
 
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
 class Since(msgspec.Struct, frozen=True):
     """A position in a channel: the newest message that one has seen; 0 is before the first."""
 
-    offset: Annotated[int, Meta(ge=0)]
+    offset: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     epoch: Annotated[str, Meta(max_length=200)]
 
 

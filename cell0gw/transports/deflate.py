@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 
-from cell0gw.frames import LongFrame, header
+from cell0gw.frames import LongFrame, header, payload_of
 
 LEVEL: Final = 1
 MEMORY: Final = 6
@@ -65,7 +65,7 @@ def deflated(frame: LongFrame, window_bits: int) -> bytes:
     form = frame.forms.get(window_bits)
     if form is None:
         compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -window_bits, MEMORY)
-        data = compressor.compress(frame.payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        data = compressor.compress(payload_of(frame)) + compressor.flush(zlib.Z_SYNC_FLUSH)
         form = header(_FINAL_COMPRESSED_TEXT, len(data) - len(_TAIL)) + data.removesuffix(_TAIL)
         if len(form) >= len(frame):
             form = frame

@@ -58,8 +58,8 @@ def test_authentication_may_take_for_ever(start_gateway: StartGateway) -> None:
 
 
 def test_a_closed_agent_is_gone(start_gateway: StartGateway) -> None:
-    """An agent that fell silent leaves presence, and others hear of it."""
-    gateway = start_gateway(*LIVELY)
+    """An agent that fell silent is away, and leaves presence when it does not come back; others hear of both."""
+    gateway = start_gateway(*LIVELY, "--resume-window", "1s")
     with Client(gateway, ADMIN_TOKEN) as admin:
         token = admin.call("auth.generateToken", entity_id="agent_001")["token"]
         admin.call("channel.subscribe", channel="$agents")
@@ -67,6 +67,8 @@ def test_a_closed_agent_is_gone(start_gateway: StartGateway) -> None:
             silent.call("auth.authenticate", token=token)
             assert admin.notification("event")["type"] == "agent.online"
             assert silent.close_code() == 4002
+        away = admin.notification("event")
+        assert (away["type"], away["data"]["status"]) == ("agent.changed", "away")
         left = admin.notification("event")
         assert (left["type"], left["data"]["entity_id"]) == ("agent.offline", "agent_001")
         assert admin.call("agent.list") == []
