@@ -82,15 +82,32 @@ def calls(clients: int, window: int) -> Callable[[Gateway, float], dict[str, flo
     return measure
 
 
-def fan_out(subscribers: int, message: Any, compressed: bool = False) -> Callable[[Gateway, float], dict[str, float]]:
+def fan_out(
+    subscribers: int, message: Any, compressed: bool = False, channel: str = "bench"
+) -> Callable[[Gateway, float], dict[str, float]]:
     """One publisher, so many subscribers."""
 
     def measure(gateway: Gateway, seconds: float) -> dict[str, float]:
         receivers = [gateway.client(compressed) for _ in range(subscribers)]
         for receiver in receivers:
-            receiver.call("channel.subscribe", channel="bench")
-        frame = client_frame({"method": "channel.publish", "params": {"channel": "bench", "message": message}, "id": 1})
+            receiver.call("channel.subscribe", channel=channel)
+        params = {"channel": channel, "message": message}
+        frame = client_frame({"method": "channel.publish", "params": params, "id": 1})
         return busy(gateway, [gateway.client()], receivers, lambda number: frame, 2, seconds, "deliveries")
+
+    return measure
+
+
+def beside_patterns(count: int) -> Callable[[Gateway, float], dict[str, float]]:
+    """One publisher, a hundred subscribers, and so many subscriptions to patterns that cover nothing of it."""
+
+    def measure(gateway: Gateway, seconds: float) -> dict[str, float]:
+        each = min(count, 1000)
+        others = [gateway.client() for _ in range(count // each)]
+        for place, other in enumerate(others):
+            patterns = [f"bench.*.{place}.{n}.>" for n in range(each)]
+            other.call_all("channel.subscribe", [{"channel": pattern} for pattern in patterns])
+        return fan_out(100, {"type": "task_completed", "task_id": "task_123"}, channel="bench.a.b.c")(gateway, seconds)
 
     return measure
 
@@ -153,6 +170,8 @@ SCENARIOS: dict[str, Callable[[Gateway, float], dict[str, float]]] = {
     "fan-out to 100": fan_out(100, {"type": "task_completed", "task_id": "task_123"}),
     "fan-out to 100, 1.5 KiB": fan_out(100, LONG),
     "fan-out to 100, 1.5 KiB, compressed": fan_out(100, LONG, compressed=True),
+    "fan-out to 100, 100 patterns": beside_patterns(100),
+    "fan-out to 100, 100,000 patterns": beside_patterns(100_000),
     "directed messages, 20 senders": directed(20),
     "connections": connects(1000),
     "connections, compressed": connects(1000, compressed=True),

@@ -67,6 +67,12 @@ class Connection:
         self.socket.sendall(client_frame({"method": method, "params": params, "id": 1}))
         self.wait_for(self.frames + 1)
 
+    def call_all(self, method: str, each: list[dict[str, Any]]) -> None:
+        """Make many calls at once and wait for their answers."""
+        frames = [client_frame({"method": method, "params": params, "id": 1}) for params in each]
+        self.socket.sendall(b"".join(frames))
+        self.wait_for(self.frames + len(frames))
+
     def read(self) -> int:
         """Count what has arrived.
 
