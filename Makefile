@@ -1,5 +1,6 @@
 # make run      serve on port 18801, from a fresh clone on a machine that has Python 3.11 or newer
 # make test     every test; make unit only those that need no port
+# make crash    kill a gateway 300 times, and look each time for what is lost; make crash SEED=1 as it was with a seed
 # make lint     ruff and mypy
 # make bench    measure this gateway on this machine
 # VENV and PYTHON choose another interpreter: make test VENV=.venv-3.13 PYTHON=python3.13
@@ -8,7 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test unit lint bench clean
+.PHONY: run test unit crash lint bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
@@ -18,6 +19,9 @@ test: $(VENV)/.installed-test
 
 unit: $(VENV)/.installed-test
 	$(BIN)/python -m pytest tests --ignore tests/e2e
+
+crash: $(VENV)/.installed-test
+	$(BIN)/python -m tests.crash --cycles 300 $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -38,8 +39,9 @@ class Budget:
         self._total = total
         self.used = 0
         self.emptied: Callable[[str], None] = lambda name: None
-        # By when they last got something; not those that were made to forget since.
-        self._histories: dict[History, None] = {}
+        # By when they last got something; not those that were made to forget since. Its first is found at once, which
+        # that of a dict is not when many before it are gone.
+        self._histories: OrderedDict[History, None] = OrderedDict()
 
     def grown(self, history: History, size: int) -> None:
         """A history holds more than before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -45,7 +45,7 @@ class Idempotency:
     def __init__(self, clock: IReactorTime, window: float) -> None:
         self._clock = clock
         self.window = window
-        self._calls: dict[tuple[str, str, str], _Call[Any]] = {}
+        self._calls: OrderedDict[tuple[str, str, str], _Call[Any]] = OrderedDict()
         self._of_entity: Counter[str] = Counter()
 
     def __len__(self) -> int:

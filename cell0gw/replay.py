@@ -83,7 +83,7 @@ class Replay:
     def stopProducing(self) -> None:
         """See L{IPushProducer}: there is nobody to bring it to."""
         self._after.clear()
-        self._producing = False
+        self._finish()
 
     def _schedule(self) -> None:
         if not (self._busy or self._paused):
@@ -134,5 +134,5 @@ class Replay:
 
     def _finish(self) -> None:
         if self._producing:
-            self._producing = False
+            self._producing = self._paused = False
             self._session.connection.unregister_producer()

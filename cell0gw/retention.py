@@ -80,9 +80,9 @@ class DiskRetention:
             return
         self._next = now + PURGE_EVERY
         too_old = {c.name: now - c.rule.history_ttl for c in self._channels if c.stored_oldest is not None}
-        if too_old:
-            purging = self._store.purge(too_old, now - self._key_window)
-            purging.addCallback(self._purged).addErrback(lambda failure: None)  # tried again
+        # Without such channels, too: the keys of those that are gone must go.
+        purging = self._store.purge(too_old, now - self._key_window)
+        purging.addCallback(self._purged).addErrback(lambda failure: None)  # tried again
 
     def _purged(self, changed: dict[str, int]) -> None:
         for name, oldest in changed.items():

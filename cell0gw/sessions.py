@@ -6,6 +6,7 @@ A session whose connection broke is detached: for a while its place is kept, and
 from __future__ import annotations
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
@@ -123,7 +124,7 @@ class Sessions:
         self._by_id: dict[str, Session] = {}
         self._by_token: dict[str, dict[str, Session]] = {}
         self._by_secret: dict[str, Session] = {}
-        self._detached: dict[Session, float] = {}
+        self._detached: OrderedDict[Session, float] = OrderedDict()
         self._expiries: list[tuple[float, str]] = []
         self._warnings: list[tuple[float, str]] = []
         self._expiring: set[str] = set()

@@ -48,7 +48,7 @@ class OperatorTests(Case):
     """Every operator, on every kind of value."""
 
     def test_eq(self) -> None:
-        """Equal is what JSON calls so: 1 is 1.0, true is not 1, null is not what is missing, and arrays equal nothing."""
+        """Equal is what JSON calls so: 1 is 1.0, true is not 1, what is missing is not null, arrays equal nothing."""
         self.check(
             "eq",
             [("type", "done"), ("count", 1), ("count", 1.0), ("ratio", 1.5), ("yes", True), ("no", False),
@@ -280,7 +280,7 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def naive(tree: Any, message: Any) -> bool:
-    """Judge a message by walking the tree; C{found} holds the value of the field, or nothing."""
+    """Judge a message by walking the tree."""
     if "all" in tree:
         return False not in [naive(child, message) for child in tree["all"]]
     if "any" in tree:
@@ -290,13 +290,17 @@ def naive(tree: Any, message: Any) -> bool:
     found = [message]
     for segment in tree["field"].split("."):
         found = [value[segment] for value in found if isinstance(value, dict) and segment in value]
-    op, value = tree["op"], tree.get("value", True)
+    return holds(found, tree["op"], tree.get("value", True))
+
+
+def holds(found: list[Any], op: str, value: Any) -> bool:
+    """A comparison of the value of a field, which is a list of one, or of none."""
+    wanted = value if op == "in" else [value]
+    among = any(equal(each, one) for each in found for one in wanted)
+    if op in ("eq", "in", "ne"):
+        return among is (op != "ne")
     if op == "exists":
-        return bool(found) == value
-    if op == "ne":
-        return not any(equal(each, value) for each in found)
-    if op in ("eq", "in"):
-        return any(equal(each, one) for each in found for one in (value if op == "in" else [value]))
+        return bool(found) is value
     if op == "prefix":
         return any(kind(each) == "string" and each[: len(value)] == value for each in found)
     order = {"gt": [1], "gte": [0, 1], "lt": [-1], "lte": [-1, 0]}[op]

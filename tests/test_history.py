@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.history import OVERHEAD, Budget, History
+from cell0gw.history import EMPTY, OVERHEAD, Budget, History
 from cell0gw.rules import ChannelRule
 
 PLENTY = 1_000_000
@@ -21,17 +21,24 @@ class Case(SynchronousTestCase):
     """With histories that share a budget, and a count of all publications."""
 
     def setUp(self) -> None:
-        self.budget = Budget(PLENTY, PLENTY)
-        self.emptied: list[str] = []
         self.tick = 0
-        self.use(self.budget)
+        self.use(PLENTY, PLENTY)
 
-    def use(self, budget: Budget) -> None:
-        self.budget = budget
-        budget.emptied = self.emptied.append
+    def use(self, each: int, total: int, channels: int = 3) -> None:
+        """Have a budget of so many bytes of messages; what so many channels take without any comes on top."""
+        self.emptied: list[str] = []
+        self.made: list[History] = []
+        self.budget = Budget(each, total + channels * EMPTY)
+        self.budget.emptied = self.emptied.append
 
     def make(self, name: str = "events", size: int = 100, ttl: float = 600.0, newest: int = 0) -> History:
-        return History(name, ChannelRule(history_size=size, history_ttl=ttl), self.budget, newest)
+        self.made.append(History(name, ChannelRule(history_size=size, history_ttl=ttl), self.budget, newest))
+        return self.made[-1]
+
+    @property
+    def used(self) -> int:
+        """How many bytes the messages take."""
+        return self.budget.used - EMPTY * len(self.made)
 
     def add(self, history: History, length: int = 500, at: float = 0.0) -> None:
         self.tick += 1
@@ -81,21 +88,21 @@ class BoundTests(Case):
 
     def test_size(self) -> None:
         """A channel holds no more bytes than one may, what is around each message counted."""
-        self.use(Budget(1500, PLENTY))
+        self.use(1500, PLENTY)
         history = self.make()
         for _ in range(5):
             self.add(history, 500)
-        self.assertEqual((self.held(history), self.budget.used), ([3, 4, 5], 1500))
+        self.assertEqual((self.held(history), self.used), ([3, 4, 5], 1500))
         self.add(history, 501)
-        self.assertEqual((self.held(history), self.budget.used), ([5, 6], 1001))
+        self.assertEqual((self.held(history), self.used), ([5, 6], 1001))
 
     def test_one_beyond_the_size(self) -> None:
         """One that is larger than all a channel may hold is numbered, and nothing is held, not what was before it."""
-        self.use(Budget(1500, PLENTY))
+        self.use(1500, PLENTY)
         history = self.make()
         self.add(history)
         self.add(history, 1501)
-        self.assertEqual((self.held(history), history.newest, history.oldest, self.budget.used), ([], 2, 3, 0))
+        self.assertEqual((self.held(history), history.newest, history.oldest, self.used), ([], 2, 3, 0))
         self.add(history)
         self.assertEqual(self.held(history), [3])
 
@@ -104,7 +111,7 @@ class BoundTests(Case):
         history = self.make(size=0)
         for _ in range(3):
             self.add(history)
-        self.assertEqual((self.held(history), history.newest, history.oldest, self.budget.used), ([], 3, 4, 0))
+        self.assertEqual((self.held(history), history.newest, history.oldest, self.used), ([], 3, 4, 0))
         self.assertEqual((history.forgotten, history.expires_at()), (3, None))
 
     def test_clear(self) -> None:
@@ -114,7 +121,7 @@ class BoundTests(Case):
             self.add(history)
         history.clear()
         self.assertEqual((self.held(history), history.newest, history.oldest), ([], 3, 4))
-        self.assertEqual((history.forgotten, self.budget.used), (3, 0))
+        self.assertEqual((history.forgotten, self.used), (3, 0))
         self.add(history)
         self.assertEqual(self.held(history), [4])
 
@@ -131,51 +138,65 @@ class BudgetTests(Case):
 
     def test_who_was_silent_forgets(self) -> None:
         """When all hold too much, those forget in which nothing was published for longest, one after the other."""
-        self.use(Budget(PLENTY, 3000))
+        self.use(PLENTY, 3000)
         a, b, c = (self.make(name) for name in "abc")
         for history in (a, b, c, a, b, c):
             self.add(history)
-        self.assertEqual((self.emptied, self.budget.used), ([], 3000))
+        self.assertEqual((self.emptied, self.used), ([], 3000))
         self.add(a)
         self.assertEqual((self.emptied, self.held(b), self.held(a)), (["b"], [], [1, 2, 3]))
-        self.assertEqual(self.budget.used, 2500)
+        self.assertEqual(self.used, 2500)
         self.add(b, 2000)
         self.assertEqual(self.emptied, ["b", "c", "a"])
-        self.assertEqual((self.held(a), self.held(b), self.held(c), self.budget.used), ([], [3], [], 2000))
+        self.assertEqual((self.held(a), self.held(b), self.held(c), self.used), ([], [3], [], 2000))
 
     def test_the_last_one(self) -> None:
         """One publication beyond the whole budget leaves nothing of anyone, and harms nobody."""
-        self.use(Budget(PLENTY, 3000))
+        self.use(PLENTY, 3000, channels=2)
         a, b = self.make("a"), self.make("b")
         self.add(a)
         self.add(b, 3001)
-        self.assertEqual((self.emptied, self.budget.used), (["a", "b"], 0))
+        self.assertEqual((self.emptied, self.used), (["a"], 0))
         self.assertEqual((self.held(b), b.newest, b.oldest), ([], 1, 2))
         self.add(b)
-        self.assertEqual((self.held(b), self.budget.used), ([2], 500))
+        self.assertEqual((self.held(b), self.used), ([2], 500))
 
-    def test_those_that_hold_nothing(self) -> None:
-        """A channel that holds nothing any more has its turn behind those that do, once it holds something again."""
-        self.use(Budget(PLENTY, 1000))
+    def test_turns(self) -> None:
+        """A channel has its turn by when it last got something, be that all that it holds."""
+        self.use(PLENTY, 1000, channels=2)
         a, b = self.make("a", ttl=10.0), self.make("b")
         self.add(a, at=0.0)
         self.add(b, at=0.0)
         a.trim(10.0)
-        self.assertEqual(self.budget.used, 500)
+        self.assertEqual(self.used, 500)
         self.add(a, at=10.0)
         self.add(a, at=10.0)
         self.assertEqual((self.emptied, self.held(a), self.held(b)), (["b"], [2, 3], []))
 
     def test_back_to_nothing(self) -> None:
         """When every channel has forgotten all, by whichever bound, no byte counts any more and none is remembered."""
-        self.use(Budget(2000, 5000))
+        self.use(2000, 3000, channels=6)
         histories = [self.make(str(n), size=n, ttl=n + 1.0) for n in range(6)]
         for n in range(100):
             self.add(histories[n % 6], 450 + n, at=n / 10)
-        self.assertGreater(self.budget.used, 0)
+        self.assertGreater(self.used, 0)
         for history in histories:
             history.trim(100.0)
+        self.assertEqual(self.used, 0)
+        for history in histories:
+            history.release()
         self.assertEqual((self.budget.used, len(self.budget._histories)), (0, 0))
+
+    def test_channels_that_hold_nothing(self) -> None:
+        """A channel takes memory itself: one too many is a reason to ask who was silent for longest to go."""
+        self.use(PLENTY, 0)
+        a, _, _ = (self.make(name) for name in "abc")
+        self.assertEqual(self.emptied, [])
+        a.release()
+        self.make("d")
+        self.assertEqual(self.emptied, [])
+        self.make("e")
+        self.assertEqual(self.emptied, ["b", "c", "d"])
 
 
 class LookTests(Case):
@@ -226,7 +247,7 @@ class HistoryMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.budget = Budget(self.EACH, self.TOTAL)
+        self.budget = Budget(self.EACH, self.TOTAL + EMPTY * len(self.SIZES))
         self.emptied: list[str] = []
         self.budget.emptied = self.emptied.append
         self.histories = {
@@ -236,7 +257,7 @@ class HistoryMachine(RuleBasedStateMachine):
         # (tick, time, length) of each publication, and how many of the first ones are gone.
         self.all: dict[str, list[tuple[int, float, int]]] = {name: [] for name in self.SIZES}
         self.gone = dict.fromkeys(self.SIZES, 0)
-        self.order: list[str] = []
+        self.order = list(self.SIZES)
         self.tick, self.now = 0, 0.0
 
     def size(self, name: str) -> int:
@@ -260,11 +281,11 @@ class HistoryMachine(RuleBasedStateMachine):
         if self.SIZES[name] == 0:
             self.gone[name] += 1
             return
-        self.order = [other for other in self.order if other != name and self.size(other)] + [name]
-        while sum(map(self.size, self.order)) > self.TOTAL:
+        self.order = [other for other in self.order if other != name] + [name]
+        while sum(map(self.size, self.SIZES)) > self.TOTAL:
             silent = self.order.pop(0)
             self.gone[silent] = len(self.all[silent])
-            assert self.emptied.pop(0) == silent
+            assert silent == name or self.emptied.pop(0) == silent
         assert not self.emptied
         self.forget(name)
 
@@ -287,7 +308,8 @@ class HistoryMachine(RuleBasedStateMachine):
             for tick in range(self.tick + 1):
                 offset = sum(each[0] <= tick for each in every)
                 assert history.offset_at(tick) == (offset if offset >= gone else None)
-        assert self.budget.used == sum(map(self.size, self.histories)) <= self.TOTAL
+        used = self.budget.used - EMPTY * len(self.SIZES)
+        assert used == sum(map(self.size, self.SIZES)) <= self.TOTAL
 
 
 class HistoryModelTests(SynchronousTestCase):

@@ -45,7 +45,7 @@ class IdempotencyTests(SynchronousTestCase):
 
         return self.keys.once(key, act, lambda earlier: f"{earlier} before")
 
-    def fail(self, key: Key) -> None:  # type: ignore[override]
+    def act_in_vain(self, key: Key) -> None:
         def act() -> str:
             raise Unavailable
 
@@ -87,7 +87,7 @@ class IdempotencyTests(SynchronousTestCase):
 
     def test_failure(self) -> None:
         """What failed may be tried again under its key, with other params, too."""
-        self.fail(key())
+        self.act_in_vain(key())
         self.nothing_is_left()
         self.assertEqual(self.once(key(params=b"2")), "done")
 
@@ -138,11 +138,12 @@ class IdempotencyTests(SynchronousTestCase):
     def limit(self, keys: Callable[[int], Key], retry: Key) -> None:
         """With room for two: a third is refused until one is gone."""
         self.once(keys(0))
-        self.begin(keys(1))
+        waiting = self.begin(keys(1))
         refused = self.assertRaises(RateLimited, self.once, keys(2))
         self.assertEqual(refused.data["retry_after_ms"], WINDOW * 1000)
         self.assertEqual(self.once(retry), "done before")
         self.done[0].errback(Unavailable())
+        self.failureResultOf(waiting, Unavailable)
         self.assertEqual(self.once(keys(2)), "done")
         self.assertRaises(RateLimited, self.once, keys(3))
         self.clock.advance(WINDOW)
@@ -152,13 +153,11 @@ class IdempotencyTests(SynchronousTestCase):
     def test_limit(self) -> None:
         """There are so many keys; those that are known are answered still."""
         self.patch(idempotency, "MAX_KEYS", 2)
-        self.addCleanup(self.flushLoggedErrors, Unavailable)
         self.limit(lambda n: key(entity=f"e{n}"), key(entity="e0"))
 
     def test_limit_of_an_entity(self) -> None:
         """An entity has so many keys; those of others are not touched by it."""
         self.patch(idempotency, "MAX_KEYS_OF_ENTITY", 2)
-        self.addCleanup(self.flushLoggedErrors, Unavailable)
         self.limit(lambda n: key(f"k{n}"), key("k0"))
         self.once(key("k4"))
         self.assertRaises(RateLimited, self.once, key("k5"))
