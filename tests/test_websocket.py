@@ -67,7 +67,7 @@ class ConnectionTests(WireTestCase):
         )
 
     def test_leaves_nothing_behind(self) -> None:
-        """However a client goes, its session, presence and subscriptions go with it, at once or when nobody resumes it."""
+        """However a client goes, its session, presence and subscriptions go with it, at once or after a while."""
         for way in ("disconnect", "vanish"):
             client = self.gateway.connect("a")
             client.call("channel.subscribe", channel="events")
