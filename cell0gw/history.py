@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from cell0gw.rules import ChannelRule
 
@@ -15,7 +17,7 @@ EMPTY: Final = 2000
 """How many bytes a channel takes that holds no message, about."""
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, gc=False):
     """One publication.
 
     C{time} is seconds of the gateway's clock; C{tick} counts the publications of all channels.
@@ -46,8 +48,8 @@ class Budget:
     def grown(self, history: History, size: int) -> None:
         """A history holds more than before."""
         self.used += size
-        self._histories.pop(history, None)
         self._histories[history] = None
+        self._histories.move_to_end(history)
         while self.used > self._total and self._histories:
             oldest = next(iter(self._histories))
             del self._histories[oldest]
@@ -96,11 +98,14 @@ class History:
         if not self._size:
             self.oldest, self.forgotten = self.newest + 1, tick
             return
-        self._held[self.newest] = Held(frame, now, tick)
+        held = self._held
+        held[self.newest] = Held(frame, now, tick)
         size = len(frame) + OVERHEAD
         self._bytes += size
         self._budget.grown(self, size)
-        self.trim(now)
+        too_many = len(held) > self._size or self._bytes > self._budget.each
+        if too_many or (held and held[self.oldest].time <= now - self._ttl):
+            self.trim(now)
 
     def trim(self, now: float) -> None:
         """Forget what is too much, or too old."""
