@@ -21,7 +21,7 @@ from cell0gw.history import Budget, History
 from cell0gw.interfaces import IMessageStore, ISessionObserver
 from cell0gw.notifications import Event, as_raw
 from cell0gw.patterns import PatternTree
-from cell0gw.retention import Retention
+from cell0gw.retention import Retention, mark_lost
 from cell0gw.rules import ChannelRules
 from cell0gw.sessions import Session
 from cell0gw.timestamps import timestamp
@@ -36,6 +36,7 @@ class Channels:
     @param store: keeps the messages of durable channels.
     @param new_id: makes an id from a prefix; an epoch must never come back, not in another process either.
     @param max_subscriptions: how many channels and patterns one session may be subscribed to.
+    @param unheard: for how many seconds a connection may be broken without anyone knowing.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Channels:
         new_id: Callable[[str], str],
         budget: Budget,
         max_subscriptions: int,
+        unheard: float = 60.0,
     ) -> None:
         self._rules = rules
         self._store = store
@@ -53,6 +55,7 @@ class Channels:
         self._new_id = new_id
         self._budget = budget
         self._max_subscriptions = max_subscriptions
+        self._unheard = unheard
         self._channels: dict[str, Channel] = {}
         self.patterns: PatternTree[dict[Session, Subscription]] = PatternTree()
         # Those who are waited for, and the patterns that they were subscribed to.
@@ -279,15 +282,14 @@ class Channels:
         history = channel.history
         if channel.subscribers or len(history) or self._channels.get(channel.name) is not channel:
             return False
-        used_recently = self._clock.seconds() < channel.last_used + channel.rule.history_ttl
-        if history.newest and used_recently and not at_once:
+        silent = self._clock.seconds() - channel.last_used
+        if history.newest and silent < channel.rule.history_ttl and not at_once:
             return False
         if channel.stored_oldest is not None:
             self._store.drop(channel.name, history.newest).addErrback(lambda failure: None)  # tried again
         del self._channels[channel.name]
         history.release()
-        for session, patterns in self._away.items():
-            session.lost.update(pattern for pattern in patterns if subjects.covers(pattern, channel.name))
+        mark_lost(channel.name, self._away, self.patterns if silent < self._unheard else None)
         self._tell_of("channel.removed", channel.name)
         return True
 

@@ -96,6 +96,7 @@ class Gateway(MultiService):
             new_id,
             Budget(config.history_bytes, config.total_history_bytes),
             limits.max_subscriptions,
+            config.heartbeat_timeout,
         )
         disk = DiskRetention(reactor, self.channels, message_store, config.idempotency_window)
         self.recovery = Recovery(self.channels, message_store, reactor)

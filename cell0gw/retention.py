@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
 from cell0gw.channel import Channel
 from cell0gw.interfaces import IMessageStore
+from cell0gw.patterns import PatternTree
+from cell0gw.sessions import Session
+from cell0gw.subjects import covers
 
 PURGE_EVERY: Final = 60.0
 """How many seconds lie between two looks at what is too old on disk."""
@@ -89,3 +92,17 @@ class DiskRetention:
             channel: Any = self._channels.get(name)
             if channel is not None and channel.stored_oldest is not None:
                 channel.stored_oldest = max(channel.stored_oldest, oldest)
+
+
+def mark_lost(name: str, away: Mapping[Session, list[str]], patterns: PatternTree[Any] | None) -> None:
+    """A channel is gone: who would recover it by a pattern can't any more, and is to be told so.
+
+    @param away: sessions that are waited for, and their patterns.
+    @param patterns: those of all sessions, if the channel's last message may be on its way still to one whose
+        connection is broken already; else None.
+    """
+    for session, own in away.items():
+        session.lost.update(pattern for pattern in own if covers(pattern, name))
+    for group in () if patterns is None else patterns.match(name):
+        for session, subscription in group.items():
+            session.lost.add(subscription.name)

@@ -152,6 +152,21 @@ class ChannelsTests(SynchronousTestCase):
         self.assertTrue(0 < len(names) < 20)
         self.assertEqual(names, [f"c{n}" for n in range(100 - len(names), 100)])
 
+    def test_gone_with_its_last_message(self) -> None:
+        """Who subscribed by a pattern may not have got the last message of a channel that is gone; long after it has."""
+        self.channels = self.make(ChannelRule(pattern="short", history_ttl=30), ChannelRule(history_ttl=90))
+        a, b = self.session("a"), self.session("b")
+        self.channels.subscribe(a, "*")
+        self.channels.subscribe(b, "other.*")
+        self.channels.publish("long", 1, "x")
+        self.clock.advance(91)
+        self.channels.retention.expire()
+        self.assertEqual(a.lost, set())
+        self.channels.publish("short", 1, "x")
+        self.clock.advance(31)
+        self.channels.retention.expire()
+        self.assertEqual((a.lost, b.lost), ({"*"}, set()))
+
     def test_leaving(self) -> None:
         """A session that closes leaves all its channels; the subscriptions of others stay."""
         a, b = self.session("a"), self.session("b")
