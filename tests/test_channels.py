@@ -153,7 +153,7 @@ class ChannelsTests(SynchronousTestCase):
         self.assertEqual(names, [f"c{n}" for n in range(100 - len(names), 100)])
 
     def test_gone_with_its_last_message(self) -> None:
-        """Who subscribed by a pattern may not have got the last message of a channel that is gone; long after it has."""
+        """Subscribers by a pattern may not have the last message of a channel that is gone; long after it they do."""
         self.channels = self.make(ChannelRule(pattern="short", history_ttl=30), ChannelRule(history_ttl=90))
         a, b = self.session("a"), self.session("b")
         self.channels.subscribe(a, "*")

@@ -1,0 +1,1 @@
+"""Gateways that are killed, and connections that are cut: what must not be lost is counted afterwards."""
