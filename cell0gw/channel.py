@@ -49,7 +49,7 @@ class Channel:
     @ivar subscribers: who is subscribed by the channel's own name.
     @ivar catching_up: who will be live once it has got what it missed.
     @ivar stored_oldest: the offset of the oldest message on disk; None: the channel is not durable.
-    @ivar due: whether it will be looked at when what it holds is too old.
+    @ivar due: when it will be looked at, because what it holds is too old by then; 0: it will not.
     """
 
     __slots__ = (
@@ -75,7 +75,7 @@ class Channel:
         self.catching_up: set[Session] = set()
         self.stored_oldest: int | None = None
         self.last_used = 0.0
-        self.due = False
+        self.due = 0.0
         self._audience: Audience | None = None
         self._version = -1
 

@@ -218,7 +218,7 @@ _RULE: Final[dict[str, Callable[[Any], Any]]] = {
     "history_size": integer(0, 10_000_000),
     "history_ttl": positive_duration,
     "durable": boolean,
-    "max_message_size": size,
+    "max_message_size": lambda value: size(value) or None,
     "presence": boolean,
 }
 

@@ -164,13 +164,13 @@ class Recovery:
             before = channel.history.newest + 1 if since is None else since.offset
             if channel.stored_oldest is not None:
                 reading = self._store.read_before(name, before, limit)
-                return reading.addCallback(lambda messages: _page(channel, map(_shown, messages)))
+                return reading.addCallback(_stored_page, channel)
             found = channel.history.before(before)
         else:
             after = channel.oldest - 1 if since is None else max(since.offset, channel.oldest - 1)
             if channel.stored_oldest is not None:
                 reading = self._store.read(name, after, limit)
-                return reading.addCallback(lambda messages: _page(channel, map(_shown, messages)))
+                return reading.addCallback(_stored_page, channel)
             found = channel.history.after(after)
         return _page(channel, (_of_frame(held.frame) for _, held in _sliced(found, limit)))
 
@@ -257,7 +257,12 @@ def _sliced(found: Iterable[tuple[int, Held]], limit: int) -> list[tuple[int, He
 
 
 def _page(channel: Channel, messages: Iterable[HistoryMessage]) -> Page:
-    return Page(channel.position, channel.oldest, list(messages))
+    return Page(channel.position, channel.history.oldest, list(messages))
+
+
+def _stored_page(messages: list[StoredMessage], channel: Channel) -> Page:
+    assert channel.stored_oldest is not None
+    return Page(channel.position, channel.stored_oldest, [_shown(message) for message in messages])
 
 
 def _of_frame(frame: bytes) -> HistoryMessage:

@@ -128,7 +128,6 @@ class Replay:
     def _lose(self, channel: Any) -> None:
         """What comes next is gone, or can't be read: to go on would be a silent gap."""
         self._busy = False
-        self._after.clear()
         self._finish()
         self._session.connection.close(CloseCode.POSITION_LOST, f"the position in {channel.name} is lost")
 

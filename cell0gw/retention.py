@@ -42,16 +42,17 @@ class Retention:
             when = channel.history.expires_at()
         if when is None:
             when = channel.last_used + channel.rule.history_ttl
-        channel.due = True
-        heapq.heappush(self._due, (max(when, self._clock.seconds() + 1), channel.name))
+        channel.due = max(when, self._clock.seconds() + 1)
+        heapq.heappush(self._due, (channel.due, channel.name))
 
     def expire(self) -> None:
         """Look at those whose time has come."""
         now = self._clock.seconds()
         while self._due and self._due[0][0] <= now:
-            channel = self._channels.get(heapq.heappop(self._due)[1])
-            if channel is not None:
-                channel.due = False
+            when, name = heapq.heappop(self._due)
+            channel = self._channels.get(name)
+            if channel is not None and channel.due == when:  # else it was about another one of that name
+                channel.due = 0.0
                 channel.history.trim(now)
                 if not self._channels.drop_if_idle(channel):
                     self.watch(channel)

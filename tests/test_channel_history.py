@@ -70,6 +70,7 @@ class HistoryTests(HistoryCase):
     def test_too_old(self) -> None:
         """What is too old is not shown, from the very moment on."""
         self.subscribe("minute")
+        self.gateway.advance(0.5)
         self.fill(2, "minute")
         self.gateway.advance(59.75, step=0.25)
         self.assertEqual(self.page("minute"), [1, 2])

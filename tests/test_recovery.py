@@ -129,6 +129,7 @@ class SinceTests(RecoveryCase):
 
     def test_too_old_by_age(self) -> None:
         """What is too old is gone at that very moment, not when someone next looks."""
+        self.gateway.advance(0.5)
         self.fill(2, "minute")
         position = self.since(0, "minute")
         self.gateway.advance(59.75, step=0.25)

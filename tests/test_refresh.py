@@ -239,6 +239,15 @@ class WarningTests(RefreshCase):
         self.gateway.advance(1.5)
         self.assertEqual(len(self.warnings(client)), 1)
 
+    def test_away(self) -> None:
+        """Who is away could do nothing about it: nobody is told of its token."""
+        operator = self.gateway.connect(token=self.gateway.token("ops", "system", ["*"]))
+        operator.call("channel.subscribe", channel="$system")
+        client = self.gateway.connect(token=self.token(seconds=100))
+        client.vanish()
+        self.gateway.advance(50)
+        self.assertEqual(self.warnings(operator), [])
+
     def test_for_ever(self) -> None:
         """A token without an end is no reason for a warning."""
         token = f"cell0_{'Sesame' * 6}_1"

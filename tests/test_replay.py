@@ -132,6 +132,7 @@ class GapTests(ReplayCase):
         self.in_between(2, lambda: self.fill(MANY, "tight"))
         self.assertEqual(self.arrived(), list(range(1, SLICE + 1)))
         self.assertEqual(self.b.close_code, 4010)
+        self.assertEqual(self.channel("tight").catching_up, set())
         again = self.gateway.connect("b")
         answer = self.subscribe("tight", again, since=position | {"offset": SLICE})
         self.assertEqual((answer["recovered"], answer["oldest"]), (False, 2 * MANY + 1))

@@ -104,7 +104,8 @@ class SubscriptionTests(ResumeCase):
 
     def test_own_ones(self) -> None:
         """What the new session has subscribed to before it resumes stays as it is, and nothing comes twice."""
-        self.subscribe("x", "y")
+        self.subscribe("x", filter={"field": "n", "op": "exists"})
+        self.subscribe("y")
         self.b.vanish()
         self.publish("x", 1)
         self.publish("y", 1)

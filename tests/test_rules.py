@@ -135,6 +135,7 @@ class FileTests(SynchronousTestCase):
             ('history_ttl = "250ms"', "history_ttl", 0.25), ('history_ttl = "7d"', "history_ttl", 7 * DAY),
             ('durable = "yes"', "durable", True), ('presence = "off"', "presence", False),
             ("max_message_size = 2048", "max_message_size", 2048),
+            ("max_message_size = 0", "max_message_size", None),
             ('max_message_size = "1MiB"', "max_message_size", 2**20),
         ):  # fmt: skip
             (rule,) = self.rules(f'[[channels]]\npattern = "a"\n{line}')

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from cell0gw.engines import Draft, Key, Position, Stored, StoredChannel, StoredMessage
 from cell0gw.engines.sqlite import Database
-from cell0gw.errors import Conflict
+from cell0gw.errors import Conflict, Unavailable
 from cell0gw.interfaces import IMessageStore
 
 CHANNEL: Final = 1 << 40
@@ -108,6 +108,8 @@ class SQLiteMessageStore:
             self._asked = False
             taken.extend(self._drafts)
             self._drafts.clear()
+        if not failure.check(Unavailable):
+            failure = Failure(Unavailable("Storage is out of order"))
         for _, deferred in taken:
             deferred.errback(failure)
 
