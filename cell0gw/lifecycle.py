@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -44,6 +45,7 @@ class ProcessService(MultiService):
             signal.signal(number, self._signalled)
         self._reactor.sigTerm = self._reactor.sigInt = self._signalled
         super().startService()
+        tune_collector()
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         if self._stopping:
@@ -55,6 +57,17 @@ class ProcessService(MultiService):
     def _stop(self, name: str) -> None:
         self.log.info("{signal}: draining; a second one ends the process at once", signal=name)
         self._reactor.stop()
+
+
+def tune_collector() -> None:
+    """Let Python's cyclic collector come less often, and leave alone what lives as long as the process.
+
+    Sessions, histories and answers that are awaited live long and are seldom in cycles: with its own settings it walks
+    all of them nine times a second under load, which takes a third of the time of a durable publication.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 10)
 
 
 def raise_file_limit() -> None:

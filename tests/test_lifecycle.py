@@ -1,5 +1,6 @@
-"""The gateway as a whole process: its signals, its log, its limits."""
+"""The gateway as a whole process: its signals, its log, its collector, its limits."""
 
+import gc
 import os
 import resource
 import signal
@@ -53,9 +54,11 @@ class Observer:
 
 
 class Case(SynchronousTestCase):
-    """With a reactor, and the signal handlers as they were afterwards."""
+    """With a reactor, and the signal handlers and the collector as they were afterwards."""
 
     def setUp(self) -> None:
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
+        self.addCleanup(gc.unfreeze)
         for number in (signal.SIGTERM, signal.SIGINT):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.reactor = Reactor()
@@ -154,6 +157,40 @@ class ProcessServiceTests(Case):
         self.assertTrue(child.running)
         self.successResultOf(self.process.stopService())
         self.assertFalse(child.running)
+
+
+class CollectorTests(Case):
+    """Python's cyclic collector."""
+
+    def test_tuned(self) -> None:
+        """What is there when the gateway has started is not walked again, and the rest not for every 700 objects."""
+        ProcessService(self.reactor, None).startService()
+        self.assertGreater(gc.get_freeze_count(), 10_000)
+        self.assertGreater(gc.get_threshold()[0], 10_000)
+
+    def test_cycles_go(self) -> None:
+        """Cycles are found all the same."""
+        ProcessService(self.reactor, None).startService()
+        gone: list[int] = []
+        for number in range(60_000):
+            cycle: list[Any] = []
+            cycle.append(cycle)
+            if number == 0:
+                kept = Cycle(gone)
+                kept.itself = kept
+                del kept
+        self.assertEqual(gone, [1])
+
+
+class Cycle:
+    """Refers to itself, and tells when it goes."""
+
+    def __init__(self, gone: list[int]) -> None:
+        self.itself: Any = None
+        self._gone = gone
+
+    def __del__(self) -> None:
+        self._gone.append(1)
 
 
 class FileLimitTests(SynchronousTestCase):
