@@ -103,14 +103,14 @@ class Gateway(MultiService):
         self.directory = Directory(reactor, self.channels.emit)
         self.watches = Watches(self.directory, reactor)
         self.sessions.observers += [self.directory, self.recovery, self.channels, self.watches]
-        idempotency = Idempotency(reactor, config.idempotency_window)
+        self.idempotency = Idempotency(reactor, config.idempotency_window)
         self.mail = Mail(self.directory, reactor, new_id)
         self.credentials = Credentials(token_store, reactor, random_bytes)
         self.dispatcher = Dispatcher(self, limits, config.anonymous_reads)
         heartbeats = HeartbeatService(
             reactor,
             self.connections,
-            [self.sessions.expire, self.channels.retention.expire, disk.expire, idempotency.expire],
+            [self.sessions.expire, self.channels.retention.expire, disk.expire, self.idempotency.expire],
             interval=config.heartbeat_interval,
             timeout=config.heartbeat_timeout,
             authentication_timeout=config.auth_timeout,
@@ -127,19 +127,22 @@ class Gateway(MultiService):
         )
         registered = list(self)
         self._composed = True
-        for service in (
-            RPCService(reactor, self.dispatcher.methods),
-            AuthService(self.credentials, self.sessions, self.directory, self.recovery, self.dispatcher.allows),
-            SessionService(self.sessions, self.directory, self.recovery, self.watches, self.dispatcher.allows),
-            PresenceService(self.directory, self.watches),
-            ChannelService(self.channels, self.recovery, idempotency),
-            AgentService(self.directory, self.mail, idempotency),
-            GatewayService(reactor, lambda: list(self), self._statistics),
-            heartbeats,
-        ):
+        for service in (*self._namespaces(), heartbeats):
             service.setServiceParent(self)
         for service in registered:
             self._take_up(service)
+
+    def _namespaces(self) -> tuple[Any, ...]:
+        """The gateway's own services, thin faces over what is there by now."""
+        return (
+            RPCService(self._clock, self.dispatcher.methods),
+            AuthService(self.credentials, self.sessions, self.directory, self.recovery, self.dispatcher.allows),
+            SessionService(self.sessions, self.directory, self.recovery, self.watches, self.dispatcher.allows),
+            PresenceService(self.directory, self.watches),
+            ChannelService(self.channels, self.recovery, self.idempotency),
+            AgentService(self.directory, self.mail, self.idempotency),
+            GatewayService(self._clock, lambda: list(self), self._statistics),
+        )
 
     def startService(self) -> None:
         """See L{IService}."""
