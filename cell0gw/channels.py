@@ -165,9 +165,9 @@ class Channels:
         audience = None if channel is None else channel.audience(self.patterns)
         if audience is None:
             return 0
-        content = Event(type=type, data=data, source=source, timestamp=timestamp(self._clock.seconds()), channel=name)
-        payload = jsonrpc.notification("event", content)
-        count = audience.write(text_frame(payload), jsonrpc.encode(content))
+        event = Event(type=type, data=data, source=source, timestamp=timestamp(self._clock.seconds()), channel=name)
+        content = as_raw(event)
+        count = audience.write(text_frame(jsonrpc.notification("event", content)), content)
         self.deliveries += count
         return count
 
