@@ -5,7 +5,7 @@ This is the only place where an exception becomes an answer, and the only place 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CoroutineType
 from typing import Any, Final
 
@@ -28,12 +28,12 @@ from cell0gw.errors import (
     RPCError,
     TooLarge,
 )
-from cell0gw.jsonrpc import NotARequest, Request
+from cell0gw.jsonrpc import Entry, NotARequest, Request, Response
 from cell0gw.limits import Limits
 from cell0gw.methods import PREFIX, Method
 from cell0gw.permissions import Permissions
 from cell0gw.printable import printable
-from cell0gw.sessions import Caller
+from cell0gw.sessions import Caller, Session
 
 HEARTBEAT: Final = "heartbeat"
 """A client's own sign of life, a notification: that it came is all it has to say."""
@@ -50,15 +50,23 @@ class Dispatcher:
 
     @param services: C{channel.publish} is the method C{rpc_publish} of the one named C{channel}.
     @param anonymous_reads: whether strangers may use the methods declared as L{anonymous_read}.
+    @param answered: called with a session and its L{Response} to a request of the gateway's.
     @ivar calls: how many requests and notifications were taken up; C{errors}: how many failed.
     """
 
     log = Logger()
 
-    def __init__(self, services: MultiService, limits: Limits, anonymous_reads: bool = True) -> None:
+    def __init__(
+        self,
+        services: MultiService,
+        limits: Limits,
+        anonymous_reads: bool = True,
+        answered: Callable[[Session, Response], None] = lambda session, response: None,
+    ) -> None:
         self._services = services
         self._limits = limits
         self._anonymous_reads = anonymous_reads
+        self._answered = answered
         self._methods: dict[str, Method] = {}
         self.calls = 0
         self.errors = 0
@@ -98,7 +106,7 @@ class Dispatcher:
             return self._batch(caller, message)
         return self._entry(caller, message)
 
-    def _batch(self, caller: Caller, entries: Iterable[Request | NotARequest]) -> Answer | Deferred[Answer]:
+    def _batch(self, caller: Caller, entries: Iterable[Entry]) -> Answer | Deferred[Answer]:
         """The entries are begun in order; one answer holds all of theirs."""
         answers = [self._entry(caller, entry) for entry in entries]
         if any(isinstance(answer, Deferred) for answer in answers):
@@ -114,18 +122,20 @@ class Dispatcher:
             return jsonrpc.error(self._too_large())
         return jsonrpc.batch(written)
 
-    def _entry(self, caller: Caller, entry: Request | NotARequest) -> Answer | Deferred[Answer]:
+    def _entry(self, caller: Caller, entry: Entry) -> Answer | Deferred[Answer]:
+        if not isinstance(entry, Request):
+            return self._no_request(caller, entry)
         self.calls += 1
-        if isinstance(entry, NotARequest):
-            self.errors += 1
-            return None if entry.error is None else jsonrpc.error(entry.error, entry.id)
         name, request_id = entry.method, entry.id
         if name == HEARTBEAT and not request_id:
             return None
         try:
             method = self._methods.get(name) or self._locate(name)
             params = self._authorise(caller, method, entry.params)
-            value = method.call(caller, **asdict(params))
+            if method.takes_id:
+                value = method.call(caller, request_id, **asdict(params))
+            else:
+                value = method.call(caller, **asdict(params))
         except Exception:
             return self._failed(Failure(), caller, name, request_id)
         if isinstance(value, _AT_ONCE):
@@ -137,6 +147,24 @@ class Dispatcher:
                 self._failed, caller, name, request_id
             )
         return self._succeeded(value, caller, name, request_id)
+
+    def _no_request(self, caller: Caller, entry: Response | NotARequest) -> Answer:
+        if isinstance(entry, NotARequest):
+            self.errors += 1
+            return None if entry.error is None else jsonrpc.error(entry.error, entry.id)
+        if caller.session is not None:
+            try:
+                self._answered(caller.session, entry)
+            except Exception:
+                self.log.failure("an answer of {entity_id} came to nothing", entity_id=caller.entity_id)
+        return None
+
+    def examine(self, caller: Caller, name: str, params: bytes) -> msgspec.Struct:
+        """What would be handed to a method, if the caller called it: everything is judged, and nothing done.
+
+        @raise RPCError: what the caller would get.
+        """
+        return self._authorise(caller, self._locate(name), params)
 
     def _locate(self, name: str) -> Method:
         """
@@ -180,8 +208,8 @@ class Dispatcher:
             if allowed:
                 raise
             raise PermissionDenied(f"Permission denied: {method.name}") from None
-        if access.resource is not None:
-            resource = getattr(params, access.resource)
+        if method.resource is not None:
+            resource = method.resource(params)
             if not self.allows(permissions, method.name, resource):
                 raise PermissionDenied(f"Permission denied: {method.name}:{resource}")
         return params

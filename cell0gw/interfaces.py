@@ -139,6 +139,86 @@ class IMessageStore(Interface):
         """
 
 
+class IMailStore(Interface):
+    """Where directed messages wait, and what became of them is written down.
+
+    Every Deferred fires in the order of the calls, once it is safe; with L{Unavailable} when it can't be done.
+    """
+
+    def load() -> Any:
+        """The L{cell0gw.engines.letters.StoredMail}; called once, before anything else."""
+
+    def put(letter: Any, keys_since: float) -> Any:
+        """Keep a L{cell0gw.engines.letters.Letter}, as queued.
+
+        @param keys_since: a key from before this moment stands for nothing any more.
+        @return: a Deferred of the L{cell0gw.engines.letters.Kept}.
+        @raise Conflict: by the Deferred, when its key stands for something else.
+        """
+
+    def waiting(recipient: str, after: int, limit: int, now: float) -> Any:
+        """The letters that wait for a recipient and follow a sequence, in order; fewer than C{limit} if they are long.
+
+        @return: a Deferred of the letters; none only if none waits.
+        """
+
+    def letters(message_ids: list[str]) -> Any:
+        """Those of these letters that wait still, in order.
+
+        @return: a Deferred of the letters.
+        """
+
+    def record(steps: list[Any]) -> Any:
+        """Take down L{cell0gw.engines.letters.Step}s, as far as they lead up.
+
+        @return: a Deferred of a L{cell0gw.engines.letters.Climbed} for each.
+        """
+
+    def expire(now: float, told: Any) -> Any:
+        """Take out of their mailboxes what has waited too long.
+
+        @param told: the senders who are here to be told.
+        @return: a Deferred of a L{cell0gw.engines.letters.Climbed} for each, and of when the next one expires or None.
+        """
+
+    def delivery(message_id: str) -> Any:
+        """
+        @return: a Deferred of the L{cell0gw.engines.letters.Delivery}, or None.
+        """
+
+    def take_untold(sender: str, limit: int) -> Any:
+        """The oldest receipts that a sender has not been told of; they count as told from now on.
+
+        @return: a Deferred of L{cell0gw.engines.letters.Receipt}s.
+        """
+
+    def untell(sender: str, since: float) -> Any:
+        """What a sender was told since a moment may not have arrived: it counts as not told.
+
+        @return: a Deferred that fires when that is done.
+        """
+
+    def dead(recipient: Any, limit: int) -> Any:
+        """The letters that came to nothing, newest first.
+
+        @param recipient: only theirs; None: all.
+        @return: a Deferred of L{cell0gw.engines.letters.DeadLetter}s, and of how many there are in all.
+        """
+
+    def purge(settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int) -> Any:
+        """Forget letters that are over, those that came to nothing later, and who was here last before a moment.
+
+        @param keep: how many letters that are over may be kept at most; and so for C{max_holders}.
+        @return: a Deferred that fires when that is done.
+        """
+
+    def saw(entity_id: str, time: float) -> Any:
+        """Note that an entity has had a session.
+
+        @return: a Deferred that fires when that is done.
+        """
+
+
 class IStatistics(Interface):
     """Has figures to show in C{gateway.getStats}."""
 

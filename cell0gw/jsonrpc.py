@@ -33,11 +33,30 @@ class NotARequest(msgspec.Struct):
     id: bytes = b"null"
 
 
+class Response(msgspec.Struct, gc=False):
+    """A peer's answer to a request of the gateway's; C{result} and C{error} as they stand, the one it has not empty."""
+
+    id: str
+    result: bytes = b""
+    error: bytes = b""
+
+
+Entry = Request | Response | NotARequest
+"""What stands in a message, or in a batch of them."""
+
+
 class _Envelope(msgspec.Struct, gc=False):
     jsonrpc: Literal["2.0"]
-    method: str
+    method: str = ""
     params: Raw = Raw()
     id: Raw = Raw()
+
+
+class _Answer(msgspec.Struct, gc=False):
+    jsonrpc: Literal["2.0"]
+    id: str
+    result: Raw = Raw()
+    error: Raw = Raw()
 
 
 class _Identity(msgspec.Struct, gc=False):
@@ -45,6 +64,7 @@ class _Identity(msgspec.Struct, gc=False):
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_identity = msgspec.json.Decoder(_Identity).decode
 _decode_entries = msgspec.json.Decoder(list[Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -56,12 +76,12 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
-def decode(payload: bytes, max_batch: int) -> Request | NotARequest | list[Request | NotARequest]:
+def decode(payload: bytes, max_batch: int) -> Entry | list[Entry]:
     """Read one message.
 
     @param payload: any bytes.
     @param max_batch: how many entries a batch may have.
-    @return: one request, or a batch of them in order.
+    @return: one request or response, or a batch of them in order.
     @raise ParseError: not UTF-8, not JSON, or nested too deep.
     @raise InvalidRequest: an empty batch, or one beyond C{max_batch}.
     """
@@ -89,17 +109,29 @@ def decode(payload: bytes, max_batch: int) -> Request | NotARequest | list[Reque
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def _decode_one(payload: bytes) -> Request | NotARequest:
+def _decode_one(payload: bytes) -> Entry:
     try:
         envelope = _decode_envelope(payload)
     except msgspec.ValidationError:
         return _explain(payload)
     except _MALFORMED:
         raise ParseError from None
-    params, request_id = bytes(envelope.params), bytes(envelope.id)
-    if params[:1] in _STRUCTURED and len(request_id) <= MAX_ID_LENGTH and request_id[:1] in _SIMPLE:
-        return Request(envelope.method, params, request_id)
-    return _explain(payload)
+    method, params, request_id = envelope.method, bytes(envelope.params), bytes(envelope.id)
+    if method and params[:1] in _STRUCTURED and len(request_id) <= MAX_ID_LENGTH and request_id[:1] in _SIMPLE:
+        return Request(method, params, request_id)
+    return _explain(payload) if method else _response(payload) or _explain(payload)
+
+
+def _response(payload: bytes) -> Response | None:
+    """What a peer answers; None when this is no answer to a request of the gateway's, whose ids are strings."""
+    try:
+        answer = _decode_answer(payload)
+    except msgspec.ValidationError:
+        return None
+    result, error = bytes(answer.result), bytes(answer.error)
+    if error == b"null" and result:
+        error = b""  # as version 1.0 of JSON-RPC had it
+    return Response(answer.id, result, error) if result or error else None
 
 
 # How params begin: as an object or an array (section 4.2), or not at all. And an id: as a string, a number or null.
@@ -127,8 +159,8 @@ def _explain(payload: bytes) -> NotARequest:
         )
     if value.get("jsonrpc") != VERSION:
         reason = 'jsonrpc is not "2.0"'
-    elif not isinstance(value.get("method"), str):
-        reason = "method is not a string"
+    elif not isinstance(value.get("method"), str) or not value["method"]:
+        reason = "method is not a string, or an empty one"
     else:
         reason = "params is neither an object nor an array"
     return NotARequest(InvalidRequest(f"Invalid Request: {reason}"), raw_id)
@@ -161,6 +193,15 @@ def result(value: Any, request_id: bytes) -> bytes:
 def error(failure: RPCError, request_id: bytes = b"null") -> bytes:
     """The answer to a call that failed (section 5.1)."""
     return b'{"jsonrpc":"2.0","error":%b,"id":%b}' % (_encode(failure.as_json()), request_id)
+
+
+def request(method: str, params: Any, request_id: str) -> bytes:
+    """A message that wants an answer (section 4)."""
+    return b'{"jsonrpc":"2.0","method":%b,"params":%b,"id":%b}' % (
+        _encode(method),
+        _encode(params),
+        _encode(request_id),
+    )
 
 
 def notification(method: str, params: Any) -> bytes:

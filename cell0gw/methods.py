@@ -7,6 +7,7 @@ params by name and, in the order of the signature, by position.
 from __future__ import annotations
 
 import inspect
+import operator
 import re
 import typing
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from cell0gw.permissions import Access, access_of
 
 PREFIX = "rpc_"
 
+_TAKES_ID = "request_id"
+
 _REGEX = re.compile(r"`str` matching regex '.*'(?= - at|$)")
 
 
@@ -26,10 +29,23 @@ class Method:
     """One method of a service.
 
     @ivar params: its params by name, a L{msgspec.Struct}.
+    @ivar takes_id: whether it wants the id of the request, too, as it is written: its second parameter.
+    @ivar resource: gives of params the name of what they are about; None where a permission can't be narrowed.
     @ivar returns: the type of its result.
     """
 
-    __slots__ = ("_by_name", "_by_position", "access", "call", "doc", "name", "params", "returns")
+    __slots__ = (
+        "_by_name",
+        "_by_position",
+        "access",
+        "call",
+        "doc",
+        "name",
+        "params",
+        "resource",
+        "returns",
+        "takes_id",
+    )
 
     def __init__(self, name: str, bound: Callable[..., Any]) -> None:
         """
@@ -41,11 +57,14 @@ class Method:
         if access is None:
             raise TypeError(f"{name} declares no permission: nobody could ever be refused")
         fields = _fields(name, bound)
-        if access.resource is not None and access.resource not in (field[0] for field in fields):
-            raise TypeError(f"{name} has no parameter {access.resource}")
+        for parameter in access.resource:
+            if parameter not in (field[0] for field in fields):
+                raise TypeError(f"{name} has no parameter {parameter}")
         self.name = name
         self.call = bound
         self.access: Access = access
+        self.takes_id = _TAKES_ID in inspect.signature(bound).parameters
+        self.resource = _resource(access.resource) if access.resource else None
         self.doc = inspect.getdoc(bound) or ""
         self.returns = typing.get_type_hints(bound, include_extras=True).get("return", Any)
         self.params = msgspec.defstruct(f"{name}.params", fields, forbid_unknown_fields=True)
@@ -64,11 +83,28 @@ class Method:
             raise InvalidParams(f"Invalid params: {_REGEX.sub('a well-formed one', str(failure))}") from None
 
 
+def _resource(names: tuple[str, ...]) -> Callable[[Any], str]:
+    """What gives the name of what params are about."""
+    if len(names) == 1:
+        return operator.attrgetter(names[0])
+
+    def one_of(params: Any) -> str:
+        given = [(name, getattr(params, name)) for name in names if getattr(params, name) is not None]
+        if len(given) != 1:
+            raise InvalidParams(f"Invalid params: either {' or '.join(names)}")
+        ((name, value),) = given
+        return str(value) if name == names[0] else f"{name}:{value}"
+
+    return one_of
+
+
 def _fields(name: str, bound: Callable[..., Any]) -> list[Any]:
     """The params as L{msgspec.defstruct} wants them, in the order of the signature."""
     hints = typing.get_type_hints(bound, include_extras=True)
     fields: list[Any] = []
     for parameter in list(inspect.signature(bound).parameters.values())[1:]:
+        if parameter.name == _TAKES_ID:
+            continue
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name not in hints:
             raise TypeError(f"{name}: the parameter {parameter.name} must be keyword-only and have a type")
         field = (parameter.name, hints[parameter.name])

@@ -109,12 +109,13 @@ class Permissions:
 class Access(NamedTuple):
     """Who may call a method: the declaration that the decorators below leave on it.
 
-    C{resource} names the parameter that the permission's pattern is held against; the values in C{open} are free to
-    every session.
+    C{resource} names the parameter that the permission's pattern is held against. If there are several, one of them is
+    to be given, and all but the first put their name before it: C{capability:translate}. The values in C{open} are free
+    to every session.
     """
 
     who: Literal["anyone", "reader", "session", "permission"]
-    resource: str | None = None
+    resource: tuple[str, ...] = ()
     open: frozenset[str] = frozenset()
 
 
@@ -140,13 +141,15 @@ session = _declare(Access("session"))
 """Open to every session."""
 
 
-def permission(resource: str | None = None, open: Iterable[str] = ()) -> Callable[[_Method], _Method]:
+def permission(resource: str | tuple[str, ...] = (), open: Iterable[str] = ()) -> Callable[[_Method], _Method]:
     """Needs the permission of the method's own name.
 
-    @param resource: the parameter that names what the method is about, if a permission may be narrowed to it.
+    @param resource: the parameter that names what the method is about, if a permission may be narrowed to it; of
+        several one is to be given, see L{Access}.
     @param open: values of that parameter that need no permission.
     """
-    return _declare(Access("permission", resource, frozenset(open)))
+    names = (resource,) if isinstance(resource, str) else resource
+    return _declare(Access("permission", names, frozenset(open)))
 
 
 def access_of(method: Callable[..., Any]) -> Access | None:

@@ -24,8 +24,8 @@ FLOORS = [
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}
 PURE = {
-    "__future__", "ast", "collections", "itertools", "datetime", "enum", "hashlib", "inspect", "re", "types", "typing",
-    "msgspec", "cell0gw",
+    "__future__", "ast", "bisect", "collections", "difflib", "itertools", "datetime", "enum", "hashlib", "hmac", "inspect",
+    "operator", "re", "types", "typing", "msgspec", "cell0gw",
 }  # fmt: skip
 
 

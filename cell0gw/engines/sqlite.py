@@ -63,6 +63,47 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX keys_by_time ON keys (time);
     """,
+    """
+    CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO secrets VALUES ('provenance', randomblob(32));
+    CREATE TABLE holders (entity_id TEXT PRIMARY KEY, time REAL NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE letters (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        message_id TEXT NOT NULL UNIQUE,
+        recipient TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        sender_type TEXT NOT NULL,
+        conversation_id TEXT NOT NULL,
+        in_reply_to TEXT,
+        hops INTEGER NOT NULL,
+        message BLOB NOT NULL,
+        time REAL NOT NULL,
+        expires_at REAL NOT NULL,
+        receipts INTEGER NOT NULL,
+        method TEXT,
+        key TEXT,
+        digest BLOB,
+        status TEXT NOT NULL,
+        settled REAL
+    ) STRICT;
+    CREATE INDEX letters_waiting ON letters (recipient, sequence) WHERE settled IS NULL;
+    CREATE INDEX letters_by_expiry ON letters (expires_at) WHERE settled IS NULL;
+    CREATE INDEX letters_by_settlement ON letters (settled) WHERE settled IS NOT NULL;
+    CREATE UNIQUE INDEX letters_by_key ON letters (sender, method, key) WHERE key IS NOT NULL;
+    CREATE INDEX letters_dead ON letters (sequence) WHERE settled IS NOT NULL AND message <> x'';
+    CREATE TABLE receipts (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        message_id TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        status TEXT NOT NULL,
+        time REAL NOT NULL,
+        detail TEXT,
+        told INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX receipts_of_letter ON receipts (message_id);
+    CREATE INDEX receipts_untold ON receipts (sender, number) WHERE told = 0;
+    CREATE INDEX receipts_by_sender ON receipts (sender, time);
+    """,
 )
 """What brings the schema of each version to the next; C{PRAGMA user_version} counts those done. Only ever add one."""
 

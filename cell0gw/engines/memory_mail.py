@@ -1,0 +1,276 @@
+"""Mailboxes that forget with the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cell0gw.engines.letters import (
+    Climbed,
+    DeadLetter,
+    Delivery,
+    Kept,
+    Letter,
+    Receipt,
+    Step,
+    StoredMail,
+    StoredMailbox,
+)
+from cell0gw.errors import Conflict, RPCError, Unavailable
+from cell0gw.interfaces import IMailStore
+from cell0gw.ladder import climbs
+
+
+class _Entry:
+    """A letter and what became of it; C{settled}: since when it need not be brought any more."""
+
+    __slots__ = ("key", "letter", "receipts", "settled", "told")
+
+    def __init__(self, letter: Letter) -> None:
+        self.letter = letter
+        self.key = letter.key
+        self.settled: float | None = None
+        self.receipts: list[Receipt] = []
+        self.told: list[bool] = []
+
+    @property
+    def status(self) -> str:
+        return self.receipts[-1].status
+
+    def add(self, status: str, time: float, detail: str | None, told: bool) -> None:
+        letter = self.letter
+        self.receipts.append(
+            Receipt(message_id=letter.message_id, recipient=letter.recipient, status=status, time=time, detail=detail)
+        )
+        self.told.append(told)
+
+
+@implementer(IMailStore)
+class MemoryMailStore:
+    """Letters in a dictionary: as slow or as quick as a disk, at the test's will.
+
+    @ivar held: while true, everything that is asked for waits for L{release}.
+    @ivar broken: while true, nothing can be done.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._holders: dict[str, float] = {}
+        self._sequence = 0
+        self._waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+        self.held = False
+        self.broken = False
+
+    def load(self) -> StoredMail:
+        """See L{IMailStore}."""
+        boxes: dict[str, list[int]] = {}
+        senders: dict[str, int] = {}
+        for letter in self._unsettled():
+            boxes.setdefault(letter.recipient, []).append(len(letter.message))
+            senders[letter.sender] = senders.get(letter.sender, 0) + 1
+        return StoredMail(
+            key=bytes(32),
+            mailboxes=[StoredMailbox(recipient=r, messages=len(sizes), size=sum(sizes)) for r, sizes in boxes.items()],
+            senders=senders,
+            holders=dict(sorted(self._holders.items(), key=lambda item: item[1])),
+            next_expiry=min((letter.expires_at for letter in self._unsettled()), default=None),
+        )
+
+    def put(self, letter: Letter, keys_since: float) -> Deferred[Kept]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._put(letter, keys_since))
+
+    def waiting(self, recipient: str, after: int, limit: int, now: float) -> Deferred[list[Letter]]:
+        """See L{IMailStore}."""
+        return self._soon(
+            lambda: [
+                letter
+                for letter in self._unsettled()
+                if letter.recipient == recipient and letter.sequence > after and letter.expires_at > now
+            ][:limit]
+        )
+
+    def letters(self, message_ids: list[str]) -> Deferred[list[Letter]]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: [letter for letter in self._unsettled() if letter.message_id in message_ids])
+
+    def record(self, steps: list[Step]) -> Deferred[list[Climbed]]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: [self._climb(step) for step in steps])
+
+    def expire(self, now: float, told: Collection[str]) -> Deferred[tuple[list[Climbed], float | None]]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._expire(now, told))
+
+    def delivery(self, message_id: str) -> Deferred[Delivery | None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._delivery(message_id))
+
+    def take_untold(self, sender: str, limit: int) -> Deferred[list[Receipt]]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._take_untold(sender, limit))
+
+    def untell(self, sender: str, since: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._untell(sender, since))
+
+    def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._dead(recipient, limit))
+
+    def purge(
+        self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
+    ) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._purge(settled_before, dead_before, keep, holders_before, max_holders))
+
+    def saw(self, entity_id: str, time: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._holders.update({entity_id: time}))
+
+    def release(self) -> None:
+        """Let what waits be done, in order; or be refused, if the store is broken."""
+        waiting, self._waiting = self._waiting, []
+        outcomes = [(deferred, self._attempt(job)) for job, deferred in waiting]
+        for deferred, outcome in outcomes:
+            deferred.callback(outcome)  # a Failure takes the errback path
+
+    def _soon(self, job: Callable[[], Any]) -> Deferred[Any]:
+        deferred: Deferred[Any] = Deferred()
+        self._waiting.append((job, deferred))
+        if not self.held:
+            self.release()
+        return deferred
+
+    def _attempt(self, job: Callable[[], Any]) -> Any:
+        if self.broken:
+            return Failure(Unavailable("Storage is out of order"))
+        try:
+            return job()
+        except RPCError:
+            return Failure()
+
+    def _unsettled(self) -> list[Letter]:
+        return [entry.letter for entry in self._entries.values() if entry.settled is None]
+
+    def _put(self, letter: Letter, keys_since: float) -> Kept:
+        for entry in self._entries.values() if letter.key is not None else ():
+            key, known = letter.key, entry.key
+            if known is None or (known.entity_id, known.method, known.key) != (key.entity_id, key.method, key.key):
+                continue
+            if entry.letter.time < keys_since:
+                entry.key = None
+            elif known.digest != key.digest:
+                raise Conflict("The idempotency key was used with other params")
+            else:
+                first = entry.letter
+                return Kept(sequence=first.sequence, message_id=first.message_id, status=entry.status, replayed=True)
+        self._sequence += 1
+        kept = msgspec.structs.replace(letter, sequence=self._sequence)
+        entry = self._entries[letter.message_id] = _Entry(kept)
+        entry.add("queued", letter.time, None, told=True)
+        return Kept(sequence=self._sequence, message_id=letter.message_id)
+
+    def _climb(self, step: Step) -> Climbed:
+        entry = self._entries.get(step.message_id)
+        if entry is None or entry.letter.recipient != step.recipient:
+            return Climbed(step=step, status=None, taken=False)
+        letter = entry.letter
+        taken = climbs(entry.status, step.status)
+        settles = step.settles and entry.settled is None
+        if taken:
+            entry.add(step.status, step.time, step.detail, step.told or not letter.receipts)
+        if settles:
+            entry.settled = step.time
+            if not (taken and step.status in ("expired", "failed")):
+                entry.letter = msgspec.structs.replace(letter, message=b"")
+        return Climbed(
+            step=step,
+            status=entry.status,
+            taken=taken,
+            settled=settles,
+            sender=letter.sender,
+            receipts=letter.receipts,
+            size=len(letter.message),
+        )
+
+    def _expire(self, now: float, told: Collection[str]) -> tuple[list[Climbed], float | None]:
+        climbed = [
+            self._climb(
+                Step(
+                    message_id=letter.message_id,
+                    recipient=letter.recipient,
+                    status="expired",
+                    time=now,
+                    detail="it has waited too long",
+                    settles=True,
+                    told=letter.sender in told,
+                )
+            )
+            for letter in self._unsettled()
+            if letter.expires_at <= now
+        ]
+        return climbed, min((letter.expires_at for letter in self._unsettled()), default=None)
+
+    def _delivery(self, message_id: str) -> Delivery | None:
+        entry = self._entries.get(message_id)
+        if entry is None:
+            return None
+        letter = entry.letter
+        return Delivery(
+            message_id=message_id,
+            recipient=letter.recipient,
+            sender=letter.sender,
+            status=entry.status,
+            expires_at=letter.expires_at,
+            receipts=list(entry.receipts),
+        )
+
+    def _take_untold(self, sender: str, limit: int) -> list[Receipt]:
+        untold = [
+            (entry, place)
+            for entry in self._entries.values()
+            if entry.letter.sender == sender
+            for place, told in enumerate(entry.told)
+            if not told
+        ]
+        # In the order in which they came about, as far as the time tells.
+        untold.sort(key=lambda found: found[0].receipts[found[1]].time)
+        for entry, place in untold[:limit]:
+            entry.told[place] = True
+        return [entry.receipts[place] for entry, place in untold[:limit]]
+
+    def _untell(self, sender: str, since: float) -> None:
+        for entry in self._entries.values():
+            if entry.letter.sender == sender and entry.letter.receipts:
+                entry.told = [
+                    told and receipt.time < since for told, receipt in zip(entry.told, entry.receipts, strict=True)
+                ]
+
+    def _dead(self, recipient: str | None, limit: int) -> tuple[list[DeadLetter], int]:
+        dead = [
+            DeadLetter(
+                letter=entry.letter, status=entry.status, time=entry.receipts[-1].time, detail=entry.receipts[-1].detail
+            )
+            for entry in reversed(self._entries.values())
+            if entry.settled is not None and entry.letter.message and recipient in (None, entry.letter.recipient)
+        ]
+        return dead[:limit], len(dead)
+
+    def _purge(
+        self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
+    ) -> None:
+        over = sorted(
+            ((entry.settled, name) for name, entry in self._entries.items() if entry.settled is not None), reverse=True
+        )
+        for rank, (settled, name) in enumerate(over):
+            before = dead_before if self._entries[name].letter.message else settled_before
+            if settled < before or rank >= keep:
+                del self._entries[name]
+        latest = sorted(self._holders.items(), key=lambda item: -item[1])[:max_holders]
+        self._holders = {entity_id: time for entity_id, time in latest if time >= holders_before}

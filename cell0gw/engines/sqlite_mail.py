@@ -1,0 +1,104 @@
+"""Mailboxes in a L{Database}: what is acknowledged is on disk, and so is what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cell0gw.engines import sqlite_letters
+from cell0gw.engines.letters import (
+    Climbed,
+    DeadLetter,
+    Delivery,
+    Kept,
+    Letter,
+    Receipt,
+    Step,
+    StoredMail,
+    StoredMailbox,
+)
+from cell0gw.engines.sqlite import Database
+from cell0gw.errors import Conflict
+from cell0gw.interfaces import IMailStore
+
+
+@implementer(IMailStore)
+class SQLiteMailStore:
+    """Letters and receipts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self) -> StoredMail:
+        """See L{IMailStore}."""
+        read = self._database.read
+        ((key,),) = read("SELECT value FROM secrets WHERE name = 'provenance'")
+        boxes = read(
+            "SELECT recipient, COUNT(*), SUM(LENGTH(message)) FROM letters WHERE settled IS NULL GROUP BY recipient"
+        )
+        ((next_expiry,),) = read("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL")
+        self._database.write(sqlite_letters.untell_last)
+        return StoredMail(
+            key=key,
+            mailboxes=[StoredMailbox(recipient=box[0], messages=box[1], size=box[2]) for box in boxes],
+            senders=dict(read("SELECT sender, COUNT(*) FROM letters WHERE settled IS NULL GROUP BY sender")),
+            holders=dict(read("SELECT entity_id, time FROM holders ORDER BY time")),
+            next_expiry=next_expiry,
+        )
+
+    def put(self, letter: Letter, keys_since: float) -> Deferred[Kept]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.put, letter, keys_since).addCallback(_raise_conflict)
+
+    def waiting(self, recipient: str, after: int, limit: int, now: float) -> Deferred[list[Letter]]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.waiting, recipient, after, limit, now)
+
+    def letters(self, message_ids: list[str]) -> Deferred[list[Letter]]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.letters, message_ids)
+
+    def record(self, steps: list[Step]) -> Deferred[list[Climbed]]:
+        """See L{IMailStore}."""
+        return self._database.write(lambda connection: [sqlite_letters.climb(connection, step) for step in steps])
+
+    def expire(self, now: float, told: Collection[str]) -> Deferred[tuple[list[Climbed], float | None]]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.expire, now, told)
+
+    def delivery(self, message_id: str) -> Deferred[Delivery | None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.delivery, message_id)
+
+    def take_untold(self, sender: str, limit: int) -> Deferred[list[Receipt]]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.take_untold, sender, limit)
+
+    def untell(self, sender: str, since: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.untell, sender, since)
+
+    def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.dead, recipient, limit)
+
+    def purge(
+        self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
+    ) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.purge, settled_before, dead_before, keep, holders_before, max_holders)
+
+    def saw(self, entity_id: str, time: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.saw, entity_id, time)
+
+    def _write(self, statement: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        return self._database.write(lambda connection: statement(connection, *arguments))
+
+
+def _raise_conflict(outcome: Kept | Conflict) -> Any:
+    return Failure(outcome) if isinstance(outcome, Conflict) else outcome

@@ -1,0 +1,32 @@
+"""The ladder that a directed message climbs: queued, sent, received, started, and then done, failed or expired.
+
+It only goes up, and may leave out steps: who says done has received. What is over is not begun again.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+Status = Literal["queued", "sent", "received", "started", "done", "failed", "expired"]
+"""Every step, lowest first; the last three are ends."""
+
+Acknowledgement = Literal["received", "started", "done", "failed"]
+"""The steps that are the recipient's to say."""
+
+FINAL: Final = frozenset({"done", "failed", "expired"})
+"""The ends: nothing follows."""
+
+TAKEN: Final = frozenset({"received", "started", "done", "failed"})
+"""From here on the recipient has the message."""
+
+_RANKS: Final = {"queued": 0, "sent": 1, "received": 2, "started": 3, "done": 4, "failed": 4, "expired": 4}
+
+
+def climbs(current: str, following: str) -> bool:
+    """Whether a step leads up from the current one.
+
+    A message that the recipient has can't expire any more.
+    """
+    if following == "expired":
+        return _RANKS[current] < _RANKS["received"]
+    return current not in FINAL and _RANKS[following] > _RANKS[current]

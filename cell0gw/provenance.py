@@ -1,0 +1,77 @@
+"""Where a message comes from: its id says so itself, and proves it.
+
+C{msg_<nonce>-<proof>} begins a conversation, C{msg_<nonce>-<hops>-<root>-<proof>} goes on in that of C{msg_<root>}. The
+proof is a keyed hash of all that and of the recipient. So who refers to a message was sent it, nobody can invent a
+conversation or leave out hops, and the gateway need not remember a message to know where a reply to it belongs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final, NamedTuple
+
+MESSAGE: Final = "msg"
+_PREFIX: Final = f"{MESSAGE}_"
+_PROOF_BYTES: Final = 8
+
+
+class Origin(NamedTuple):
+    """What the gateway says of a message beside who sent it.
+
+    @ivar root: names the conversation; C{hops}: how many messages lie between this one and its first.
+    """
+
+    root: str
+    hops: int
+    in_reply_to: str | None = None
+
+    @property
+    def conversation_id(self) -> str:
+        """The conversation, as on the wire."""
+        return f"conv_{self.root}"
+
+
+class Provenance:
+    """Makes ids of messages, and reads them.
+
+    @param key: 16 to 32 unpredictable bytes; ids made under another one prove nothing.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = hashlib.blake2s(key=key, digest_size=_PROOF_BYTES)
+
+    def message_id(self, nonce: str, origin: Origin, recipient: str) -> str:
+        """The id of a message.
+
+        @param nonce: C{msg_...}, never used before.
+        """
+        text = nonce if origin.hops == 0 else f"{nonce}-{origin.hops}-{origin.root}"
+        return f"{text}-{self._proof(text, recipient)}"
+
+    def read(self, message_id: str, recipient: str) -> Origin | None:
+        """Where the message stands that an id names.
+
+        @param recipient: who was sent it, if it is true.
+        @return: None: no such message was sent to them.
+        """
+        text, _, proof = message_id.rpartition("-")
+        parts = text.split("-")
+        nonce = parts[0]
+        if not (nonce.startswith(_PREFIX) and message_id.isascii()):
+            return None
+        if not hmac.compare_digest(proof, self._proof(text, recipient)):
+            return None
+        if len(parts) == 1:
+            return Origin(nonce.removeprefix(_PREFIX), 0)
+        return Origin(parts[2], int(parts[1]))
+
+    def _proof(self, text: str, recipient: str) -> str:
+        keyed = self._keyed.copy()
+        keyed.update(f"{text} {recipient}".encode())
+        return keyed.hexdigest()
+
+
+def root_of(nonce: str) -> Origin:
+    """The origin of a message that begins a conversation."""
+    return Origin(nonce.removeprefix(_PREFIX), 0)

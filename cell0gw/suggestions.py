@@ -1,0 +1,81 @@
+"""Names that look like one that nobody has: a typo should cost a moment, not an afternoon."""
+
+from __future__ import annotations
+
+import difflib
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Final
+
+MOST: Final = 5
+"""How many names are suggested."""
+
+_NEIGHBOURS: Final = 12
+_CUTOFF: Final = 0.6
+_FEW: Final = 200
+"""Up to so many changes are put in their places; after more, all is sorted anew."""
+
+
+class Suggestions:
+    """Names to choose from. Only those are compared that begin or end like the one in question: few, however many
+    there are.
+    """
+
+    def __init__(self) -> None:
+        self._count: Counter[str] = Counter()
+        # Sorted, as of the last question; read backwards the second time, so that endings lie together, too.
+        self._forwards: list[str] = []
+        self._backwards: list[str] = []
+        self._changed: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._count)
+
+    def add(self, name: str) -> None:
+        """One more bearer of a name."""
+        self._count[name] += 1
+        if self._count[name] == 1:
+            self._changed.add(name)
+
+    def discard(self, name: str) -> None:
+        """One less."""
+        self._count[name] -= 1
+        if self._count[name] <= 0:
+            del self._count[name]
+            self._changed.add(name)
+
+    def near(self, name: str, allowed: Callable[[str], bool] = lambda name: True) -> list[str]:
+        """The names most like this one, best first.
+
+        @param allowed: whether a name may be shown.
+        """
+        self._catch_up()
+        around = {*_around(self._forwards, name), *(other[::-1] for other in _around(self._backwards, name[::-1]))}
+        return difflib.get_close_matches(name, sorted(filter(allowed, around)), MOST, _CUTOFF)
+
+    def _catch_up(self) -> None:
+        changed, self._changed = self._changed, set()
+        if len(changed) > _FEW:
+            self._forwards = sorted(self._count)
+            self._backwards = sorted(other[::-1] for other in self._count)
+            return
+        for name in changed:
+            present = name in self._count
+            _put(self._forwards, name, present)
+            _put(self._backwards, name[::-1], present)
+
+
+def _put(ordered: list[str], name: str, present: bool) -> None:
+    """Have a sorted list hold a name, or not."""
+    place = bisect_left(ordered, name)
+    there = ordered[place : place + 1] == [name]
+    if present and not there:
+        ordered.insert(place, name)
+    elif there and not present:
+        del ordered[place]
+
+
+def _around(ordered: list[str], name: str) -> Iterator[str]:
+    place = bisect_left(ordered, name)
+    yield from ordered[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS]
