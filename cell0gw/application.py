@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from cell0gw.awaitable import Awaitable, loop_of_task
 from cell0gw.config import Config, Option, load
 from cell0gw.engines.sqlite import Database, SchemaTooNew, SQLiteTokenStore
+from cell0gw.engines.sqlite_mail import SQLiteMailStore
 from cell0gw.engines.sqlite_messages import SQLiteMessageStore
 from cell0gw.gateway import Gateway
 from cell0gw.state import StateError, StateFolder
@@ -154,7 +155,8 @@ class WebSocketGateway(Gateway):
             if self._database is None:
                 self._database = Database(self._state.database, self._reactor)
                 messages = SQLiteMessageStore(self._database, self.config.max_database_size)
-                self.compose(self._reactor, SQLiteTokenStore(self._database), messages)
+                mail = SQLiteMailStore(self._database)
+                self.compose(self._reactor, SQLiteTokenStore(self._database), messages, mail)
             self._database.open()
             super().startService()
             has_admin = self._first_token()

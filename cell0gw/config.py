@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from cell0gw.limits import MIB, Limits
+from cell0gw.limits import MIB, Limits, MailLimits
 from cell0gw.rules import DEFAULT, DURABLE, ChannelRule
 from cell0gw.subjects import is_pattern
 from cell0gw.values import boolean, duration, integer, message_size, one_of, path, positive_duration, size, text, token
@@ -46,6 +46,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     history_bytes: int = 4 * MIB
     total_history_bytes: int = 256 * MIB
     max_database_size: int = 4096 * MIB
+    mail_ttl: float = 7 * 86_400.0
+    mailbox_messages: int = 1000
+    mailbox_bytes: int = 8 * MIB
+    sender_messages: int = 10_000
+    total_mailbox_bytes: int = 1024 * MIB
+    max_hops: int = 100
+    conversation_rate: int = 600
     channels: tuple[ChannelRule, ...] = ()
     enable_compression: bool = True
     anonymous_reads: bool = True
@@ -60,6 +67,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             max_message_size=self.max_message_size,
             max_batch=self.max_batch,
             max_subscriptions=self.max_subscriptions,
+        )
+
+    @property
+    def mail_limits(self) -> MailLimits:
+        """The part that limits mail, and conversations."""
+        return MailLimits(
+            mail_ttl=self.mail_ttl,
+            mailbox_messages=self.mailbox_messages,
+            mailbox_bytes=self.mailbox_bytes,
+            sender_messages=self.sender_messages,
+            total_mailbox_bytes=self.total_mailbox_bytes,
+            max_hops=self.max_hops,
+            conversation_rate=self.conversation_rate,
         )
 
 
@@ -115,6 +135,13 @@ OPTIONS: Final = (
     _option("history_bytes", size, "How much of its history a channel holds in memory."),
     _option("total_history_bytes", size, "How much history all channels hold in memory together."),
     _option("max_database_size", size, "Beyond it the longest durable channels lose their oldest messages."),
+    _option("mail_ttl", positive_duration, "A message waits this long for its recipient, unless its sender says else."),
+    _option("mailbox_messages", integer(1, 1_000_000), "How many messages may wait for one recipient."),
+    _option("mailbox_bytes", size, "How many bytes of messages may wait for one recipient."),
+    _option("sender_messages", integer(1, 10_000_000), "How many messages of one sender may wait."),
+    _option("total_mailbox_bytes", size, "How many bytes of messages may wait in all."),
+    _option("max_hops", integer(0, 1_000_000), "So many replies may follow each other; 0: any number."),
+    _option("conversation_rate", integer(0, 1_000_000), "So many replies a minute in one conversation; 0: any number."),
     _option("enable_compression", boolean, "Don't offer permessage-deflate."),
     _option("anonymous_reads", boolean, "Let only the authenticated see presence and agents."),
     _option("admin_token", token, "An admin token of your own.", secret=True),

@@ -16,6 +16,7 @@ from cell0gw.interfaces import ITokenStore
 from cell0gw.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permissions, is_permission
 from cell0gw.sessions import EntityType, Principal
 from cell0gw.subjects import covers
+from cell0gw.suggestions import Suggestions
 from cell0gw.tokens import TokenRecord
 
 HOUR: Final = 3600.0
@@ -41,6 +42,7 @@ class Credentials:
     """Every token that was ever minted and not yet purged, by its digest; the store has the same.
 
     @param random_bytes: gives that many unpredictable bytes.
+    @ivar suggestions: whom tokens are for.
     """
 
     def __init__(self, store: ITokenStore, clock: IReactorTime, random_bytes: Callable[[int], bytes]) -> None:
@@ -50,7 +52,9 @@ class Credentials:
         self._by_digest: dict[str, TokenRecord] = {}
         self._by_id: dict[str, TokenRecord] = {}
         self._minted_by: dict[str, list[str]] = {}
+        self._of_entity: dict[str, dict[str, None]] = {}
         self._expiries: list[tuple[float, str]] = []
+        self.suggestions = Suggestions()
 
     def load(self) -> None:
         """Take up what the store kept."""
@@ -64,6 +68,11 @@ class Credentials:
     def records(self) -> list[TokenRecord]:
         """All of them, oldest first; also those that were revoked or have expired."""
         return sorted(self._by_id.values(), key=lambda record: (record.issued_at, record.token_id))
+
+    def names(self, entity_id: str) -> bool:
+        """Whether a valid token is for this entity, and not for a pattern of many."""
+        now = self._clock.seconds()
+        return any(self._by_id[token_id].valid(now) for token_id in self._of_entity.get(entity_id, ()))
 
     def verify(self, token: str) -> Principal:
         """What a token proves.
@@ -173,12 +182,19 @@ class Credentials:
                 self._minted_by.setdefault(record.issued_by, []).append(record.token_id)
             if record.expires_at is not None:
                 heapq.heappush(self._expiries, (record.expires_at, record.token_id))
+            self._of_entity.setdefault(record.entity_id, {})[record.token_id] = None
+            self.suggestions.add(record.entity_id)
         self._by_id[record.token_id] = record
         self._by_digest[record.digest] = record
 
     def _drop(self, record: TokenRecord) -> None:
         del self._by_id[record.token_id], self._by_digest[record.digest]
         self._minted_by.pop(record.token_id, None)
+        self.suggestions.discard(record.entity_id)
+        of_entity = self._of_entity[record.entity_id]
+        del of_entity[record.token_id]
+        if not of_entity:
+            del self._of_entity[record.entity_id]
         if record.issued_by in self._minted_by:
             self._minted_by[record.issued_by].remove(record.token_id)
 

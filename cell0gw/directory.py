@@ -17,20 +17,21 @@ from zope.interface import implementer
 
 from cell0gw.interfaces import ISessionObserver
 from cell0gw.notifications import Departure
-from cell0gw.sessions import EntityType, Session
+from cell0gw.sessions import ACKNOWLEDGES, EntityType, Session
 from cell0gw.timestamps import timestamp
 
 Status = Literal["online", "away", "busy", "do_not_disturb", "offline"]
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session says of its entity."""
+    """What a session says of its entity; C{max_inflight}: how many calls it takes at once, None: as many as come."""
 
     status: Status = "online"
     status_message: str | None = None
     activity: str | None = None
     metadata: dict[str, Any] = {}
     capabilities: tuple[str, ...] = ()
+    max_inflight: int | None = None
 
 
 class AnonymousEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +68,10 @@ class _Entity:
     @property
     def live(self) -> Session | None:
         """The newest session that is connected."""
-        return next((session for session in reversed(self.sessions.values()) if not session.detached), None)
+        for session in reversed(self.sessions.values()):
+            if not session.detached:
+                return session
+        return None
 
     @property
     def newest(self) -> Session:
@@ -99,6 +103,7 @@ class Directory:
 
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
     @ivar changed: called with an entity's id, whether it was here before, and its L{Departure} if it is gone.
+    @ivar spoke: called with a session that has said something new of itself.
     """
 
     def __init__(self, clock: IReactorTime, emit: Callable[[str, str, Any], Any]) -> None:
@@ -106,14 +111,32 @@ class Directory:
         self._emit = emit
         self._entities: dict[str, _Entity] = {}
         self._introductions: dict[str, Statement] = {}
+        self._able: dict[str, dict[str, None]] = {}
         self.changed: Callable[[str, bool, Departure | None], None] = lambda entity_id, was_here, departure: None
+        self.spoke: Callable[[Session], None] = lambda session: None
 
     def __len__(self) -> int:
         return len(self._entities)
 
-    def introduce(self, session: Session, capabilities: tuple[str, ...], metadata: dict[str, Any]) -> None:
+    def __contains__(self, entity_id: str) -> bool:
+        return entity_id in self._entities
+
+    def introduce(
+        self,
+        session: Session,
+        capabilities: tuple[str, ...],
+        metadata: dict[str, Any],
+        max_inflight: int | None = None,
+    ) -> None:
         """What a session that is about to open says first."""
-        self._introductions[session.session_id] = Statement(capabilities=capabilities, metadata=metadata)
+        session.acknowledges = ACKNOWLEDGES in capabilities
+        self._introductions[session.session_id] = Statement(
+            capabilities=capabilities, metadata=metadata, max_inflight=max_inflight
+        )
+
+    def said(self, session: Session) -> Statement:
+        """What a session has said of its entity."""
+        return self._entities[session.entity_id].statements[session.session_id]
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
@@ -122,7 +145,7 @@ class Directory:
         if entity is None:
             entity = self._entities[session.entity_id] = _Entity()
         entity.sessions[session.session_id] = session
-        entity.say(session, self._introductions.pop(session.session_id, Statement()))
+        self._say(entity, session, self._introductions.pop(session.session_id, Statement()))
         self._tell("joined" if arrived else "changed", "online" if arrived else "changed", entity)
 
     def session_detached(self, session: Session, reason: str) -> None:
@@ -138,7 +161,7 @@ class Directory:
             return
         before = self._entry(entity)
         del entity.sessions[session.session_id]
-        entity.unsay(session)
+        self._say(entity, session, None)
         if not entity.sessions:
             del self._entities[session.entity_id]
             self._tell_of_departure(before, reason)
@@ -149,15 +172,16 @@ class Directory:
         """A session takes up what another one has said of their entity; what it can do it may have said itself."""
         entity = self._entities[new.entity_id]
         said, introduced = entity.statements[old.session_id], entity.statements[new.session_id]
-        entity.say(
-            new,
-            msgspec.structs.replace(
-                said,
-                capabilities=introduced.capabilities or said.capabilities,
-                metadata=introduced.metadata or said.metadata,
-            ),
+        words = msgspec.structs.replace(
+            said,
+            capabilities=introduced.capabilities or said.capabilities,
+            metadata=introduced.metadata or said.metadata,
+            max_inflight=said.max_inflight if introduced.max_inflight is None else introduced.max_inflight,
         )
+        new.acknowledges = ACKNOWLEDGES in words.capabilities
+        self._say(entity, new, words)
         self._tell("changed", "changed", entity)
+        self.spoke(new)
 
     def update(self, session: Session, **words: Any) -> None:
         """The session says something new of its entity.
@@ -165,28 +189,62 @@ class Directory:
         @param words: members of L{Statement}; what is not named stays as it was.
         """
         entity = self._entities[session.entity_id]
-        entity.say(session, msgspec.structs.replace(entity.statements[session.session_id], **words))
+        self._say(entity, session, msgspec.structs.replace(entity.statements[session.session_id], **words))
         self._tell("changed", "changed", entity)
+        self.spoke(session)
 
     def get(self, entity_id: str) -> PresenceEntry | None:
         """The entry of an entity, None when it is not here."""
         entity = self._entities.get(entity_id)
         return None if entity is None else self._entry(entity)
 
-    def entries(self, entity_type: str | None = None, connected: bool = False) -> Iterator[PresenceEntry]:
-        """Everyone here, or everyone of a type.
+    def entries(
+        self, entity_type: str | None = None, connected: bool = False, capability: str | None = None
+    ) -> Iterator[PresenceEntry]:
+        """Everyone here, or everyone of a type, or who can do something.
 
         @param connected: leave out those who are only waited for.
         """
-        for entity in self._entities.values():
+        for entity_id in self._entities if capability is None else self._able.get(capability, ()):
+            entity = self._entities[entity_id]
             of_type = entity_type is None or entity.newest.principal.entity_type == entity_type
             if of_type and (entity.live is not None or not connected):
                 yield self._entry(entity)
 
-    def route(self, entity_id: str) -> Session | None:
-        """The session by which an entity is reached: its newest that is connected; None when there is none."""
+    def route(self, entity_id: str, room: int | None = None) -> Session | None:
+        """The session by which an entity is reached: its newest that is connected; None when there is none.
+
+        @param room: pass over those whose connections have more bytes than that waiting to be read.
+        """
         entity = self._entities.get(entity_id)
-        return None if entity is None else entity.live
+        if entity is None:
+            return None
+        for session in reversed(entity.sessions.values()):
+            if not session.detached and (room is None or session.connection.backlog <= room):
+                return session
+        return None
+
+    def live(self, entity_id: str) -> list[Session]:
+        """All sessions of an entity that are connected, oldest first."""
+        entity = self._entities.get(entity_id)
+        return [] if entity is None else [session for session in entity.sessions.values() if not session.detached]
+
+    def _say(self, entity: _Entity, session: Session, statement: Statement | None) -> None:
+        """Let a session say something, or no more; and note what its entity can do by that."""
+        before = set(entity.capabilities)
+        if statement is None:
+            entity.unsay(session)
+        else:
+            entity.say(session, statement)
+        if before == entity.capabilities.keys():
+            return
+        for capability in before - entity.capabilities.keys():
+            able = self._able[capability]
+            del able[session.entity_id]
+            if not able:
+                del self._able[capability]
+        for capability in entity.capabilities.keys() - before:
+            self._able.setdefault(capability, {})[session.entity_id] = None
 
     def _entry(self, entity: _Entity) -> PresenceEntry:
         newest, said = entity.newest, entity.statement

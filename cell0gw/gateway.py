@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cell0gw import subjects
+from cell0gw.agents import Agents
 from cell0gw.awaitable import Awaitable
 from cell0gw.channel import Publication
 from cell0gw.channels import Channels
@@ -24,9 +25,9 @@ from cell0gw.errors import CloseCode
 from cell0gw.heartbeat import HeartbeatService
 from cell0gw.history import Budget
 from cell0gw.idempotency import Idempotency
-from cell0gw.interfaces import IMessageStore, ISessionObserver, ITokenStore
-from cell0gw.mail import Mail
-from cell0gw.notifications import Event
+from cell0gw.ids import Ids
+from cell0gw.interfaces import IMailStore, IMessageStore, ISessionObserver, ITokenStore
+from cell0gw.notifications import Event, as_raw
 from cell0gw.permissions import EVERYTHING, Permissions
 from cell0gw.recovery import Recovery
 from cell0gw.retention import DiskRetention
@@ -52,11 +53,6 @@ _PROCESS: Final = Principal(
 )
 
 
-def new_id(prefix: str) -> str:
-    """An id that is unique for all practical purposes: C{conn_9f86d081884c7d65}."""
-    return f"{prefix}_{secrets.token_hex(8)}"
-
-
 class Gateway(MultiService):
     """The services by namespace, as children by name; and what a program in the same process may do.
 
@@ -75,16 +71,20 @@ class Gateway(MultiService):
         reactor: Any,
         token_store: ITokenStore,
         message_store: IMessageStore,
-        new_id: Callable[[str], str] = new_id,
+        mail_store: IMailStore,
+        new_id: Callable[[str], str] | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        randbelow: Callable[[int], int] = secrets.randbelow,
     ) -> None:
         """Put everything together.
 
         @param reactor: keeps the time and runs the timers; a L{twisted.internet.task.Clock} will do.
-        @param new_id: makes an id from a prefix.
+        @param new_id: makes an id from a prefix; None: from L{Ids}.
         @param random_bytes: gives that many unpredictable bytes.
+        @param randbelow: gives a random number below another.
         """
         config, limits = self.config, self.config.limits
+        new_id = new_id or Ids(random_bytes)
         self._clock = reactor
         self.connections = Connections()
         self.sessions = Sessions(reactor, new_id, random_bytes, config.resume_window)
@@ -104,13 +104,30 @@ class Gateway(MultiService):
         self.watches = Watches(self.directory, reactor)
         self.sessions.observers += [self.directory, self.recovery, self.channels, self.watches]
         self.idempotency = Idempotency(reactor, config.idempotency_window)
-        self.mail = Mail(self.directory, reactor, new_id)
         self.credentials = Credentials(token_store, reactor, random_bytes)
-        self.dispatcher = Dispatcher(self, limits, config.anonymous_reads)
+        self.agents = Agents(
+            config.mail_limits,
+            config.idempotency_window,
+            reactor,
+            self.directory,
+            self.credentials,
+            mail_store,
+            self.channels.emit,
+            new_id,
+            randbelow,
+        )
+        self.sessions.observers += self.agents.observers
+        self.dispatcher = Dispatcher(self, limits, config.anonymous_reads, self.agents.calls.answered_by)
         heartbeats = HeartbeatService(
             reactor,
             self.connections,
-            [self.sessions.expire, self.channels.retention.expire, disk.expire, self.idempotency.expire],
+            [
+                self.sessions.expire,
+                self.channels.retention.expire,
+                disk.expire,
+                self.idempotency.expire,
+                *self.agents.sweeps,
+            ],
             interval=config.heartbeat_interval,
             timeout=config.heartbeat_timeout,
             authentication_timeout=config.auth_timeout,
@@ -134,14 +151,15 @@ class Gateway(MultiService):
 
     def _namespaces(self) -> tuple[Any, ...]:
         """The gateway's own services, thin faces over what is there by now."""
+        directory, agents, allows = self.directory, self.agents, self.dispatcher.allows
         return (
             RPCService(self._clock, self.dispatcher.methods),
-            AuthService(self.credentials, self.sessions, self.directory, self.recovery, self.dispatcher.allows),
-            SessionService(self.sessions, self.directory, self.recovery, self.watches, self.dispatcher.allows),
-            PresenceService(self.directory, self.watches),
+            AuthService(self.credentials, self.sessions, directory, self.recovery, agents.workforce, allows),
+            SessionService(self.sessions, directory, self.recovery, self.watches, allows),
+            PresenceService(directory, self.watches),
             ChannelService(self.channels, self.recovery, self.idempotency),
-            AgentService(self.directory, self.mail, self.idempotency),
-            GatewayService(self._clock, lambda: list(self), self._statistics),
+            AgentService(directory, agents, self.idempotency, allows),
+            GatewayService(self._clock, lambda: list(self), self._statistics, agents, self.dispatcher.examine, allows),
         )
 
     def startService(self) -> None:
@@ -150,6 +168,7 @@ class Gateway(MultiService):
         self.factory.draining = False
         self.credentials.load()
         self.channels.load()
+        self.agents.load()
         super().startService()
         self.emit("gateway.started", {})
 
@@ -196,14 +215,18 @@ class Gateway(MultiService):
         publication = self.channels.publish(channel, message, sender)
         return Awaitable(publication) if isinstance(publication, Deferred) else publication
 
-    def send(self, agent_id: str, message: Any, sender: str = "gateway") -> str:
+    def send(self, agent_id: str, message: Any, sender: str = "gateway") -> str | Awaitable[str]:
         """Send a message to an entity.
 
         @param message: any value that is JSON, or L{msgspec.Raw}.
-        @return: the message's id.
-        @raise NotFound: the entity is not here.
+        @return: the message's id; awaitable if it must be kept first.
+        @raise NotFound: nobody holds that id.
+        @raise RateLimited: too much mail waits.
         """
-        return self.mail.send(agent_id, message, sender)
+        sent = self.agents.mail.send(sender, "system", agent_id, bytes(as_raw(message)))
+        if isinstance(sent, Deferred):
+            return Awaitable(sent.addCallback(lambda dispatched: dispatched.message_id))
+        return sent.message_id
 
     def emit(self, type: str, data: Any, channel: str = "$system", source: str = "gateway") -> int:
         """Bring an event to the subscribers of a channel.

@@ -20,6 +20,7 @@ class IConnection(Interface):
     )
     opened_at = Attribute("float: when the handshake was done.")
     closing_since = Attribute("float or None: since when the connection is on its way out.")
+    backlog = Attribute("int: how many bytes wait for the peer to read.")
     bad_tokens = Attribute("int: how many wrong tokens it has sent.")
 
     def notify(method: str, params: Any) -> None:
@@ -174,10 +175,9 @@ class IMailStore(Interface):
         @return: a Deferred of a L{cell0gw.engines.letters.Climbed} for each.
         """
 
-    def expire(now: float, told: Any) -> Any:
+    def expire(now: float) -> Any:
         """Take out of their mailboxes what has waited too long.
 
-        @param told: the senders who are here to be told.
         @return: a Deferred of a L{cell0gw.engines.letters.Climbed} for each, and of when the next one expires or None.
         """
 
@@ -186,10 +186,16 @@ class IMailStore(Interface):
         @return: a Deferred of the L{cell0gw.engines.letters.Delivery}, or None.
         """
 
-    def take_untold(sender: str, limit: int) -> Any:
-        """The oldest receipts that a sender has not been told of; they count as told from now on.
+    def take_untold(sender: str, limit: int, now: float) -> Any:
+        """The oldest receipts that a sender has not been told of; they count as told now.
 
         @return: a Deferred of L{cell0gw.engines.letters.Receipt}s.
+        """
+
+    def told(receipts: list[int], now: float) -> Any:
+        """Senders have been told of these receipts, by their numbers, at this moment or before.
+
+        @return: a Deferred that fires when that is written down.
         """
 
     def untell(sender: str, since: float) -> Any:

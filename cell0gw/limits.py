@@ -34,6 +34,28 @@ MAX_METADATA_SIZE: Final = 8 * KIB
 """The longest metadata of a presence entry, in bytes of JSON: everyone who asks for presence gets it."""
 
 
+MAX_TTL: Final = 30 * 86_400
+"""The longest a message may wait, in seconds."""
+
+MAX_DETAIL: Final = 1000
+"""The longest C{detail} of an acknowledgement, in characters."""
+
+OUTBOUND_LIMIT: Final = 1 * MIB
+"""So many bytes may wait for a peer to read; then it is slow, and gets no more mail and no more calls."""
+
+
+class MailLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much mail may wait, and how long; and how long conversations may be. Sizes are bytes, C{mail_ttl} seconds."""
+
+    mail_ttl: float = 7 * 86_400.0
+    mailbox_messages: int = 1000
+    mailbox_bytes: int = 8 * MIB
+    sender_messages: int = 10_000
+    total_mailbox_bytes: int = 1024 * MIB
+    max_hops: int = 100
+    conversation_rate: int = 600
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits that an operator sets; C{connection.welcome} announces them.
 

@@ -20,8 +20,6 @@ from cell0gw.permissions import Access, access_of
 
 PREFIX = "rpc_"
 
-_TAKES_ID = "request_id"
-
 _REGEX = re.compile(r"`str` matching regex '.*'(?= - at|$)")
 
 
@@ -63,7 +61,7 @@ class Method:
         self.name = name
         self.call = bound
         self.access: Access = access
-        self.takes_id = _TAKES_ID in inspect.signature(bound).parameters
+        self.takes_id = any(map(_is_id, inspect.signature(bound).parameters.values()))
         self.resource = _resource(access.resource) if access.resource else None
         self.doc = inspect.getdoc(bound) or ""
         self.returns = typing.get_type_hints(bound, include_extras=True).get("return", Any)
@@ -98,12 +96,17 @@ def _resource(names: tuple[str, ...]) -> Callable[[Any], str]:
     return one_of
 
 
+def _is_id(parameter: inspect.Parameter) -> bool:
+    """Whether a parameter is the id of the request; a keyword of that name is one of the params."""
+    return parameter.name == "request_id" and parameter.kind is not parameter.KEYWORD_ONLY
+
+
 def _fields(name: str, bound: Callable[..., Any]) -> list[Any]:
     """The params as L{msgspec.defstruct} wants them, in the order of the signature."""
     hints = typing.get_type_hints(bound, include_extras=True)
     fields: list[Any] = []
     for parameter in list(inspect.signature(bound).parameters.values())[1:]:
-        if parameter.name == _TAKES_ID:
+        if _is_id(parameter):
             continue
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name not in hints:
             raise TypeError(f"{name}: the parameter {parameter.name} must be keyword-only and have a type")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 
 class ConnectionWelcome(Struct, frozen=True, kw_only=True):
@@ -71,14 +71,64 @@ class PresenceDiff(Struct, frozen=True, kw_only=True):
 
 
 class AgentMessage(Struct, frozen=True, kw_only=True):
-    """``agent.message``: a message for this entity. A message that replies to none begins a conversation at hop 0."""
+    """``agent.message``: a message for this entity. A message that replies to none begins a conversation at hop 0.
+
+    Everything but C{message} is the gateway's word.
+    """
 
     sender: str = field(name="from")
+    sender_type: str = field(name="from_type")
     message: Raw
     timestamp: str
     message_id: str
     conversation_id: str
+    in_reply_to: str | None
     hops: int
+
+
+class AgentReceipt(Struct, frozen=True, kw_only=True):
+    """``agent.receipt``: what became of a message that this entity sent, and when."""
+
+    message_id: str
+    agent_id: str
+    status: str
+    timestamp: str
+    detail: str | UnsetType = UNSET
+
+
+class AgentInvoke(Struct, frozen=True, kw_only=True):
+    """``agent.invoke``, a request: someone wants something done, by C{deadline}. The answer to it is theirs.
+
+    Everything but C{message} is the gateway's word. C{capability}: by which the call came here, null if by name.
+    """
+
+    call_id: str
+    sender: str = field(name="from")
+    sender_type: str = field(name="from_type")
+    message: Raw
+    capability: str | None
+    timestamp: str
+    deadline: str
+    conversation_id: str
+    in_reply_to: str | None
+    hops: int
+
+
+class AgentProgress(Struct, frozen=True, kw_only=True):
+    """``agent.progress``: something to show before the answer to the call with this C{request_id}."""
+
+    request_id: Raw
+    call_id: str
+    data: Raw
+
+
+class AgentCancelled(Struct, frozen=True, kw_only=True):
+    """``agent.cancelled``: nobody wants the answer to an C{agent.invoke} any more; C{reason}: cancelled, caller_gone,
+    timeout, idle.
+    """
+
+    call_id: str
+    reason: str
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -97,6 +147,10 @@ NOTIFICATIONS: Final[dict[str, type[Struct]]] = {
     "channel.message": ChannelMessage,
     "presence.diff": PresenceDiff,
     "agent.message": AgentMessage,
+    "agent.receipt": AgentReceipt,
+    "agent.invoke": AgentInvoke,
+    "agent.progress": AgentProgress,
+    "agent.cancelled": AgentCancelled,
     "event": Event,
 }
 

@@ -23,6 +23,9 @@ from cell0gw.tokens import digest
 WARNING: Final = 60.0
 """How many seconds before its token expires a session is warned."""
 
+ACKNOWLEDGES: Final = "ack"
+"""The capability of a client that acknowledges what it gets: a message is brought again until it has."""
+
 EntityType = Literal["agent", "user", "service", "system"]
 
 
@@ -43,10 +46,12 @@ class Session:
     @ivar subscriptions: the channels and patterns it is subscribed to, in order, and how.
     @ivar detached: whether its connection broke; C{reason}: how.
     @ivar lost: the patterns under which a channel came to its end while the session was detached.
+    @ivar acknowledges: whether its client acknowledges the messages it gets: it has declared L{ACKNOWLEDGES}.
     @ivar secret: a digest of what opens its place to another session; empty: nothing does.
     """
 
     __slots__ = (
+        "acknowledges",
         "connected_at",
         "connection",
         "detached",
@@ -71,6 +76,7 @@ class Session:
         self.detached = False
         self.reason = ""
         self.lost: set[str] = set()
+        self.acknowledges = False
         self.secret = ""
 
     @property

@@ -13,19 +13,20 @@ import cell0gw
 
 ROOT = Path(cell0gw.__file__).parent
 FLOORS = [
-    "about errors filters frames jsonrpc limits methods notifications openrpc patterns permissions printable rules "
-    "statistics subjects timestamps tokens",
+    "about errors filters frames ids jsonrpc ladder limits methods notifications openrpc patterns permissions printable "
+    "provenance rules statistics subjects suggestions timestamps tokens",
     "interfaces",
-    "audience channel channels connections credentials directory engines heartbeat history idempotency mail recovery "
-    "replay retention services sessions watches",
+    "agents assignments audience call calls channel channels connections conversations credentials directory engines "
+    "explain heartbeat history idempotency known mail mailbox mailboxes pools quotas receipts recovery replay "
+    "retention services sessions watches workforce",
     "dispatch",
     "transports",
     "__main__ application awaitable cli config gateway lifecycle logs state tap testing values",
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}
 PURE = {
-    "__future__", "ast", "bisect", "collections", "difflib", "itertools", "datetime", "enum", "hashlib", "hmac", "inspect",
-    "operator", "re", "types", "typing", "msgspec", "cell0gw",
+    "__future__", "ast", "bisect", "collections", "difflib", "itertools", "datetime", "enum", "hashlib", "hmac",
+    "inspect", "operator", "re", "types", "typing", "msgspec", "cell0gw",
 }  # fmt: skip
 
 

@@ -31,12 +31,16 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """A letter is safe, by this number and id; C{replayed}: it was before, under its key, and has come to C{status}."""
+    """A letter is safe, by this number and id; C{replayed}: it was before, under its key, and has come to C{status}.
+
+    @ivar receipt: the number of the receipt for that.
+    """
 
     sequence: int
     message_id: str
     status: str = "queued"
     replayed: bool = False
+    receipt: int = 0
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +48,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     @ivar recipient: whose letter it must be.
     @ivar settles: whether it need not be brought to its recipient any more.
-    @ivar told: whether its sender is here to be told.
     """
 
     message_id: str
@@ -53,7 +56,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     detail: str | None = None
     settles: bool = False
-    told: bool = True
 
 
 class Climbed(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class Climbed(msgspec.Struct, frozen=True, kw_only=True):
 
     @ivar status: of the letter, now; None: there is no such letter.
     @ivar taken: whether this step brought it there.
+    @ivar receipt: the number of the receipt for it, which its sender is to be told of; 0: there is none.
     @ivar settled: whether it took the letter out of its recipient's mailbox, where it took up C{size} bytes.
     """
 
@@ -69,7 +72,7 @@ class Climbed(msgspec.Struct, frozen=True, kw_only=True):
     taken: bool
     settled: bool = False
     sender: str = ""
-    receipts: bool = False
+    receipt: int = 0
     size: int = 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from cell0gw.engines import Key
 from cell0gw.engines.letters import (
     Climbed,
     DeadLetter,
@@ -29,25 +30,25 @@ from cell0gw.ladder import climbs
 class _Entry:
     """A letter and what became of it; C{settled}: since when it need not be brought any more."""
 
-    __slots__ = ("key", "letter", "receipts", "settled", "told")
+    __slots__ = ("key", "letter", "numbers", "receipts", "settled")
 
     def __init__(self, letter: Letter) -> None:
         self.letter = letter
         self.key = letter.key
         self.settled: float | None = None
         self.receipts: list[Receipt] = []
-        self.told: list[bool] = []
+        self.numbers: list[int] = []
 
     @property
     def status(self) -> str:
         return self.receipts[-1].status
 
-    def add(self, status: str, time: float, detail: str | None, told: bool) -> None:
+    def add(self, number: int, status: str, time: float, detail: str | None) -> None:
         letter = self.letter
         self.receipts.append(
             Receipt(message_id=letter.message_id, recipient=letter.recipient, status=status, time=time, detail=detail)
         )
-        self.told.append(told)
+        self.numbers.append(number)
 
 
 @implementer(IMailStore)
@@ -61,7 +62,9 @@ class MemoryMailStore:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._holders: dict[str, float] = {}
-        self._sequence = 0
+        self._sequence = self._receipts = 0
+        self._untold: set[int] = set()
+        self._told: dict[int, float] = {}
         self._waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
         self.held = False
         self.broken = False
@@ -103,17 +106,21 @@ class MemoryMailStore:
         """See L{IMailStore}."""
         return self._soon(lambda: [self._climb(step) for step in steps])
 
-    def expire(self, now: float, told: Collection[str]) -> Deferred[tuple[list[Climbed], float | None]]:
+    def expire(self, now: float) -> Deferred[tuple[list[Climbed], float | None]]:
         """See L{IMailStore}."""
-        return self._soon(lambda: self._expire(now, told))
+        return self._soon(lambda: self._expire(now))
 
     def delivery(self, message_id: str) -> Deferred[Delivery | None]:
         """See L{IMailStore}."""
         return self._soon(lambda: self._delivery(message_id))
 
-    def take_untold(self, sender: str, limit: int) -> Deferred[list[Receipt]]:
+    def take_untold(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
         """See L{IMailStore}."""
-        return self._soon(lambda: self._take_untold(sender, limit))
+        return self._soon(lambda: self._take_untold(sender, limit, now))
+
+    def told(self, receipts: list[int], now: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._tell(receipts, now))
 
     def untell(self, sender: str, since: float) -> Deferred[None]:
         """See L{IMailStore}."""
@@ -159,22 +166,26 @@ class MemoryMailStore:
         return [entry.letter for entry in self._entries.values() if entry.settled is None]
 
     def _put(self, letter: Letter, keys_since: float) -> Kept:
-        for entry in self._entries.values() if letter.key is not None else ():
-            key, known = letter.key, entry.key
-            if known is None or (known.entity_id, known.method, known.key) != (key.entity_id, key.method, key.key):
-                continue
-            if entry.letter.time < keys_since:
-                entry.key = None
-            elif known.digest != key.digest:
+        known = next((entry for entry in self._entries.values() if _same(entry.key, letter.key)), None)
+        if known is not None and known.letter.time < keys_since:
+            known.key = None
+        elif known is not None:
+            if known.key != letter.key:
                 raise Conflict("The idempotency key was used with other params")
-            else:
-                first = entry.letter
-                return Kept(sequence=first.sequence, message_id=first.message_id, status=entry.status, replayed=True)
+            first = known.letter
+            return Kept(sequence=first.sequence, message_id=first.message_id, status=known.status, replayed=True)
         self._sequence += 1
         kept = msgspec.structs.replace(letter, sequence=self._sequence)
         entry = self._entries[letter.message_id] = _Entry(kept)
-        entry.add("queued", letter.time, None, told=True)
-        return Kept(sequence=self._sequence, message_id=letter.message_id)
+        receipt = self._add(entry, "queued", letter.time, None)
+        return Kept(sequence=self._sequence, message_id=letter.message_id, receipt=receipt)
+
+    def _add(self, entry: _Entry, status: str, time: float, detail: str | None) -> int:
+        self._receipts += 1
+        entry.add(self._receipts, status, time, detail)
+        if entry.letter.receipts:
+            self._untold.add(self._receipts)
+        return self._receipts
 
     def _climb(self, step: Step) -> Climbed:
         entry = self._entries.get(step.message_id)
@@ -183,8 +194,7 @@ class MemoryMailStore:
         letter = entry.letter
         taken = climbs(entry.status, step.status)
         settles = step.settles and entry.settled is None
-        if taken:
-            entry.add(step.status, step.time, step.detail, step.told or not letter.receipts)
+        receipt = self._add(entry, step.status, step.time, step.detail) if taken else 0
         if settles:
             entry.settled = step.time
             if not (taken and step.status in ("expired", "failed")):
@@ -195,11 +205,11 @@ class MemoryMailStore:
             taken=taken,
             settled=settles,
             sender=letter.sender,
-            receipts=letter.receipts,
+            receipt=receipt if letter.receipts else 0,
             size=len(letter.message),
         )
 
-    def _expire(self, now: float, told: Collection[str]) -> tuple[list[Climbed], float | None]:
+    def _expire(self, now: float) -> tuple[list[Climbed], float | None]:
         climbed = [
             self._climb(
                 Step(
@@ -209,7 +219,6 @@ class MemoryMailStore:
                     time=now,
                     detail="it has waited too long",
                     settles=True,
-                    told=letter.sender in told,
                 )
             )
             for letter in self._unsettled()
@@ -231,26 +240,25 @@ class MemoryMailStore:
             receipts=list(entry.receipts),
         )
 
-    def _take_untold(self, sender: str, limit: int) -> list[Receipt]:
-        untold = [
-            (entry, place)
+    def _take_untold(self, sender: str, limit: int, now: float) -> list[Receipt]:
+        untold = sorted(
+            (number, receipt)
             for entry in self._entries.values()
             if entry.letter.sender == sender
-            for place, told in enumerate(entry.told)
-            if not told
-        ]
-        # In the order in which they came about, as far as the time tells.
-        untold.sort(key=lambda found: found[0].receipts[found[1]].time)
-        for entry, place in untold[:limit]:
-            entry.told[place] = True
-        return [entry.receipts[place] for entry, place in untold[:limit]]
+            for number, receipt in zip(entry.numbers, entry.receipts, strict=True)
+            if number in self._untold
+        )[:limit]
+        self._tell([number for number, _ in untold], now)
+        return [receipt for _, receipt in untold]
 
     def _untell(self, sender: str, since: float) -> None:
         for entry in self._entries.values():
             if entry.letter.sender == sender and entry.letter.receipts:
-                entry.told = [
-                    told and receipt.time < since for told, receipt in zip(entry.told, entry.receipts, strict=True)
-                ]
+                self._untold.update(number for number in entry.numbers if self._told.get(number, 0.0) >= since)
+
+    def _tell(self, receipts: list[int], now: float) -> None:
+        self._untold.difference_update(receipts)
+        self._told.update(dict.fromkeys(receipts, now))
 
     def _dead(self, recipient: str | None, limit: int) -> tuple[list[DeadLetter], int]:
         dead = [
@@ -274,3 +282,10 @@ class MemoryMailStore:
                 del self._entries[name]
         latest = sorted(self._holders.items(), key=lambda item: -item[1])[:max_holders]
         self._holders = {entity_id: time for entity_id, time in latest if time >= holders_before}
+
+
+def _same(known: Key | None, key: Key | None) -> bool:
+    """Whether two keys are one, whatever they stand for."""
+    if known is None or key is None:
+        return False
+    return (known.entity_id, known.method, known.key) == (key.entity_id, key.method, key.key)

@@ -98,11 +98,11 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         status TEXT NOT NULL,
         time REAL NOT NULL,
         detail TEXT,
-        told INTEGER NOT NULL
+        told REAL
     ) STRICT;
     CREATE INDEX receipts_of_letter ON receipts (message_id);
-    CREATE INDEX receipts_untold ON receipts (sender, number) WHERE told = 0;
-    CREATE INDEX receipts_by_sender ON receipts (sender, time);
+    CREATE INDEX receipts_untold ON receipts (sender, number) WHERE told IS NULL;
+    CREATE INDEX receipts_told ON receipts (sender, told);
     """,
 )
 """What brings the schema of each version to the next; C{PRAGMA user_version} counts those done. Only ever add one."""

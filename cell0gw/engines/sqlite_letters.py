@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
 from typing import Any, Final
 
 from cell0gw.engines import Key
@@ -13,9 +12,6 @@ from cell0gw.ladder import climbs
 
 READ_BYTES: Final = 1024 * 1024
 """How many bytes are read at once, about; one letter at least."""
-
-RETELL: Final = 60.0
-"""Receipts of so many seconds before the process ended may not have left it: they are told again."""
 
 _FIELDS: Final = (
     "message_id", "recipient", "sender", "sender_type", "conversation_id", "in_reply_to", "hops", "message", "time",
@@ -29,7 +25,7 @@ _WAITING: Final = (
 )
 _DEAD: Final = "settled IS NOT NULL AND message <> x''"
 _UNTELL: Final = """
-UPDATE receipts SET told = 0 WHERE sender = ? AND time >= ? AND told = 1
+UPDATE receipts SET told = NULL WHERE sender = ? AND told >= ?
 AND message_id IN (SELECT message_id FROM letters WHERE letters.message_id = receipts.message_id AND receipts = 1)
 """
 _INSERT: Final = (
@@ -49,9 +45,9 @@ def put(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Ke
     values = (*(getattr(letter, name) for name in _FIELDS), *slot)
     sequence = connection.execute(_INSERT, values).lastrowid
     assert sequence is not None
-    # The answer tells its sender that it is queued, or the receipt for it does.
-    connection.execute(_RECEIPT, (letter.message_id, letter.sender, "queued", letter.time, None, 1))
-    return Kept(sequence=sequence, message_id=letter.message_id)
+    row = (letter.message_id, letter.sender, "queued", letter.time, None, None if letter.receipts else letter.time)
+    receipt = connection.execute(_RECEIPT, row).lastrowid or 0
+    return Kept(sequence=sequence, message_id=letter.message_id, receipt=receipt)
 
 
 def _known(connection: sqlite3.Connection, sender: str, key: Key, since: float) -> Kept | Conflict | None:
@@ -111,10 +107,10 @@ def climb(connection: sqlite3.Connection, step: Step) -> Climbed:
     sender, status, settled, receipts, size = found
     settles = step.settles and settled is None
     taken = climbs(status, step.status)
+    receipt = 0
     if taken:
-        connection.execute(
-            _RECEIPT, (step.message_id, sender, step.status, step.time, step.detail, step.told or not receipts)
-        )
+        row = (step.message_id, sender, step.status, step.time, step.detail, None if receipts else step.time)
+        receipt = connection.execute(_RECEIPT, row).lastrowid or 0
         connection.execute("UPDATE letters SET status = ? WHERE message_id = ?", (step.status, step.message_id))
     if settles:
         kept = "message" if taken and step.status in ("expired", "failed") else "x''"
@@ -127,14 +123,14 @@ def climb(connection: sqlite3.Connection, step: Step) -> Climbed:
         taken=taken,
         settled=settles,
         sender=sender,
-        receipts=bool(receipts),
+        receipt=receipt if receipts else 0,
         size=size,
     )
 
 
-def expire(connection: sqlite3.Connection, now: float, told: Collection[str]) -> tuple[list[Climbed], float | None]:
+def expire(connection: sqlite3.Connection, now: float) -> tuple[list[Climbed], float | None]:
     """See L{IMailStore.expire}."""
-    query = "SELECT message_id, recipient, sender FROM letters WHERE settled IS NULL AND expires_at <= ? LIMIT 1000"
+    query = "SELECT message_id, recipient FROM letters WHERE settled IS NULL AND expires_at <= ? LIMIT 1000"
     climbed = [
         climb(
             connection,
@@ -145,10 +141,9 @@ def expire(connection: sqlite3.Connection, now: float, told: Collection[str]) ->
                 time=now,
                 detail="it has waited too long",
                 settles=True,
-                told=sender in told,
             ),
         )
-        for message_id, recipient, sender in connection.execute(query, (now,)).fetchall()
+        for message_id, recipient in connection.execute(query, (now,)).fetchall()
     ]
     return climbed, connection.execute("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL").fetchone()[0]
 
@@ -178,29 +173,24 @@ def delivery(connection: sqlite3.Connection, message_id: str) -> Delivery | None
     )
 
 
-def take_untold(connection: sqlite3.Connection, sender: str, limit: int) -> list[Receipt]:
+def take_untold(connection: sqlite3.Connection, sender: str, limit: int, now: float) -> list[Receipt]:
     """See L{IMailStore.take_untold}."""
     rows = connection.execute(
         "SELECT number, receipts.message_id, recipient, receipts.status, receipts.time, detail "
         "FROM receipts JOIN letters ON letters.message_id = receipts.message_id "
-        "WHERE receipts.sender = ? AND told = 0 ORDER BY number LIMIT ?",
+        "WHERE receipts.sender = ? AND told IS NULL ORDER BY number LIMIT ?",
         (sender, limit),
     ).fetchall()
-    connection.executemany("UPDATE receipts SET told = 1 WHERE number = ?", [row[:1] for row in rows])
+    told(connection, [row[0] for row in rows], now)
     return [
         Receipt(message_id=message_id, recipient=recipient, status=status, time=time, detail=detail)
         for _, message_id, recipient, status, time, detail in rows
     ]
 
 
-def untell_last(connection: sqlite3.Connection) -> None:
-    """What was told just before the process ended may not have left it."""
-    (last,) = connection.execute("SELECT MAX(time) FROM receipts").fetchone()
-    if last is not None:
-        senders = connection.execute(
-            "SELECT DISTINCT sender FROM receipts WHERE time >= ?", (last - RETELL,)
-        ).fetchall()
-        connection.executemany(_UNTELL, [(sender, last - RETELL) for (sender,) in senders])
+def told(connection: sqlite3.Connection, receipts: list[int], now: float) -> None:
+    """See L{IMailStore.told}."""
+    connection.executemany("UPDATE receipts SET told = ? WHERE number = ?", [(now, number) for number in receipts])
 
 
 def dead(connection: sqlite3.Connection, recipient: str | None, limit: int) -> tuple[list[DeadLetter], int]:

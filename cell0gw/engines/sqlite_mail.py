@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -41,7 +41,6 @@ class SQLiteMailStore:
             "SELECT recipient, COUNT(*), SUM(LENGTH(message)) FROM letters WHERE settled IS NULL GROUP BY recipient"
         )
         ((next_expiry,),) = read("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL")
-        self._database.write(sqlite_letters.untell_last)
         return StoredMail(
             key=key,
             mailboxes=[StoredMailbox(recipient=box[0], messages=box[1], size=box[2]) for box in boxes],
@@ -66,17 +65,21 @@ class SQLiteMailStore:
         """See L{IMailStore}."""
         return self._database.write(lambda connection: [sqlite_letters.climb(connection, step) for step in steps])
 
-    def expire(self, now: float, told: Collection[str]) -> Deferred[tuple[list[Climbed], float | None]]:
+    def expire(self, now: float) -> Deferred[tuple[list[Climbed], float | None]]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.expire, now, told)
+        return self._write(sqlite_letters.expire, now)
 
     def delivery(self, message_id: str) -> Deferred[Delivery | None]:
         """See L{IMailStore}."""
         return self._write(sqlite_letters.delivery, message_id)
 
-    def take_untold(self, sender: str, limit: int) -> Deferred[list[Receipt]]:
+    def take_untold(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.take_untold, sender, limit)
+        return self._write(sqlite_letters.take_untold, sender, limit, now)
+
+    def told(self, receipts: list[int], now: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.told, receipts, now)
 
     def untell(self, sender: str, since: float) -> Deferred[None]:
         """See L{IMailStore}."""

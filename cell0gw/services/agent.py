@@ -1,71 +1,276 @@
-"""``agent``: directed messages, and which agents there are."""
+"""``agent``: messages and calls from one to another, and which agents there are."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from cell0gw.agents import Agents
+from cell0gw.call import order_of
 from cell0gw.directory import AnonymousEntry, Directory, PresenceEntry, anonymous
 from cell0gw.engines import Key
+from cell0gw.engines.letters import Climbed, Delivery
+from cell0gw.errors import InvalidParams, NotFound
 from cell0gw.idempotency import Idempotency, IdempotencyKey, digest_of
 from cell0gw.interfaces import IStatistics
-from cell0gw.mail import Mail
-from cell0gw.permissions import anonymous_read, permission
+from cell0gw.ladder import Acknowledgement
+from cell0gw.ladder import Status as Rung
+from cell0gw.limits import MAX_DETAIL, MAX_TTL
+from cell0gw.mail import Dispatched
+from cell0gw.notifications import AgentReceipt
+from cell0gw.permissions import anonymous_read, permission, session
+from cell0gw.pools import Policy
+from cell0gw.receipts import receipt_of
 from cell0gw.sessions import Caller
 from cell0gw.statistics import Counts
 from cell0gw.subjects import Name
+from cell0gw.timestamps import timestamp
+
+Seconds = Annotated[float, Meta(gt=0, le=MAX_TTL)]
+Milliseconds = Annotated[int, Meta(ge=1, le=86_400_000)]
+Id = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """The message went to a live session of the agent. C{replayed}: it did so before, by the same idempotency key."""
+    """The message is on its way to a live session of the agent (C{sent}), or waits for one (C{queued}). C{replayed}: it
+    did so before, by the same idempotency key.
+    """
 
     success: bool = True
     message_id: str
-    status: str = "sent"
+    status: str
     replayed: bool | UnsetType = UNSET
+
+
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the message, or the call, stands now."""
+
+    success: bool = True
+    message_id: str
+    status: str
+
+
+class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a message so far; C{receipts} is the whole ladder, from the lowest rung up."""
+
+    message_id: str
+    agent_id: str
+    sender: str = msgspec.field(name="from")
+    status: Rung
+    expires_at: str
+    receipts: list[AgentReceipt]
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """The call was cancelled; its own answer is the error -32009."""
+
+    success: bool = True
+
+
+class Progressed(msgspec.Struct, frozen=True):
+    """Whether there is such a call still."""
+
+    success: bool
+
+
+class AgentEntry(PresenceEntry, frozen=True, kw_only=True):
+    """An agent that is online, and how many calls it has and takes at once; C{max_inflight} null: as many as come."""
+
+    inflight: int
+    max_inflight: int | None
 
 
 @implementer(IStatistics)
 class AgentService(Service):
-    """Agents, one to one."""
+    """Agents, one to one.
+
+    @param allows: whether some permissions let a method be called on a resource.
+    """
 
     name = "agent"
 
-    def __init__(self, directory: Directory, mail: Mail, idempotency: Idempotency) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        agents: Agents,
+        idempotency: Idempotency,
+        allows: Callable[[Any, str, str], bool],
+    ) -> None:
         self._directory = directory
-        self._mail = mail
+        self._mail = agents.mail
+        self._mailboxes = agents.mailboxes
+        self._calls = agents.calls
+        self._workforce = agents.workforce
         self._idempotency = idempotency
+        self._allows = allows
 
     @permission(resource="agent_id")
     def rpc_send(
-        self, caller: Caller, *, agent_id: Name, message: Raw, idempotency_key: IdempotencyKey | None = None
+        self,
+        caller: Caller,
+        *,
+        agent_id: Name,
+        message: Raw,
+        ttl_seconds: Seconds | None = None,
+        receipts: bool = False,
+        in_reply_to: Id | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Sent | Awaitable[Sent]:
-        """Send message to agent: to one live session of it, the newest."""
-        sender = caller.entity_id
-        assert sender is not None
+        """Send message to agent: to its newest session, or into its mailbox."""
+        sender, principal = caller.entity_id, caller.principal
+        assert sender is not None and principal is not None
+        body, key = bytes(message), None
+        if idempotency_key is not None:
+            digest = digest_of(agent_id, body, ttl_seconds, receipts, in_reply_to)
+            key = Key(sender, "agent.send", idempotency_key, digest)
 
-        def send() -> Sent:
-            return Sent(message_id=self._mail.send(agent_id, message, sender))
+        def send() -> Sent | Deferred[Sent]:
+            dispatched = self._mail.send(
+                sender,
+                principal.entity_type,
+                agent_id,
+                body,
+                ttl=ttl_seconds,
+                receipts=receipts,
+                in_reply_to=in_reply_to,
+                key=key,
+                may_see=lambda entity_id: self._allows(principal.permissions, "agent.send", entity_id),
+            )
+            return dispatched.addCallback(_sent) if isinstance(dispatched, Deferred) else _sent(dispatched)
 
-        if idempotency_key is None:
+        if key is None:
             return send()
-        key = Key(sender, "agent.send", idempotency_key, digest_of(agent_id, bytes(message)))
         return self._idempotency.once(key, send, lambda sent: msgspec.structs.replace(sent, replayed=True))
 
+    @session
+    def rpc_ack(
+        self,
+        caller: Caller,
+        *,
+        message_id: Id,
+        status: Acknowledgement,
+        detail: Annotated[str, Meta(max_length=MAX_DETAIL)] | None = None,
+    ) -> Acknowledged | Awaitable[Acknowledged]:
+        """Acknowledge a message that one was sent, or that one has begun with a call."""
+        own = caller.session
+        assert own is not None
+        if self._calls.holds(own, message_id):
+            if status not in ("received", "started"):
+                raise InvalidParams("Invalid params: a call ends with its answer")
+            if status == "started":
+                self._calls.begun(own, message_id)
+            return Acknowledged(message_id=message_id, status=status)
+        return self._mailboxes.acknowledge(own.entity_id, message_id, status, detail).addCallback(_acknowledged)
+
+    @session
+    def rpc_getDelivery(self, caller: Caller, *, message_id: Id) -> Awaitable[DeliveryReport]:
+        """Get what became of a message, as its sender or its recipient."""
+        return self._mail.delivery(message_id).addCallback(_report, caller.entity_id)
+
+    @permission(resource=("agent_id", "capability"))
+    def rpc_call(
+        self,
+        caller: Caller,
+        request_id: bytes,
+        *,
+        message: Raw,
+        agent_id: Name | None = None,
+        capability: Name | None = None,
+        timeout_ms: Milliseconds = 60_000,
+        idle_ms: Milliseconds | None = None,
+        policy: Policy = "least_busy",
+        key: Id | None = None,
+        in_reply_to: Id | None = None,
+    ) -> Awaitable[Raw]:
+        """Call an agent, or whoever has a capability; the result is the agent's own."""
+        sender, principal = caller.entity_id, caller.principal
+        assert sender is not None and principal is not None
+        order = order_of(agent_id, capability, message, timeout_ms, idle_ms, policy, key, in_reply_to)
+        return self._calls.call(
+            caller.session,
+            (sender, principal.entity_type),
+            request_id,
+            order,
+            lambda target: self._allows(principal.permissions, "agent.call", target),
+        )
+
+    @session
+    def rpc_cancel(self, caller: Caller, *, request_id: Raw) -> Cancelled:
+        """Cancel a call of one's own, by the id of its request."""
+        assert caller.session is not None
+        self._calls.cancel(caller.session, bytes(request_id))
+        return Cancelled()
+
+    @session
+    def rpc_progress(self, caller: Caller, *, call_id: Id, data: Raw) -> Progressed:
+        """Show the caller something before the answer."""
+        assert caller.session is not None
+        return Progressed(self._calls.progress(caller.session, call_id, data))
+
     @anonymous_read
-    def rpc_list(self, caller: Caller, *, capability: Name | None = None) -> list[PresenceEntry] | list[AnonymousEntry]:
+    def rpc_list(self, caller: Caller, *, capability: Name | None = None) -> list[AgentEntry] | list[AnonymousEntry]:
         """List online agents, or those of them with a capability."""
         entries = [
             entry
-            for entry in self._directory.entries("agent", connected=True)
-            if entry.status != "offline" and (capability is None or capability in entry.capabilities)
+            for entry in self._directory.entries("agent", connected=True, capability=capability)
+            if entry.status != "offline"
         ]
-        return entries if caller.principal else [anonymous(entry) for entry in entries]
+        if caller.principal is None:
+            return [anonymous(entry) for entry in entries]
+        return [self._with_load(entry) for entry in entries]
 
     def statistics(self) -> Counts:
         """See L{IStatistics}."""
-        return Counts(current={}, total={"messages_sent": self._mail.sent})
+        mail, calls, waiting = self._mail, self._calls, self._mailboxes.waiting
+        return Counts(
+            current={
+                "mailboxes": len(self._mailboxes),
+                "messages_waiting": waiting.messages,
+                "bytes_waiting": waiting.size,
+                "calls_inflight": len(calls),
+                "calls_waiting": calls.assignments.waiting,
+            },
+            total={
+                "messages_sent": mail.sent,
+                "messages_queued": mail.queued,
+                "messages_expired": self._mailboxes.expired,
+                "mail_delivered": self._mailboxes.delivered,
+                "loops_refused": self._mail.loops_refused,
+                "calls": calls.made,
+                "calls_answered": calls.answered,
+                "calls_failed": calls.failed,
+                "answers_late": calls.late,
+            },
+        )
+
+    def _with_load(self, entry: PresenceEntry) -> AgentEntry:
+        inflight, most = self._workforce.load(entry.entity_id)
+        return AgentEntry(**msgspec.structs.asdict(entry), inflight=inflight, max_inflight=most)
+
+
+def _sent(dispatched: Dispatched) -> Sent:
+    replayed = dispatched.replayed or UNSET
+    return Sent(message_id=dispatched.message_id, status=dispatched.status, replayed=replayed)
+
+
+def _acknowledged(climbed: Climbed) -> Acknowledged:
+    return Acknowledged(message_id=climbed.step.message_id, status=climbed.status or "")
+
+
+def _report(delivery: Delivery | None, reader: str | None) -> DeliveryReport:
+    if delivery is None or reader not in (delivery.sender, delivery.recipient):
+        raise NotFound("No message of yours with this id was kept, or it is long over")
+    return DeliveryReport(
+        message_id=delivery.message_id,
+        agent_id=delivery.recipient,
+        sender=delivery.sender,
+        status=delivery.status,  # type: ignore[arg-type]
+        expires_at=timestamp(delivery.expires_at),
+        receipts=[receipt_of(receipt) for receipt in delivery.receipts],
+    )

@@ -19,8 +19,10 @@ from cell0gw.sessions import Caller, EntityType, Principal, Session, Sessions
 from cell0gw.subjects import Name, Pattern, covers, is_name
 from cell0gw.timestamps import timestamp
 from cell0gw.tokens import TokenRecord
+from cell0gw.workforce import Workforce
 
 Hours = Annotated[float, Meta(gt=0, le=87_600)]
+MaxInflight = Annotated[int, Meta(ge=1, le=1_000_000)]
 Capabilities = Annotated[tuple[Name, ...], Meta(max_length=MAX_CAPABILITIES)]
 
 
@@ -86,12 +88,14 @@ class AuthService(Service):
         sessions: Sessions,
         directory: Directory,
         recovery: Recovery,
+        workforce: Workforce,
         allows: Callable[[Permissions, str, str], bool],
     ) -> None:
         self._credentials = credentials
         self._sessions = sessions
         self._directory = directory
         self._recovery = recovery
+        self._workforce = workforce
         self._allows = allows
 
     @anyone
@@ -104,6 +108,7 @@ class AuthService(Service):
         entity_type: EntityType | None = None,
         capabilities: Capabilities = (),
         metadata: dict[str, Any] | None = None,
+        max_inflight: MaxInflight | None = None,
     ) -> Authenticated:
         """Authenticate with token: who you are comes from the token, what you can do you declare."""
         principal = self._verify(caller, token)
@@ -114,7 +119,7 @@ class AuthService(Service):
             raise TooLarge(f"metadata is at most {MAX_METADATA_SIZE} bytes of JSON")
         session = caller.session
         if session is None:
-            session = self._open(caller, wanted, principal, capabilities, metadata or {})
+            session = self._open(caller, wanted, principal, (capabilities, metadata or {}, max_inflight))
         elif (session.entity_id, session.principal.entity_type) != (wanted, principal.entity_type):
             raise PermissionDenied(f"The connection belongs to {session.entity_id}")
         return _authenticated(session, self._sessions.new_secret(session))
@@ -132,6 +137,7 @@ class AuthService(Service):
         for name in list(session.subscriptions):
             if not self._allows(principal.permissions, "channel.subscribe", name):
                 self._recovery.unsubscribe(session, name)
+        self._workforce.review(session)
         return _authenticated(session, self._sessions.new_secret(session))
 
     @permission(resource="entity_id")
@@ -193,15 +199,14 @@ class AuthService(Service):
         caller: Caller,
         entity_id: str,
         principal: Principal,
-        capabilities: tuple[str, ...],
-        metadata: dict[str, Any],
+        introduction: tuple[tuple[str, ...], dict[str, Any], int | None],
     ) -> Session:
         if caller.connection is None:
             raise InvalidParams("Sessions are opened on a connection")
         if caller.connection.closing_since is not None:
             raise Unavailable("The connection is closing")
         return self._sessions.open(
-            caller, entity_id, principal, lambda session: self._directory.introduce(session, capabilities, metadata)
+            caller, entity_id, principal, lambda session: self._directory.introduce(session, *introduction)
         )
 
 

@@ -1,22 +1,34 @@
-"""``gateway``: how it is doing."""
+"""``gateway``: how it is doing, who would get what, and what came to nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta, Raw
+from msgspec.structs import asdict
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from cell0gw.about import SERVER_VERSION
+from cell0gw.agents import Agents
+from cell0gw.call import order_of
+from cell0gw.engines.letters import DeadLetter
+from cell0gw.errors import RPCError
+from cell0gw.explain import Explanation
 from cell0gw.interfaces import IStatistics
+from cell0gw.limits import MAX_PAGE
 from cell0gw.permissions import permission
 from cell0gw.sessions import Caller
 from cell0gw.statistics import Counts, Rates
+from cell0gw.subjects import Name
 from cell0gw.timestamps import timestamp
+
+Explained = Literal["agent.send", "agent.call"]
+Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 _SAMPLE_EVERY: Final = 5.0
 _SAMPLES: Final = 13  # a minute's worth: twelve spans have thirteen ends
@@ -36,19 +48,54 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     rates: dict[str, float]
 
 
+class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that came to nothing: C{status} is expired or failed, C{ended_at} when, C{detail} why."""
+
+    message_id: str
+    sender: str = msgspec.field(name="from")
+    agent_id: str
+    message: Raw
+    timestamp: str
+    conversation_id: str
+    status: str
+    ended_at: str
+    detail: str | None
+
+
+class DeadLetters(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages that came to nothing, newest first, C{total} in all."""
+
+    messages: list[DeadMessage]
+    total: int
+
+
 @implementer(IStatistics)
 class GatewayService(Service):
     """The gateway as a whole.
 
     @param services: gives the services that may have figures to show.
     @param own: gives the figures of the connections and of the dispatcher.
+    @param examine: judges params of a method as if a caller had sent them, and gives them decoded.
+    @param allows: whether some permissions let a method be called on a resource.
     """
 
     name = "gateway"
 
-    def __init__(self, clock: IReactorTime, services: Callable[[], Iterable[Any]], own: Callable[[], Counts]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        services: Callable[[], Iterable[Any]],
+        own: Callable[[], Counts],
+        agents: Agents,
+        examine: Callable[[Caller, str, bytes], Any],
+        allows: Callable[[Any, str, str], bool],
+    ) -> None:
         self._clock = clock
         self._services = services
+        self._mail = agents.mail
+        self._explain = agents.explain
+        self._examine = examine
+        self._allows = allows
         self._started = clock.seconds()
         self._rates = Rates(_SAMPLES)
         self._loop = LoopingCall(self._sample)
@@ -80,6 +127,32 @@ class GatewayService(Service):
             rates=self._rates.per_second(now, self._totals()),
         )
 
+    @permission()
+    def rpc_explain(self, caller: Caller, *, method: Explained, params: Raw) -> Explanation:
+        """Explain who would get a message or a call, and why the others not; nothing is sent."""
+        sender, principal = caller.entity_id, caller.principal
+        assert sender is not None and principal is not None
+
+        def may_see(target: str) -> bool:
+            return self._allows(principal.permissions, method, target)
+
+        try:
+            given = self._examine(caller, method, bytes(params))
+            if method == "agent.send":
+                return self._explain.message(
+                    sender, given.agent_id, len(bytes(given.message)), given.in_reply_to, may_see
+                )
+            return self._explain.call(sender, order_of(**asdict(given)), may_see)
+        except RPCError as refusal:
+            return Explanation(outcome="refused", reason=refusal.message)
+
+    @permission()
+    def rpc_getDeadLetters(
+        self, caller: Caller, *, agent_id: Name | None = None, limit: Page = 100
+    ) -> Awaitable[DeadLetters]:
+        """Get the messages that expired, or that their recipient would not have."""
+        return self._mail.dead(agent_id, limit).addCallback(_dead_letters)
+
     def _counts(self) -> list[tuple[Any, Counts]]:
         return [(source, source.statistics()) for source in self._services() if IStatistics.providedBy(source)]
 
@@ -88,3 +161,24 @@ class GatewayService(Service):
 
     def _sample(self) -> None:
         self._rates.sample(self._clock.seconds(), self._totals())
+
+
+def _dead_letters(found: tuple[list[DeadLetter], int]) -> DeadLetters:
+    dead, total = found
+    return DeadLetters(
+        messages=[
+            DeadMessage(
+                message_id=one.letter.message_id,
+                sender=one.letter.sender,
+                agent_id=one.letter.recipient,
+                message=Raw(one.letter.message),
+                timestamp=timestamp(one.letter.time),
+                conversation_id=one.letter.conversation_id,
+                status=one.status,
+                ended_at=timestamp(one.time),
+                detail=one.detail,
+            )
+            for one in dead
+        ],
+        total=total,
+    )

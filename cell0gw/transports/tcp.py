@@ -46,7 +46,16 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-class GatewayTransport(tcp.Server):
+class PlainTransport(tcp.Server):
+    """A connection's socket on whatever reactor there is."""
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait for the peer to read."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+
+class GatewayTransport(PlainTransport):
     """A connection's socket, on a L{Poller}.
 
     What is written is gathered until the pass ends and leaves with one C{send}. That short way is for connections that
@@ -60,6 +69,11 @@ class GatewayTransport(tcp.Server):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.outgoing = []
+
+    @property
+    def backlog(self) -> int:
+        """See L{PlainTransport}; what was written in this pass does not wait yet."""
+        return 0 if self.outgoing is not None else super().backlog
 
     def write(self, data: bytes) -> None:
         """See L{ITransport}."""
@@ -190,7 +204,7 @@ class GatewayPort(tcp.Port):
         self, skt: Any, protocol: Any, address: Any, port: Any, number: int, reactor: Any
     ) -> tcp.Server:
         """Twisted's port looks up the class of its transports here."""
-        kind = GatewayTransport if isinstance(self.connections_reactor, Poller) else tcp.Server
+        kind = GatewayTransport if isinstance(self.connections_reactor, Poller) else PlainTransport
         return kind(skt, protocol, address, port, number, self.connections_reactor)
 
     def abandon(self) -> None:

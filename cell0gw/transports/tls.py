@@ -48,6 +48,11 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     TLS = True
 
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait for the peer to read, some of them encrypted."""
+        return sum(map(len, self._appSendBuffer)) + int(getattr(self.transport, "backlog", 0))
+
     def share(self, batch: Batch) -> bool:
         """See L{IConnection.share}: each connection has its own cipher."""
         return False

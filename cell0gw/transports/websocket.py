@@ -94,6 +94,11 @@ class GatewayProtocol(LeanProtocol):
         if factory.draining:
             self.close(CloseCode.DRAINING, "the gateway is going down")
 
+    @property
+    def backlog(self) -> int:
+        """See L{IConnection}."""
+        return getattr(self.transport, "backlog", 0)
+
     def session_opened(self, session: Session) -> None:
         """See L{IConnection}."""
         self.session = session

@@ -26,18 +26,16 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.test.iosim import FakeTransport, IOPump
-from zope.interface import implementer
 
-from cell0gw import jsonrpc
 from cell0gw.config import Config
 from cell0gw.engines.memory import MemoryMessageStore, MemoryTokenStore
-from cell0gw.frames import Batch
+from cell0gw.engines.memory_mail import MemoryMailStore
 from cell0gw.gateway import Gateway
-from cell0gw.interfaces import IConnection, IMessageStore, ITokenStore
-from cell0gw.sessions import EntityType, Session
+from cell0gw.interfaces import IMailStore, IMessageStore, ITokenStore
+from cell0gw.sessions import EntityType
+from cell0gw.testing.recording import EPOCH, RecordingConnection
 
-EPOCH = 1_770_892_200.0
-"""When the clock of a memory gateway starts: 2026-02-12T10:30:00Z."""
+__all__ = ["EPOCH", "CallFailed", "Client", "MemoryGateway", "RecordingConnection", "counter", "now"]
 
 Id = int | float | str | None
 
@@ -68,7 +66,11 @@ class MemoryGateway(Gateway):
     """
 
     def __init__(
-        self, token_store: ITokenStore | None = None, message_store: IMessageStore | None = None, **options: Any
+        self,
+        token_store: ITokenStore | None = None,
+        message_store: IMessageStore | None = None,
+        mail_store: IMailStore | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(Config(**options))
         self.clock = Clock()
@@ -81,8 +83,10 @@ class MemoryGateway(Gateway):
             self.clock,
             MemoryTokenStore() if token_store is None else token_store,
             MemoryMessageStore() if message_store is None else message_store,
+            MemoryMailStore() if mail_store is None else mail_store,
             new_id=counter(),
             random_bytes=lambda length: next(bytes_of).to_bytes(length, "big"),
+            randbelow=lambda bound: 0,
         )
         self.startService()
 
@@ -223,67 +227,6 @@ class _ClientProtocol(WebSocketClientProtocol):
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self.client.close_code = code
-
-
-@implementer(IConnection)
-class RecordingConnection:
-    """A connection that remembers what was done to it.
-
-    @ivar notifications: C{(method, params)}, params as JSON values.
-    @ivar frames: what was written, shared frames and notifications alike.
-    @ivar closed: the code and reason it was closed with.
-    @ivar producer: what has more to write to it.
-    """
-
-    def __init__(self, connection_id: str = "conn", opened_at: float = EPOCH) -> None:
-        self.connection_id = connection_id
-        self.opened_at = self.last_received = opened_at
-        self.session: Session | None = None
-        self.closing_since: float | None = None
-        self.bad_tokens = 0
-        self.notifications: list[tuple[str, Any]] = []
-        self.frames: list[bytes] = []
-        self.closed: tuple[int, str] | None = None
-        self.farewell: tuple[int, str] | None = None
-        self.aborted = False
-        self.producer: Any = None
-
-    def notify(self, method: str, params: Any) -> None:
-        """See L{IConnection}."""
-        self.notifications.append((method, json.loads(jsonrpc.encode(params))))
-
-    def write_frame(self, frame: bytes) -> None:
-        """See L{IConnection}."""
-        self.frames.append(frame)
-
-    def share(self, batch: Batch) -> bool:
-        """See L{IConnection}."""
-        return False
-
-    def session_opened(self, session: Session) -> None:
-        """See L{IConnection}."""
-        self.session = session
-
-    def close(self, code: int, reason: str) -> None:
-        """See L{IConnection}."""
-        self.closed = (int(code), reason)
-        self.closing_since = self.opened_at
-
-    def close_when_answered(self, code: int, reason: str) -> None:
-        """See L{IConnection}."""
-        self.farewell = (int(code), reason)
-
-    def abort(self) -> None:
-        """See L{IConnection}."""
-        self.aborted = True
-
-    def register_producer(self, producer: Any) -> None:
-        """See L{IConnection}."""
-        self.producer = producer
-
-    def unregister_producer(self) -> None:
-        """See L{IConnection}."""
-        self.producer = None
 
 
 def now(deferred: Deferred[Any]) -> Any:

@@ -1,0 +1,85 @@
+"""What agents need to rely on each other, put together: mail and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from cell0gw.calls import Calls
+from cell0gw.conversations import Conversations
+from cell0gw.credentials import Credentials
+from cell0gw.directory import Directory
+from cell0gw.explain import Explain
+from cell0gw.interfaces import IMailStore, ISessionObserver
+from cell0gw.known import Known
+from cell0gw.limits import MailLimits
+from cell0gw.mail import Mail
+from cell0gw.mailboxes import Mailboxes
+from cell0gw.provenance import Provenance
+from cell0gw.quotas import Quotas
+from cell0gw.receipts import Receipts
+from cell0gw.workforce import Workforce
+
+
+class Agents:
+    """The parts, by name.
+
+    @param key_window: for how many seconds an idempotency key stands for its message.
+    @param emit: C{emit(channel, type, data)} brings an event to those who listen.
+    @param new_id: makes an id from a prefix.
+    @param randbelow: gives a random number below another.
+    @ivar observers: those that are to hear of sessions, after the directory.
+    @ivar sweeps: what is to be called now and then.
+    """
+
+    def __init__(
+        self,
+        limits: MailLimits,
+        key_window: float,
+        clock: IReactorTime,
+        directory: Directory,
+        credentials: Credentials,
+        store: IMailStore,
+        emit: Callable[[str, str, Any], Any],
+        new_id: Callable[[str], str],
+        randbelow: Callable[[int], int],
+    ) -> None:
+        self._store = store
+        self._known = Known(store, credentials, clock)
+        self._conversations = Conversations(clock, emit, limits.max_hops, limits.conversation_rate)
+        receipts = Receipts(store, directory, clock)
+        quotas = Quotas(limits)
+        self.mailboxes = Mailboxes(store, directory, receipts, quotas, clock)
+        self.mail = Mail(
+            store,
+            directory,
+            self._known,
+            self._conversations,
+            self.mailboxes,
+            clock,
+            new_id,
+            ttl=limits.mail_ttl,
+            key_window=key_window,
+        )
+        self.workforce = Workforce(directory, randbelow)
+        directory.spoke = self.workforce.review
+        self.calls = Calls(self.workforce, self._conversations, clock, new_id)
+        self.explain = Explain(
+            directory, self.mail, self.mailboxes, quotas, self._conversations, self.workforce, self.calls
+        )
+        self.observers: list[ISessionObserver] = [
+            self._known, self.workforce, self.calls, receipts, self.mailboxes,
+        ]  # fmt: skip
+        self.sweeps: list[Callable[[], None]] = [
+            self.mailboxes.expire, receipts.flush, self.mail.expire, self._conversations.expire,
+            self.calls.assignments.expire,
+        ]  # fmt: skip
+
+    def load(self) -> None:
+        """Take up what the store kept."""
+        stored = self._store.load()
+        self._conversations.provenance = Provenance(stored.key)
+        self._known.load(stored.holders)
+        self.mailboxes.load(stored)

@@ -1,0 +1,241 @@
+"""Calls from one entity to another: the gateway asks an agent, and brings its answer back.
+
+A call is *started* once the agent has said so, by progress or an acknowledgement; an agent that doesn't acknowledge has
+started with the writing of the request. What was refused or lost before that goes to the next agent that can take it;
+what is lost after that is told to the caller at once: nobody else does half-done work a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cell0gw.assignments import Assignments
+from cell0gw.call import CALLER_GONE, REFUSALS, Call, Order, read_error
+from cell0gw.conversations import Conversations
+from cell0gw.errors import AgentFailed, Cancelled, CloseCode, Conflict, NotFound, RPCError
+from cell0gw.interfaces import ISessionObserver
+from cell0gw.jsonrpc import Response
+from cell0gw.limits import OUTBOUND_LIMIT
+from cell0gw.notifications import AgentCancelled, AgentProgress
+from cell0gw.pools import Pool
+from cell0gw.provenance import MESSAGE, Origin
+from cell0gw.sessions import Session
+from cell0gw.workforce import Workforce
+
+
+@implementer(ISessionObserver)
+class Calls:
+    """All calls that are on their way.
+
+    @param new_id: makes an id from a prefix.
+    @ivar assignments: who has which of them.
+    @ivar made: how many calls there were; of these C{answered} with a result, C{failed} without; C{late}: how many
+        answers came when nobody waited for them.
+    """
+
+    def __init__(
+        self,
+        workforce: Workforce,
+        conversations: Conversations,
+        clock: IReactorTime,
+        new_id: Callable[[str], str],
+    ) -> None:
+        self._workforce = workforce
+        self._conversations = conversations
+        self._clock = clock
+        self._new_id = new_id
+        self._calls: dict[str, Call] = {}
+        self._of_caller: dict[Session, dict[bytes, Call]] = {}
+        self.assignments = Assignments(workforce, clock)
+        self.assignments.moved, self.assignments.failed = self._set_timer, self._fail
+        conversations.find_call = self._origin
+        self.made = self.answered = self.failed = self.late = 0
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def call(
+        self,
+        caller: Session | None,
+        sender: tuple[str, str],
+        request_id: bytes,
+        order: Order,
+        may_see: Callable[[str], bool] = lambda target: True,
+    ) -> Deferred[Raw]:
+        """Have an agent do something.
+
+        @param caller: whose call it is; it hears of progress, and its end cancels the call.
+        @param sender: the id and the type of who calls.
+        @param request_id: names the call to its caller, as it is written; empty: nothing does.
+        @param may_see: whether a target may be suggested to the caller.
+        @return: fires with the agent's result, as it wrote it.
+        @raise NotFound: nobody is connected who can; the suggestions are in C{near}.
+        @raise Unavailable: nobody who can wants calls now.
+        @raise RateLimited: too many calls wait already.
+        @raise Conflict: a call with that id is running.
+        @raise LoopDetected: the conversation goes in circles.
+        @raise AgentFailed: by the Deferred: the agent answered with an error, or was lost after it had begun.
+        @raise TimedOut: by the Deferred.
+        @raise Cancelled: by the Deferred.
+        """
+        pool = self.pool(order)
+        if pool is None:
+            raise NotFound(f"Nobody serves {order.target}", near=self.near(order, may_see))
+        if caller is not None and request_id in self._of_caller.get(caller, ()):
+            raise Conflict("A call with this id is running")
+        origin = self._conversations.place(self._new_id(MESSAGE), sender[0], order.target, order.in_reply_to)
+        now = self._clock.seconds()
+        call = Call(self._new_id("call"), order, origin, caller, sender, request_id, now, pool)
+        self._calls[call.call_id] = call
+        if caller is not None and request_id:
+            self._of_caller.setdefault(caller, {})[request_id] = call
+        try:
+            self.assignments.assign(call)
+        except RPCError:
+            self._forget(call)
+            raise
+        self.made += 1
+        self._set_timer(call)
+        return call.answer
+
+    def pool(self, order: Order) -> Pool | None:
+        """Those who could take a call; None: nobody is here who could."""
+        if order.agent_id is not None:
+            return self._workforce.of_agent(order.agent_id)
+        return self._workforce.of_capability(order.capability or "")
+
+    def near(self, order: Order, may_see: Callable[[str], bool]) -> list[str]:
+        """What looks like a target that nobody serves."""
+        if order.agent_id is not None:
+            return self._workforce.agents.near(order.agent_id, may_see)
+        return self._workforce.capabilities.near(order.capability or "", lambda name: may_see(f"capability:{name}"))
+
+    def cancel(self, caller: Session, request_id: bytes) -> None:
+        """The caller no longer wants an answer.
+
+        @raise NotFound: it has no such call.
+        """
+        call = self._of_caller.get(caller, {}).get(request_id)
+        if call is None:
+            raise NotFound("You have no such call")
+        self._give_up(call, Cancelled(), "cancelled")
+
+    def progress(self, session: Session, call_id: str, data: Raw) -> bool:
+        """An agent has something to show before its answer.
+
+        @return: whether it has such a call.
+        """
+        call = self._begun(session, call_id)
+        if call is None:
+            return False
+        caller = call.caller
+        if caller is not None and call.request_id:
+            if caller.connection.backlog > OUTBOUND_LIMIT:
+                caller.connection.close(CloseCode.SLOW_CONSUMER, "progress is not being read")
+            else:
+                content = AgentProgress(request_id=Raw(call.request_id), call_id=call_id, data=data)
+                caller.connection.notify("agent.progress", content)
+        return True
+
+    def begun(self, session: Session, call_id: str) -> bool:
+        """An agent says that it has begun.
+
+        @return: whether it has such a call.
+        """
+        return self._begun(session, call_id) is not None
+
+    def holds(self, session: Session, call_id: str) -> bool:
+        """Whether a session has this call."""
+        return self._held(session, call_id) is not None
+
+    def answered_by(self, session: Session, response: Response) -> None:
+        """An agent has answered; an answer that nobody waits for is dropped."""
+        call = self._held(session, response.id)
+        if call is None:
+            self.late += 1
+            return
+        if not response.error:
+            self.answered += 1
+            self._end(call).callback(Raw(response.result))
+            return
+        failure = read_error(response.error)
+        if failure.code in REFUSALS and not call.begun:
+            call.refusal = failure.message
+            self.assignments.pass_on(call)
+        else:
+            said = {"code": failure.code, "message": failure.message, "data": failure.data}
+            self._fail(call, AgentFailed(f"{session.entity_id} failed", agent_id=session.entity_id, agent_error=said))
+
+    def session_opened(self, session: Session) -> None:
+        """See L{ISessionObserver}."""
+
+    def session_detached(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}: whoever is gone wants no answers."""
+        for call in list(self._of_caller.get(session, {}).values()):
+            self._give_up(call, *CALLER_GONE)
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+        self.session_detached(session, reason)
+
+    def _held(self, session: Session, call_id: str) -> Call | None:
+        call = self._calls.get(call_id)
+        return call if call is not None and call.worker is not None and call.worker.session is session else None
+
+    def _begun(self, session: Session, call_id: str) -> Call | None:
+        call = self._held(session, call_id)
+        if call is not None:
+            call.begun = True
+            if call.order.idle is not None:
+                call.idle_until = self._clock.seconds() + call.order.idle
+                self._set_timer(call)
+        return call
+
+    def _origin(self, call_id: str, entity_id: str) -> Origin | None:
+        call = self._calls.get(call_id)
+        if call is None or call.worker is None or call.worker.session.entity_id != entity_id:
+            return None
+        return call.origin
+
+    def _give_up(self, call: Call, error: RPCError, reason: str) -> None:
+        """The caller gets an error, and the agent hears that nobody wants its answer."""
+        if call.worker is not None:
+            content = AgentCancelled(call_id=call.call_id, reason=reason)
+            call.worker.session.connection.notify("agent.cancelled", content)
+        self._fail(call, error)
+
+    def _fail(self, call: Call, error: RPCError) -> None:
+        self.failed += 1
+        self._end(call).errback(Failure(error))
+
+    def _end(self, call: Call) -> Deferred[Raw]:
+        """It is over; only its answer is to be given."""
+        self._forget(call)
+        if call.timer is not None and call.timer.active():
+            call.timer.cancel()
+        self.assignments.release(call)
+        return call.answer
+
+    def _forget(self, call: Call) -> None:
+        del self._calls[call.call_id]
+        if call.caller is not None and call.request_id:
+            own = self._of_caller[call.caller]
+            del own[call.request_id]
+            if not own:
+                del self._of_caller[call.caller]
+
+    def _set_timer(self, call: Call) -> None:
+        delay = max(0.0, call.until - self._clock.seconds())
+        if call.timer is not None and call.timer.active():
+            call.timer.reset(delay)
+        else:
+            call.timer = self._clock.callLater(delay, self._out_of_patience, call)
+
+    def _out_of_patience(self, call: Call) -> None:
+        self._give_up(call, *call.lateness())

@@ -1,0 +1,76 @@
+"""Whom one may write to: ids that somebody holds, or has held."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from cell0gw.credentials import Credentials
+from cell0gw.interfaces import IMailStore, ISessionObserver
+from cell0gw.sessions import Session
+from cell0gw.suggestions import MOST, Suggestions
+
+MAX_HOLDERS: Final = 100_000
+"""So many ids are remembered; those that were not used for longest are forgotten first."""
+
+DAY: Final = 86_400.0
+
+FORGET_AFTER: Final = 30 * DAY
+"""An id that nobody used for so many seconds, and that no token names, is nobody's."""
+
+
+@implementer(ISessionObserver)
+class Known:
+    """Every id that a valid token names, or that had a session."""
+
+    def __init__(self, store: IMailStore, credentials: Credentials, clock: IReactorTime) -> None:
+        self._store = store
+        self._credentials = credentials
+        self._clock = clock
+        self._holders: dict[str, float] = {}
+        self._suggestions = Suggestions()
+
+    def load(self, holders: dict[str, float]) -> None:
+        """Take up who had sessions, and when that was noted, longest ago first."""
+        for entity_id, time in holders.items():
+            self._note(entity_id, time)
+
+    def __contains__(self, entity_id: str) -> bool:
+        return entity_id in self._holders or self._credentials.names(entity_id)
+
+    def near(self, entity_id: str, allowed: Callable[[str], bool]) -> list[str]:
+        """Ids that look like one that nobody holds.
+
+        @param allowed: whether an id may be shown.
+        """
+        found = itertools.chain.from_iterable(
+            suggestions.near(entity_id, lambda other: other in self and allowed(other))
+            for suggestions in (self._suggestions, self._credentials.suggestions)
+        )
+        return list(dict.fromkeys(found))[:MOST]
+
+    def session_opened(self, session: Session) -> None:
+        """See L{ISessionObserver}: the id is held. That is written down once a day."""
+        entity_id, now = session.entity_id, self._clock.seconds()
+        if self._holders.get(entity_id, -DAY) <= now - DAY:
+            self._note(entity_id, now)
+            self._store.saw(entity_id, now).addErrback(lambda failure: None)  # known in memory all the same
+
+    def session_detached(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+
+    def _note(self, entity_id: str, time: float) -> None:
+        if self._holders.pop(entity_id, None) is None:
+            self._suggestions.add(entity_id)
+        self._holders[entity_id] = time
+        if len(self._holders) > MAX_HOLDERS:
+            oldest = next(iter(self._holders))
+            del self._holders[oldest]
+            self._suggestions.discard(oldest)

@@ -1,0 +1,289 @@
+"""Mailboxes: messages wait on disk, in order, until their recipient has them.
+
+Whoever acknowledges gets a window of messages at a time, each again until it is acknowledged; whoever doesn't gets each
+once. A recipient that is slow to read has its mail wait, too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cell0gw.directory import Directory
+from cell0gw.engines.letters import Climbed, Kept, Letter, Step, StoredMail
+from cell0gw.errors import NotFound
+from cell0gw.interfaces import IMailStore, ISessionObserver
+from cell0gw.limits import OUTBOUND_LIMIT
+from cell0gw.mailbox import Mailbox
+from cell0gw.quotas import Occupancy, Quotas
+from cell0gw.receipts import Receipts
+from cell0gw.sessions import Session
+
+RESEND_AFTER: Final = 30.0
+"""After so many seconds a message that was not acknowledged is sent again."""
+
+SLICE: Final = 100
+"""So many messages are read from the disk at once."""
+
+
+@implementer(ISessionObserver)
+class Mailboxes:
+    """Every mailbox that holds something.
+
+    @ivar delivered: how many letters were sent, each time counted; C{expired}: how many came to nothing.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, store: IMailStore, directory: Directory, receipts: Receipts, quotas: Quotas, clock: IReactorTime
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._receipts = receipts
+        self._quotas = quotas
+        self._clock = clock
+        self._boxes: dict[str, Mailbox] = {}
+        # Whose recipients are connected and could not take more, or whose disk could not be read.
+        self._stalled: dict[Mailbox, None] = {}
+        # Everything that is to be acknowledged, by when it was sent last.
+        self._resend: OrderedDict[str, tuple[Mailbox, float]] = OrderedDict()
+        # What the disk did not take down; tried again.
+        self._unrecorded: list[Step] = []
+        self._next_expiry: float | None = None
+        self.delivered = self.expired = 0
+
+    def load(self, stored: StoredMail) -> None:
+        """Take up what the store kept."""
+        held = {box.recipient: Occupancy(box.messages, box.size) for box in stored.mailboxes}
+        self._quotas.load(held, stored.senders)
+        self._boxes.update((recipient, Mailbox(recipient, self._directory, behind=True)) for recipient in held)
+        self._next_expiry = stored.next_expiry
+
+    def __contains__(self, recipient: str) -> bool:
+        return recipient in self._boxes
+
+    def __len__(self) -> int:
+        return len(self._boxes)
+
+    @property
+    def waiting(self) -> Occupancy:
+        """How much mail waits, what is on its way still included."""
+        return self._quotas.total
+
+    def put(self, letter: Letter, keys_since: float) -> Deferred[Kept]:
+        """Keep a letter, and bring it to its recipient as soon as may be.
+
+        @return: fires once it is on disk, with C{status} sent if it is on its way already.
+        @raise RateLimited: a bound is reached, see L{Quotas}.
+        """
+        sender, recipient, size = letter.sender, letter.recipient, len(letter.message)
+        self._quotas.check(sender, recipient, size)
+        self._quotas.add(sender, recipient, size)
+        box = self._boxes.get(recipient)
+        if box is None:
+            box = self._boxes[recipient] = Mailbox(recipient, self._directory)
+        return self._store.put(letter, keys_since).addCallbacks(
+            self._kept, self._refused, callbackArgs=(letter, box), errbackArgs=(letter,)
+        )
+
+    def acknowledge(self, recipient: str, message_id: str, status: str, detail: str | None) -> Deferred[Climbed]:
+        """The recipient says what it does with a message.
+
+        @return: fires with where the message stands then, once that is on disk.
+        @raise NotFound: by the Deferred: it was sent no such message, or that is long ago.
+        """
+        step = Step(
+            message_id=message_id,
+            recipient=recipient,
+            status=status,
+            time=self._clock.seconds(),
+            detail=detail,
+            settles=True,
+        )
+        return self._store.record([step]).addCallback(self._recorded).addCallback(_acknowledged)
+
+    def session_opened(self, session: Session) -> None:
+        """See L{ISessionObserver}: what waits comes after the answer."""
+        if session.entity_id in self._boxes:
+            self._clock.callLater(0, self._bring, session.entity_id)
+
+    def session_detached(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}: what it has not acknowledged is brought to the next one."""
+        box = self._boxes.get(session.entity_id)
+        if box is not None:
+            for message_id in box.lost(session):
+                del self._resend[message_id]
+            self._pump(box)
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+        if not session.detached:
+            self.session_detached(session, reason)
+
+    def expire(self) -> None:
+        """Send again what was not acknowledged, give up what has waited too long, and go on where a reader was slow."""
+        now = self._clock.seconds()
+        if self._unrecorded:
+            steps, self._unrecorded = self._unrecorded, []
+            self._record(steps)
+        late: dict[Mailbox, list[str]] = {}
+        while self._resend:
+            message_id, (box, sent) = next(iter(self._resend.items()))
+            if sent > now - RESEND_AFTER:
+                break
+            self._resend[message_id] = (box, now)
+            self._resend.move_to_end(message_id)
+            late.setdefault(box, []).append(message_id)
+        for box, message_ids in late.items():
+            self._store.letters(message_ids).addCallbacks(self._send_again, self._failed, (box,))
+        if self._next_expiry is not None and self._next_expiry <= now:
+            self._next_expiry = None
+            self._store.expire(now).addCallbacks(self._expired, self._not_expired, errbackArgs=(now,))
+        stalled, self._stalled = self._stalled, {}
+        for box in stalled:
+            self._pump(box)
+
+    def _kept(self, kept: Kept, letter: Letter, box: Mailbox) -> Kept:
+        if kept.replayed:
+            self._release(letter.sender, letter.recipient, len(letter.message))
+            return msgspec.structs.replace(kept, status="queued" if kept.status == "queued" else "sent")
+        if self._next_expiry is None or letter.expires_at < self._next_expiry:
+            self._next_expiry = letter.expires_at
+        self._receipts.queued(letter, kept)
+        session = None if box.behind or box.reading else box.taker()
+        if session is None:
+            box.behind = True
+            self._pump(box)
+            return kept
+        self._record([self._send(box, msgspec.structs.replace(letter, sequence=kept.sequence), session)])
+        return msgspec.structs.replace(kept, status="sent")
+
+    def _refused(self, failure: Failure, letter: Letter) -> Failure:
+        self._release(letter.sender, letter.recipient, len(letter.message))
+        return failure
+
+    def _bring(self, recipient: str) -> None:
+        box = self._boxes.get(recipient)
+        if box is not None:
+            self._pump(box)
+
+    def _pump(self, box: Mailbox) -> None:
+        """Read what is next for a recipient that can take it."""
+        if not box.behind or box.reading:
+            return
+        if box.taker() is None:
+            if box.recipient in self._boxes and self._directory.route(box.recipient) is not None:
+                self._stalled[box] = None
+            return
+        box.reading = True
+        reading = self._store.waiting(box.recipient, box.sent, min(SLICE, box.room), self._clock.seconds())
+        reading.addCallbacks(self._read, self._not_read, callbackArgs=(box,), errbackArgs=(box,))
+
+    def _read(self, letters: list[Letter], box: Mailbox) -> None:
+        box.reading = False
+        if not letters:
+            # What is kept from now on has its own call, which comes later than this one.
+            box.behind = False
+            return
+        steps = []
+        for letter in letters:
+            if letter.message_id in box.unacknowledged:
+                box.sent = letter.sequence
+                continue
+            session = box.taker()
+            if session is None:
+                break
+            steps.append(self._send(box, letter, session))
+        # The next slice is read when the disk knows of this one.
+        self._record(steps).addCallback(lambda done: self._pump(box))
+
+    def _not_read(self, failure: Failure, box: Mailbox) -> None:
+        box.reading = False
+        self._stalled[box] = None
+        self._failed(failure)
+
+    def _send(self, box: Mailbox, letter: Letter, session: Session) -> Step:
+        box.send(letter, session)
+        self.delivered += 1
+        now = self._clock.seconds()
+        if session.acknowledges:
+            self._resend[letter.message_id] = (box, now)
+        return Step(
+            message_id=letter.message_id,
+            recipient=box.recipient,
+            status="sent",
+            time=now,
+            settles=not session.acknowledges,
+        )
+
+    def _send_again(self, letters: list[Letter], box: Mailbox) -> None:
+        settled = []
+        for letter in letters:
+            session = self._directory.route(box.recipient, OUTBOUND_LIMIT)
+            if session is None or letter.message_id not in box.unacknowledged:
+                continue
+            if not session.acknowledges:  # another client of theirs, which can't: this was its one time
+                self._forget(box, letter.message_id)
+                settled.append(self._send(box, letter, session))
+            else:
+                box.send(letter, session)
+                self.delivered += 1
+        if settled:
+            self._record(settled)
+
+    def _forget(self, box: Mailbox, message_id: str) -> None:
+        """It is no longer to be sent again."""
+        if box.unacknowledged.pop(message_id, None) is not None:
+            del self._resend[message_id]
+
+    def _record(self, steps: list[Step]) -> Deferred[Any]:
+        return self._store.record(steps).addCallbacks(self._recorded, self._not_recorded, errbackArgs=(steps,))
+
+    def _recorded(self, outcomes: list[Climbed]) -> list[Climbed]:
+        for climbed in outcomes:
+            if climbed.settled:
+                recipient, message_id = climbed.step.recipient, climbed.step.message_id
+                box = self._boxes[recipient]
+                self._forget(box, message_id)
+                self._release(climbed.sender, recipient, climbed.size)
+                self._pump(box)
+        self._receipts.tell(outcomes)
+        return outcomes
+
+    def _not_recorded(self, failure: Failure, steps: list[Step]) -> None:
+        self._unrecorded += steps
+        self._failed(failure)
+
+    def _expired(self, outcome: tuple[list[Climbed], float | None]) -> None:
+        climbed, next_expiry = outcome
+        self.expired += len(climbed)
+        if next_expiry is not None and (self._next_expiry is None or next_expiry < self._next_expiry):
+            self._next_expiry = next_expiry
+        self._recorded(climbed)
+
+    def _not_expired(self, failure: Failure, due: float) -> None:
+        self._next_expiry = due
+        self._failed(failure)
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("mail could not be brought", failure)
+
+    def _release(self, sender: str, recipient: str, size: int) -> None:
+        """One letter less; a mailbox that holds none is no more."""
+        if self._quotas.remove(sender, recipient, size):
+            del self._boxes[recipient]
+
+
+def _acknowledged(outcomes: list[Climbed]) -> Climbed:
+    (climbed,) = outcomes
+    if climbed.status is None:
+        raise NotFound("There is no such message to you, or it is long over")
+    return climbed

@@ -1,0 +1,140 @@
+"""Receipts: senders are told what becomes of their messages, now or when they are back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cell0gw.directory import Directory
+from cell0gw.engines.letters import Climbed, Kept, Letter, Receipt
+from cell0gw.interfaces import IMailStore, ISessionObserver
+from cell0gw.notifications import AgentReceipt
+from cell0gw.sessions import Session
+from cell0gw.timestamps import timestamp
+
+RETELL: Final = 60.0
+"""What a connection was told in so many seconds before it broke may not have arrived: it is told again."""
+
+GOODBYES: Final = frozenset({"1000", "1005"})
+
+SLICE: Final = 100
+
+
+@implementer(ISessionObserver)
+class Receipts:
+    """Tells every session of a sender that is connected; when none is, the next one. Nothing is left out, and only
+    what a connection may have lost is told twice.
+    """
+
+    log = Logger()
+
+    def __init__(self, store: IMailStore, directory: Directory, clock: IReactorTime) -> None:
+        self._store = store
+        self._directory = directory
+        self._clock = clock
+        self._told: list[int] = []
+        self._lately: dict[str, float] = {}
+
+    def queued(self, letter: Letter, kept: Kept) -> None:
+        """A letter is kept: its sender is told after the answer to its sending."""
+        if letter.receipts:
+            receipt = Receipt(
+                message_id=letter.message_id, recipient=letter.recipient, status="queued", time=letter.time, detail=None
+            )
+            self._clock.callLater(0, self._tell, letter.sender, receipt, kept.receipt)
+
+    def tell(self, outcomes: Iterable[Climbed]) -> None:
+        """Letters have climbed."""
+        for climbed in outcomes:
+            if climbed.receipt:
+                step = climbed.step
+                receipt = Receipt(
+                    message_id=step.message_id,
+                    recipient=step.recipient,
+                    status=step.status,
+                    time=step.time,
+                    detail=step.detail,
+                )
+                self._tell(climbed.sender, receipt, climbed.receipt)
+
+    def flush(self) -> None:
+        """Write down who was told of what, all at once: should that be lost, they are told again."""
+        if self._told:
+            told, self._told = self._told, []
+            self._store.told(told, self._clock.seconds()).addErrback(lambda failure: self._told.extend(told))
+        before = self._clock.seconds() - RETELL
+        while self._lately and next(iter(self._lately.values())) < before:
+            del self._lately[next(iter(self._lately))]
+
+    def session_opened(self, session: Session) -> None:
+        """See L{ISessionObserver}."""
+        self._clock.callLater(0, self._catch_up, session)
+
+    def session_detached(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+        if self._lately.pop(session.entity_id, None) is None:
+            return
+        self.flush()
+        since = self._clock.seconds() - RETELL
+        again = self._store.untell(session.entity_id, since)
+        again.addCallback(lambda done: self._again(session.entity_id)).addErrback(self._failed)
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}: who says goodbye has read all."""
+        if not session.detached and reason not in GOODBYES:
+            self.session_detached(session, reason)
+
+    def _again(self, sender: str) -> None:
+        for session in self._directory.live(sender):
+            self._catch_up(session)
+
+    def _tell(self, sender: str, receipt: Receipt, number: int) -> None:
+        if self._notify(self._directory.live(sender), receipt):
+            self._told.append(number)
+
+    def _notify(self, sessions: Iterable[Session], receipt: Receipt) -> bool:
+        told = False
+        for session in sessions:
+            session.connection.notify("agent.receipt", receipt_of(receipt))
+            self._lately.pop(session.entity_id, None)
+            self._lately[session.entity_id] = self._clock.seconds()
+            told = True
+        return told
+
+    def _catch_up(self, session: Session) -> None:
+        """Tell a sender that is back what it has not been told, slice by slice."""
+        if not session.detached:
+            self.flush()
+            now = self._clock.seconds()
+            taking = self._store.take_untold(session.entity_id, SLICE, now)
+            taking.addCallback(self._caught_up, session, now).addErrback(self._failed)
+
+    def _caught_up(self, receipts: list[Receipt], session: Session, since: float) -> None:
+        if not receipts:
+            return
+        sessions = self._directory.live(session.entity_id)
+        if not sessions:
+            self._store.untell(session.entity_id, since).addErrback(self._failed)
+            return
+        for receipt in receipts:
+            self._notify(sessions, receipt)
+        self._catch_up(sessions[-1])
+
+    def _failed(self, failure: Any) -> None:
+        self.log.failure("receipts could not be told", failure)
+
+
+def receipt_of(receipt: Receipt) -> AgentReceipt:
+    """A receipt as it stands on the wire."""
+    detail: dict[str, Any] = {} if receipt.detail is None else {"detail": receipt.detail}
+    return AgentReceipt(
+        message_id=receipt.message_id,
+        agent_id=receipt.recipient,
+        status=receipt.status,
+        timestamp=timestamp(receipt.time),
+        **detail,
+    )

@@ -1,0 +1,78 @@
+"""A connection that remembers what was done to it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from zope.interface import implementer
+
+from cell0gw import jsonrpc
+from cell0gw.frames import Batch
+from cell0gw.interfaces import IConnection
+from cell0gw.sessions import Session
+
+EPOCH = 1_770_892_200.0
+"""When the clock of a memory gateway starts: 2026-02-12T10:30:00Z."""
+
+
+@implementer(IConnection)
+class RecordingConnection:
+    """A connection that remembers what was done to it.
+
+    @ivar notifications: C{(method, params)}, params as JSON values.
+    @ivar frames: what was written, shared frames and notifications alike.
+    @ivar closed: the code and reason it was closed with.
+    @ivar producer: what has more to write to it.
+    """
+
+    def __init__(self, connection_id: str = "conn", opened_at: float = EPOCH) -> None:
+        self.connection_id = connection_id
+        self.opened_at = self.last_received = opened_at
+        self.session: Session | None = None
+        self.closing_since: float | None = None
+        self.bad_tokens = 0
+        self.backlog = 0
+        self.notifications: list[tuple[str, Any]] = []
+        self.frames: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
+        self.farewell: tuple[int, str] | None = None
+        self.aborted = False
+        self.producer: Any = None
+
+    def notify(self, method: str, params: Any) -> None:
+        """See L{IConnection}."""
+        self.notifications.append((method, json.loads(jsonrpc.encode(params))))
+
+    def write_frame(self, frame: bytes) -> None:
+        """See L{IConnection}."""
+        self.frames.append(frame)
+
+    def share(self, batch: Batch) -> bool:
+        """See L{IConnection}."""
+        return False
+
+    def session_opened(self, session: Session) -> None:
+        """See L{IConnection}."""
+        self.session = session
+
+    def close(self, code: int, reason: str) -> None:
+        """See L{IConnection}."""
+        self.closed = (int(code), reason)
+        self.closing_since = self.opened_at
+
+    def close_when_answered(self, code: int, reason: str) -> None:
+        """See L{IConnection}."""
+        self.farewell = (int(code), reason)
+
+    def abort(self) -> None:
+        """See L{IConnection}."""
+        self.aborted = True
+
+    def register_producer(self, producer: Any) -> None:
+        """See L{IConnection}."""
+        self.producer = producer
+
+    def unregister_producer(self) -> None:
+        """See L{IConnection}."""
+        self.producer = None
