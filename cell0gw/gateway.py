@@ -118,16 +118,11 @@ class Gateway(MultiService):
         )
         self.sessions.observers += self.agents.observers
         self.dispatcher = Dispatcher(self, limits, config.anonymous_reads, self.agents.calls.answered_by)
+        sweeps = [self.sessions.expire, self.channels.retention.expire, disk.expire, self.idempotency.expire]
         heartbeats = HeartbeatService(
             reactor,
             self.connections,
-            [
-                self.sessions.expire,
-                self.channels.retention.expire,
-                disk.expire,
-                self.idempotency.expire,
-                *self.agents.sweeps,
-            ],
+            sweeps + self.agents.sweeps,
             interval=config.heartbeat_interval,
             timeout=config.heartbeat_timeout,
             authentication_timeout=config.auth_timeout,

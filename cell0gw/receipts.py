@@ -36,16 +36,19 @@ class Receipts:
         self._store = store
         self._directory = directory
         self._clock = clock
+        self._to_tell: list[tuple[str, Receipt, int]] = []
         self._told: list[int] = []
         self._lately: dict[str, float] = {}
+        # Who is being told what is on disk: what comes meanwhile is there, too, and has its turn.
+        self._catching_up: set[str] = set()
 
     def queued(self, letter: Letter, kept: Kept) -> None:
-        """A letter is kept: its sender is told after the answer to its sending."""
+        """A letter is kept."""
         if letter.receipts:
             receipt = Receipt(
                 message_id=letter.message_id, recipient=letter.recipient, status="queued", time=letter.time, detail=None
             )
-            self._clock.callLater(0, self._tell, letter.sender, receipt, kept.receipt)
+            self._tell(letter.sender, receipt, kept.receipt)
 
     def tell(self, outcomes: Iterable[Climbed]) -> None:
         """Letters have climbed."""
@@ -93,8 +96,16 @@ class Receipts:
             self._catch_up(session)
 
     def _tell(self, sender: str, receipt: Receipt, number: int) -> None:
-        if self._notify(self._directory.live(sender), receipt):
-            self._told.append(number)
+        """Tell a sender, in order, after the answers that are being given now: they bring the message's id."""
+        if not self._to_tell:
+            self._clock.callLater(0, self._tell_all)
+        self._to_tell.append((sender, receipt, number))
+
+    def _tell_all(self) -> None:
+        to_tell, self._to_tell = self._to_tell, []
+        for sender, receipt, number in to_tell:
+            if sender not in self._catching_up and self._notify(self._directory.live(sender), receipt):
+                self._told.append(number)
 
     def _notify(self, sessions: Iterable[Session], receipt: Receipt) -> bool:
         told = False
@@ -106,23 +117,31 @@ class Receipts:
         return told
 
     def _catch_up(self, session: Session) -> None:
-        """Tell a sender that is back what it has not been told, slice by slice."""
-        if not session.detached:
+        """Tell a sender that is back what it has not been told."""
+        if not session.detached and session.entity_id not in self._catching_up:
+            self._catching_up.add(session.entity_id)
             self.flush()
-            now = self._clock.seconds()
-            taking = self._store.take_untold(session.entity_id, SLICE, now)
-            taking.addCallback(self._caught_up, session, now).addErrback(self._failed)
+            self._next(session.entity_id)
 
-    def _caught_up(self, receipts: list[Receipt], session: Session, since: float) -> None:
-        if not receipts:
-            return
-        sessions = self._directory.live(session.entity_id)
-        if not sessions:
-            self._store.untell(session.entity_id, since).addErrback(self._failed)
-            return
+    def _next(self, sender: str) -> None:
+        now = self._clock.seconds()
+        taking = self._store.take_untold(sender, SLICE, now)
+        taking.addCallbacks(self._took, self._not_taken, callbackArgs=(sender, now), errbackArgs=(sender,))
+
+    def _took(self, receipts: list[Receipt], sender: str, since: float) -> None:
+        sessions = self._directory.live(sender)
         for receipt in receipts:
             self._notify(sessions, receipt)
-        self._catch_up(sessions[-1])
+        if receipts and sessions:
+            self._next(sender)
+            return
+        self._catching_up.discard(sender)
+        if receipts:
+            self._store.untell(sender, since).addErrback(self._failed)
+
+    def _not_taken(self, failure: Any, sender: str) -> None:
+        self._catching_up.discard(sender)
+        self._failed(failure)
 
     def _failed(self, failure: Any) -> None:
         self.log.failure("receipts could not be told", failure)

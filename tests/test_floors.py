@@ -13,8 +13,8 @@ import cell0gw
 
 ROOT = Path(cell0gw.__file__).parent
 FLOORS = [
-    "about errors filters frames ids jsonrpc ladder limits methods notifications openrpc patterns permissions printable "
-    "provenance rules statistics subjects suggestions timestamps tokens",
+    "about errors filters frames ids jsonrpc ladder limits methods notifications openrpc patterns permissions "
+    "printable provenance rules statistics subjects suggestions timestamps tokens",
     "interfaces",
     "agents assignments audience call calls channel channels connections conversations credentials directory engines "
     "explain heartbeat history idempotency known mail mailbox mailboxes pools quotas receipts recovery replay "

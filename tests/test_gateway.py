@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from cell0gw.errors import CloseCode, NotFound
-from cell0gw.gateway import GRACE, Gateway, new_id
+from cell0gw.gateway import GRACE, Gateway
 from cell0gw.interfaces import ISessionObserver, IStatistics
 from cell0gw.permissions import anyone, permission
 from cell0gw.sessions import Caller, Session
@@ -218,13 +218,3 @@ class DrainTests(GatewayTestCase):
         """A stopped gateway has no timer."""
         self.gateway.stopService()
         self.assertEqual([call for call in self.gateway.clock.getDelayedCalls() if call.active()], [])
-
-
-class IdTests(SynchronousTestCase):
-    """Ids."""
-
-    def test_new_id(self) -> None:
-        """Ids tell what they name, and don't repeat."""
-        ids = {new_id("conn") for _ in range(1000)}
-        self.assertEqual(len(ids), 1000)
-        self.assertTrue(all(len(i) == 21 and i.startswith("conn_") for i in ids))

@@ -5,7 +5,6 @@ import os
 import socket
 from typing import Any
 
-from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Protocol, ServerFactory
@@ -15,7 +14,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from cell0gw.transports.poller import Poller
-from cell0gw.transports.tcp import GatewayPort, GatewayTransport, ListeningService, bind
+from cell0gw.transports.tcp import GatewayPort, GatewayTransport, ListeningService, PlainTransport, bind
 
 
 class Socket:
@@ -163,8 +162,8 @@ class TransportTests(SynchronousTestCase):
         self.assertIs(self.made_on(poller), GatewayTransport)
 
     def test_elsewhere(self) -> None:
-        """On a reactor that asks who can write until told to stop, they have Twisted's own."""
-        self.assertIs(self.made_on(MemoryReactorClock()), tcp.Server)
+        """On a reactor that asks who can write until told to stop, they write as Twisted does."""
+        self.assertIs(self.made_on(MemoryReactorClock()), PlainTransport)
 
 
 class BindTests(SynchronousTestCase):
