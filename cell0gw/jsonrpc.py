@@ -45,9 +45,13 @@ Entry = Request | Response | NotARequest
 """What stands in a message, or in a batch of them."""
 
 
+# Told from every method by being this very object.
+_MISSING: Final = "".join(("no", "thing"))
+
+
 class _Envelope(msgspec.Struct, gc=False):
     jsonrpc: Literal["2.0"]
-    method: str = ""
+    method: str = _MISSING
     params: Raw = Raw()
     id: Raw = Raw()
 
@@ -117,9 +121,11 @@ def _decode_one(payload: bytes) -> Entry:
     except _MALFORMED:
         raise ParseError from None
     method, params, request_id = envelope.method, bytes(envelope.params), bytes(envelope.id)
-    if method and params[:1] in _STRUCTURED and len(request_id) <= MAX_ID_LENGTH and request_id[:1] in _SIMPLE:
+    if method is _MISSING:
+        return _response(payload) or _explain(payload)
+    if params[:1] in _STRUCTURED and len(request_id) <= MAX_ID_LENGTH and request_id[:1] in _SIMPLE:
         return Request(method, params, request_id)
-    return _explain(payload) if method else _response(payload) or _explain(payload)
+    return _explain(payload)
 
 
 def _response(payload: bytes) -> Response | None:
@@ -159,8 +165,8 @@ def _explain(payload: bytes) -> NotARequest:
         )
     if value.get("jsonrpc") != VERSION:
         reason = 'jsonrpc is not "2.0"'
-    elif not isinstance(value.get("method"), str) or not value["method"]:
-        reason = "method is not a string, or an empty one"
+    elif not isinstance(value.get("method"), str):
+        reason = "method is not a string"
     else:
         reason = "params is neither an object nor an array"
     return NotARequest(InvalidRequest(f"Invalid Request: {reason}"), raw_id)

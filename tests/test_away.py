@@ -43,11 +43,11 @@ class WaitingTests(AwayCase):
     """What others see meanwhile."""
 
     def test_away(self) -> None:
-        """Whose connection broke is away: seen still, but not among the agents that are online, nor sent to."""
+        """Whose connection broke is away: seen still, but not among the agents that are online; mail waits."""
         self.assertTrue(self.listed())
         self.b.vanish()
         self.assertEqual((self.status(), self.listed()), ("away", False))
-        self.assertEqual(self.a.refusal("agent.send", agent_id="b", message=1)["code"], -32006)
+        self.assertEqual(self.a.call("agent.send", agent_id="b", message=1)["status"], "queued")
         self.back()
         self.assertEqual((self.status(), self.listed()), ("online", True))
         self.assertTrue(self.a.call("agent.send", agent_id="b", message=1)["success"])

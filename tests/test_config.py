@@ -32,6 +32,13 @@ LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
     "history_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
     "total_history_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
     "max_database_size": (("1GiB", 1024**3), ("64MiB", 64 * 1024**2), ("100000", 100_000)),
+    "mail_ttl": (("1h", 3600.0), ("1d", 86400.0), ("90", 90.0)),
+    "mailbox_messages": ((1, 1), ("2", 2), ("3", 3)),
+    "mailbox_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
+    "sender_messages": ((1, 1), ("2", 2), ("3", 3)),
+    "total_mailbox_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
+    "max_hops": ((1, 1), ("0", 0), ("3", 3)),
+    "conversation_rate": ((1, 1), ("0", 0), ("3", 3)),
     "enable_compression": ((False, False), ("true", True), (False, False)),
     "anonymous_reads": ((False, False), ("on", True), (False, False)),
     "admin_token": tuple((f"cell0_{SECRET}_{n}", f"cell0_{SECRET}_{n}") for n in (1, 2, 3)),  # type: ignore[dict-item]

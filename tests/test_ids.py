@@ -22,4 +22,4 @@ class IdsTests(SynchronousTestCase):
     def test_of_what_is_random(self) -> None:
         """Every id is made of bytes of its own."""
         new_id = Ids(lambda length: bytes(index % 251 for index in range(length)))
-        self.assertEqual([new_id("a"), new_id("b")], ["a_0f10111213141516", "b_0708090a0b0c0d0e"])
+        self.assertEqual([new_id("a"), new_id("b")], ["a_0c0d0e0f10111213", "b_0405060708090a0b"])
