@@ -8,6 +8,7 @@ what is lost after that is told to the caller at once: nobody else does half-don
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import Raw
 from twisted.internet.defer import Deferred
@@ -23,10 +24,13 @@ from cell0gw.interfaces import ISessionObserver
 from cell0gw.jsonrpc import Response
 from cell0gw.limits import OUTBOUND_LIMIT
 from cell0gw.notifications import AgentCancelled, AgentProgress
+from cell0gw.permissions import Permissions
 from cell0gw.pools import Pool
 from cell0gw.provenance import MESSAGE, Origin
 from cell0gw.sessions import Session
 from cell0gw.workforce import Workforce
+
+CALL: Final = "agent.call"
 
 
 @implementer(ISessionObserver)
@@ -64,16 +68,16 @@ class Calls:
         self,
         caller: Session | None,
         sender: tuple[str, str],
+        permissions: Permissions,
         request_id: bytes,
         order: Order,
-        may_see: Callable[[str], bool] = lambda target: True,
     ) -> Deferred[Raw]:
         """Have an agent do something.
 
         @param caller: whose call it is; it hears of progress, and its end cancels the call.
         @param sender: the id and the type of who calls.
+        @param permissions: the caller's: only what it may call is suggested to it.
         @param request_id: names the call to its caller, as it is written; empty: nothing does.
-        @param may_see: whether a target may be suggested to the caller.
         @return: fires with the agent's result, as it wrote it.
         @raise NotFound: nobody is connected who can; the suggestions are in C{near}.
         @raise Unavailable: nobody who can wants calls now.
@@ -86,7 +90,7 @@ class Calls:
         """
         pool = self.pool(order)
         if pool is None:
-            raise NotFound(f"Nobody serves {order.target}", near=self.near(order, may_see))
+            raise NotFound(f"Nobody serves {order.target}", near=self.near(order, permissions))
         if caller is not None and request_id in self._of_caller.get(caller, ()):
             raise Conflict("A call with this id is running")
         origin = self._conversations.place(self._new_id(MESSAGE), sender[0], order.target, order.in_reply_to)
@@ -110,11 +114,13 @@ class Calls:
             return self._workforce.of_agent(order.agent_id)
         return self._workforce.of_capability(order.capability or "")
 
-    def near(self, order: Order, may_see: Callable[[str], bool]) -> list[str]:
-        """What looks like a target that nobody serves."""
+    def near(self, order: Order, permissions: Permissions) -> list[str]:
+        """What looks like a target that nobody serves, as far as someone with these permissions may call it."""
         if order.agent_id is not None:
-            return self._workforce.agents.near(order.agent_id, may_see)
-        return self._workforce.capabilities.near(order.capability or "", lambda name: may_see(f"capability:{name}"))
+            return self._workforce.agents.near(order.agent_id, lambda name: permissions.allow_on(CALL, name))
+        return self._workforce.capabilities.near(
+            order.capability or "", lambda name: permissions.allow_on(CALL, f"capability:{name}")
+        )
 
     def cancel(self, caller: Session, request_id: bytes) -> None:
         """The caller no longer wants an answer.

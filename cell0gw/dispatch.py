@@ -199,8 +199,9 @@ class Dispatcher:
         return method.decode(params)
 
     def _permitted(self, method: Method, permissions: Permissions, raw: bytes) -> msgspec.Struct:
-        access, allowed = method.access, permissions.allow(method.name)
-        if not (allowed or access.open):
+        whole = permissions.whole(method.name)
+        allowed = whole or permissions.allow(method.name)
+        if not (allowed or method.access.open):
             raise PermissionDenied(f"Permission denied: {method.name}")
         try:
             params = method.decode(raw)
@@ -210,7 +211,8 @@ class Dispatcher:
             raise PermissionDenied(f"Permission denied: {method.name}") from None
         if method.resource is not None:
             resource = method.resource(params)
-            if not self.allows(permissions, method.name, resource):
+            # What begins with a $ is not among what clients may name.
+            if not ((whole and resource[:1] != "$") or self.allows(permissions, method.name, resource)):
                 raise PermissionDenied(f"Permission denied: {method.name}:{resource}")
         return params
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -14,6 +14,7 @@ from cell0gw.directory import Directory
 from cell0gw.limits import OUTBOUND_LIMIT
 from cell0gw.mail import Mail
 from cell0gw.mailboxes import Mailboxes
+from cell0gw.permissions import Permissions
 from cell0gw.pools import Pool, Worker
 from cell0gw.provenance import MESSAGE
 from cell0gw.quotas import Quotas
@@ -69,17 +70,17 @@ class Explain:
         self._calls = calls
 
     def message(
-        self, sender: str, recipient: str, size: int, in_reply_to: str | None, may_see: Callable[[str], bool]
+        self, sender: str, permissions: Permissions, recipient: str, size: int, in_reply_to: str | None
     ) -> Explanation:
         """What would become of a message.
 
+        @param permissions: the sender's.
         @param size: of the message, in bytes.
-        @param may_see: whether an id may be suggested.
         @raise RPCError: what its sender would get, but for who is not found.
         """
         if not self._mail.reaches(recipient):
             reason = "no valid token names this id, and it never had a session"
-            return Explanation(outcome="refused", reason=reason, near=tuple(self._mail.near(recipient, may_see)))
+            return Explanation(outcome="refused", reason=reason, near=tuple(self._mail.near(recipient, permissions)))
         self._conversations.place(MESSAGE, sender, recipient, in_reply_to, dry=True)
         sessions = self._directory.live(recipient)[::-1]
         chosen = self._directory.route(recipient, OUTBOUND_LIMIT)
@@ -110,10 +111,10 @@ class Explain:
             total=len(considered),
         )
 
-    def call(self, sender: str, order: Order, may_see: Callable[[str], bool]) -> Explanation:
+    def call(self, sender: str, permissions: Permissions, order: Order) -> Explanation:
         """What would become of a call, if nothing changes.
 
-        @param may_see: whether a target may be suggested.
+        @param permissions: the caller's.
         @raise RPCError: what its sender would get, but for who is not found.
         """
         pool = self._calls.pool(order)
@@ -122,7 +123,7 @@ class Explain:
             return Explanation(
                 outcome="refused",
                 reason="nobody here serves it",
-                near=tuple(self._calls.near(order, may_see)),
+                near=tuple(self._calls.near(order, permissions)),
                 considered=_shown(others),
                 total=len(others),
             )

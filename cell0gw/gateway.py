@@ -153,8 +153,8 @@ class Gateway(MultiService):
             SessionService(self.sessions, directory, self.recovery, self.watches, allows),
             PresenceService(directory, self.watches),
             ChannelService(self.channels, self.recovery, self.idempotency),
-            AgentService(directory, agents, self.idempotency, allows),
-            GatewayService(self._clock, lambda: list(self), self._statistics, agents, self.dispatcher.examine, allows),
+            AgentService(directory, agents, self.idempotency),
+            GatewayService(self._clock, lambda: list(self), self._statistics, agents, self.dispatcher.examine),
         )
 
     def startService(self) -> None:
@@ -218,7 +218,7 @@ class Gateway(MultiService):
         @raise NotFound: nobody holds that id.
         @raise RateLimited: too much mail waits.
         """
-        sent = self.agents.mail.send(sender, "system", agent_id, bytes(as_raw(message)))
+        sent = self.agents.mail.send(sender, "system", _PROCESS.permissions, agent_id, bytes(as_raw(message)))
         if isinstance(sent, Deferred):
             return Awaitable(sent.addCallback(lambda dispatched: dispatched.message_id))
         return sent.message_id

@@ -6,21 +6,25 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from cell0gw import jsonrpc
 from cell0gw.conversations import Conversations
 from cell0gw.directory import Directory
 from cell0gw.engines import Key
 from cell0gw.engines.letters import DeadLetter, Delivery, Kept, Letter
 from cell0gw.errors import NotFound
+from cell0gw.frames import text_frame
 from cell0gw.interfaces import IMailStore
 from cell0gw.known import DAY, FORGET_AFTER, MAX_HOLDERS, Known
 from cell0gw.limits import OUTBOUND_LIMIT
-from cell0gw.mailbox import frame_of
 from cell0gw.mailboxes import Mailboxes
+from cell0gw.notifications import AgentMessage
+from cell0gw.permissions import Permissions
 from cell0gw.provenance import MESSAGE
-from cell0gw.sessions import Session
+from cell0gw.timestamps import timestamp
 
 KEEP_OVER: Final = DAY
 """For how many seconds it is known what became of a message that is over."""
@@ -81,33 +85,49 @@ class Mail:
         self,
         sender: str,
         sender_type: str,
+        permissions: Permissions,
         recipient: str,
         message: bytes,
-        *,
+        in_reply_to: str | None = None,
         ttl: float | None = None,
         receipts: bool = False,
-        in_reply_to: str | None = None,
         key: Key | None = None,
-        may_see: Callable[[str], bool] = lambda entity_id: True,
     ) -> Dispatched | Deferred[Dispatched]:
         """Send a message to an entity's newest session, or keep it until there is one.
 
+        @param permissions: the sender's: only ids that it may send to are suggested to it.
         @param message: JSON.
+        @param in_reply_to: a message that the sender was sent, or a call that it has.
         @param ttl: how many seconds it may wait.
         @param receipts: whether the sender is to be told what becomes of it.
-        @param in_reply_to: a message that the sender was sent, or a call that it has.
-        @param may_see: whether an id may be suggested to the sender.
         @raise NotFound: nobody holds that id, or C{in_reply_to} names nothing; the suggestions are in C{near}.
         @raise LoopDetected: the conversation goes in circles.
         @raise RateLimited: too much mail waits.
         """
-        session = self._direct(recipient)
-        if session is None and not self.reaches(recipient):
-            raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, may_see))
+        session = None
+        if recipient not in self._mailboxes:
+            session = self._directory.route(recipient, OUTBOUND_LIMIT)
+            if session is None and not self.reaches(recipient):
+                raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, permissions))
         nonce, now = self._new_id(MESSAGE), self._clock.seconds()
         origin = self._conversations.place(nonce, sender, recipient, in_reply_to)
+        message_id = self._conversations.provenance.message_id(nonce, origin, recipient)
+        if session is not None and not (session.acknowledges or receipts or key is not None):
+            content = AgentMessage(
+                sender=sender,
+                sender_type=sender_type,
+                message=Raw(message),
+                timestamp=timestamp(now),
+                message_id=message_id,
+                conversation_id=origin.conversation_id,
+                in_reply_to=in_reply_to,
+                hops=origin.hops,
+            )
+            session.connection.write_frame(text_frame(jsonrpc.notification("agent.message", content)))
+            self.sent += 1
+            return Dispatched(message_id, "sent")
         letter = Letter(
-            message_id=self._conversations.provenance.message_id(nonce, origin, recipient),
+            message_id=message_id,
             recipient=recipient,
             sender=sender,
             sender_type=sender_type,
@@ -120,22 +140,15 @@ class Mail:
             receipts=receipts,
             key=key,
         )
-        if session is None or receipts or key is not None:
-            return self._mailboxes.put(letter, now - self._key_window).addCallback(self._kept)
-        session.connection.write_frame(frame_of(letter))
-        self.sent += 1
-        return Dispatched(letter.message_id, "sent")
+        return self._mailboxes.put(letter, now - self._key_window).addCallback(self._kept)
 
     def reaches(self, recipient: str) -> bool:
         """Whether somebody holds this id: it is here, it has mail, a token names it, or it had a session."""
         return recipient in self._directory or recipient in self._mailboxes or recipient in self._known
 
-    def near(self, recipient: str, may_see: Callable[[str], bool]) -> list[str]:
-        """Ids that look like one that nobody holds.
-
-        @param may_see: whether an id may be shown.
-        """
-        return self._known.near(recipient, may_see)
+    def near(self, recipient: str, permissions: Permissions) -> list[str]:
+        """Ids that look like one that nobody holds, as far as someone with these permissions may write to them."""
+        return self._known.near(recipient, lambda entity_id: permissions.allow_on("agent.send", entity_id))
 
     @property
     def loops_refused(self) -> int:
@@ -157,13 +170,6 @@ class Mail:
             self._next_purge = now + PURGE_EVERY
             purging = self._store.purge(now - KEEP_OVER, now - KEEP_DEAD, MAX_OVER, now - FORGET_AFTER, MAX_HOLDERS)
             purging.addErrback(lambda failure: None)  # tried again
-
-    def _direct(self, recipient: str) -> Session | None:
-        """The session to which a message may be written straight away: no other waits, and it need not be kept."""
-        if recipient in self._mailboxes:
-            return None
-        session = self._directory.route(recipient, OUTBOUND_LIMIT)
-        return None if session is None or session.acknowledges else session
 
     def _kept(self, kept: Kept) -> Dispatched:
         if not kept.replayed:

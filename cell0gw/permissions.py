@@ -43,13 +43,14 @@ class Permissions:
     @param permissions: well-formed ones, see L{is_permission}.
     """
 
-    __slots__ = ("_everything", "_methods", "_namespaces", "_patterns", "granted")
+    __slots__ = ("_everything", "_methods", "_namespaces", "_patterns", "_whole", "granted")
 
     def __init__(self, permissions: Iterable[str]) -> None:
         self.granted = tuple(permissions)
         self._everything = EVERYTHING in self.granted
         self._namespaces = frozenset(p[:-2] for p in self.granted if p.endswith(".*") and ":" not in p)
         self._methods = frozenset(p for p in self.granted if ":" not in p)
+        self._whole: dict[str, bool] = {}
         self._patterns: dict[str, list[str]] = {}
         for permission in self.granted:
             method, colon, pattern = permission.partition(":")
@@ -64,6 +65,16 @@ class Permissions:
     def allow(self, method: str) -> bool:
         """Whether the method may be called at all, on some resource or on any."""
         return self._allow_all_of(method) or method in self._patterns
+
+    def whole(self, method: str) -> bool:
+        """Whether the method may be called on whatever clients may name.
+
+        @param method: one that there is, since the answer is remembered.
+        """
+        known = self._whole.get(method)
+        if known is None:
+            known = self._whole[method] = self._allow_all_of(method)
+        return known
 
     def allow_on(self, method: str, resource: str) -> bool:
         """Whether the method may be called on this resource.

@@ -28,7 +28,8 @@ NOTHING = {
     "max-subscriptions": None,
     "resume-window": None, "idempotency-window": None, "history-bytes": None, "total-history-bytes": None,
     "max-database-size": None, "mail-ttl": None, "mailbox-messages": None, "mailbox-bytes": None,
-    "sender-messages": None, "total-mailbox-bytes": None, "max-hops": None, "conversation-rate": None, "log-format": None, "log-level": None, "no-compression": 0, "no-anonymous-reads": 0,
+    "sender-messages": None, "total-mailbox-bytes": None, "max-hops": None, "conversation-rate": None,
+    "log-format": None, "log-level": None, "no-compression": 0, "no-anonymous-reads": 0,
 }  # fmt: skip
 """What the options are when no flag is given."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Annotated, Any
 
 import msgspec
@@ -27,7 +27,7 @@ from cell0gw.notifications import AgentReceipt
 from cell0gw.permissions import anonymous_read, permission, session
 from cell0gw.pools import Policy
 from cell0gw.receipts import receipt_of
-from cell0gw.sessions import Caller
+from cell0gw.sessions import Caller, Principal
 from cell0gw.statistics import Counts
 from cell0gw.subjects import Name
 from cell0gw.timestamps import timestamp
@@ -88,10 +88,7 @@ class AgentEntry(PresenceEntry, frozen=True, kw_only=True):
 
 @implementer(IStatistics)
 class AgentService(Service):
-    """Agents, one to one.
-
-    @param allows: whether some permissions let a method be called on a resource.
-    """
+    """Agents, one to one."""
 
     name = "agent"
 
@@ -100,7 +97,6 @@ class AgentService(Service):
         directory: Directory,
         agents: Agents,
         idempotency: Idempotency,
-        allows: Callable[[Any, str, str], bool],
     ) -> None:
         self._directory = directory
         self._mail = agents.mail
@@ -108,7 +104,6 @@ class AgentService(Service):
         self._calls = agents.calls
         self._workforce = agents.workforce
         self._idempotency = idempotency
-        self._allows = allows
 
     @permission(resource="agent_id")
     def rpc_send(
@@ -125,28 +120,22 @@ class AgentService(Service):
         """Send message to agent: to its newest session, or into its mailbox."""
         sender, principal = caller.entity_id, caller.principal
         assert sender is not None and principal is not None
-        body, key = bytes(message), None
-        if idempotency_key is not None:
-            digest = digest_of(agent_id, body, ttl_seconds, receipts, in_reply_to)
-            key = Key(sender, "agent.send", idempotency_key, digest)
+        body = bytes(message)
+        if idempotency_key is None:
+            return self._send(sender, principal, agent_id, body, in_reply_to, ttl_seconds, receipts)
+        digest = digest_of(agent_id, body, ttl_seconds, receipts, in_reply_to)
+        key = Key(sender, "agent.send", idempotency_key, digest)
+        return self._idempotency.once(
+            key,
+            lambda: self._send(sender, principal, agent_id, body, in_reply_to, ttl_seconds, receipts, key),
+            lambda sent: msgspec.structs.replace(sent, replayed=True),
+        )
 
-        def send() -> Sent | Deferred[Sent]:
-            dispatched = self._mail.send(
-                sender,
-                principal.entity_type,
-                agent_id,
-                body,
-                ttl=ttl_seconds,
-                receipts=receipts,
-                in_reply_to=in_reply_to,
-                key=key,
-                may_see=lambda entity_id: self._allows(principal.permissions, "agent.send", entity_id),
-            )
-            return dispatched.addCallback(_sent) if isinstance(dispatched, Deferred) else _sent(dispatched)
-
-        if key is None:
-            return send()
-        return self._idempotency.once(key, send, lambda sent: msgspec.structs.replace(sent, replayed=True))
+    def _send(self, sender: str, principal: Principal, *message: Any) -> Sent | Deferred[Sent]:
+        dispatched = self._mail.send(sender, principal.entity_type, principal.permissions, *message)
+        if isinstance(dispatched, Dispatched):
+            return Sent(message_id=dispatched.message_id, status=dispatched.status)
+        return dispatched.addCallback(_sent)
 
     @session
     def rpc_ack(
@@ -195,9 +184,9 @@ class AgentService(Service):
         return self._calls.call(
             caller.session,
             (sender, principal.entity_type),
+            principal.permissions,
             request_id,
             order,
-            lambda target: self._allows(principal.permissions, "agent.call", target),
         )
 
     @session

@@ -76,7 +76,6 @@ class GatewayService(Service):
     @param services: gives the services that may have figures to show.
     @param own: gives the figures of the connections and of the dispatcher.
     @param examine: judges params of a method as if a caller had sent them, and gives them decoded.
-    @param allows: whether some permissions let a method be called on a resource.
     """
 
     name = "gateway"
@@ -88,14 +87,12 @@ class GatewayService(Service):
         own: Callable[[], Counts],
         agents: Agents,
         examine: Callable[[Caller, str, bytes], Any],
-        allows: Callable[[Any, str, str], bool],
     ) -> None:
         self._clock = clock
         self._services = services
         self._mail = agents.mail
         self._explain = agents.explain
         self._examine = examine
-        self._allows = allows
         self._started = clock.seconds()
         self._rates = Rates(_SAMPLES)
         self._loop = LoopingCall(self._sample)
@@ -133,16 +130,12 @@ class GatewayService(Service):
         sender, principal = caller.entity_id, caller.principal
         assert sender is not None and principal is not None
 
-        def may_see(target: str) -> bool:
-            return self._allows(principal.permissions, method, target)
-
         try:
             given = self._examine(caller, method, bytes(params))
             if method == "agent.send":
-                return self._explain.message(
-                    sender, given.agent_id, len(bytes(given.message)), given.in_reply_to, may_see
-                )
-            return self._explain.call(sender, order_of(**asdict(given)), may_see)
+                size = len(bytes(given.message))
+                return self._explain.message(sender, principal.permissions, given.agent_id, size, given.in_reply_to)
+            return self._explain.call(sender, principal.permissions, order_of(**asdict(given)))
         except RPCError as refusal:
             return Explanation(outcome="refused", reason=refusal.message)
 
