@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.certificate import make_certificate
-from bench.load import Connection, client_frame, keep_busy, processor_seconds, resident_kib
+from bench.load import Agent, Connection, client_frame, keep_busy, processor_seconds, resident_kib
 
 TOKEN = f"cell0_{'bench' * 8}_1700000000"
 LONG = {
@@ -70,6 +71,17 @@ class Gateway:
         connection.call("auth.authenticate", token=TOKEN)
         return connection
 
+    def mint(self, entity_id: str) -> str:
+        """A token for an entity, or for a pattern of them."""
+        answer = self.client().ask("auth.generateToken", entity_id=entity_id)
+        return str(answer["token"])
+
+    def named(self, token: str, entity_id: str, kind: type[Connection] = Connection, **declared: Any) -> Any:
+        """A client that has authenticated as someone."""
+        connection = kind(self.port, False, self._certificate)
+        connection.call("auth.authenticate", token=token, entity_id=entity_id, **declared)
+        return connection
+
 
 def calls(clients: int, window: int) -> Callable[[Gateway, float], dict[str, float]]:
     """C{rpc.echo}, so many clients with so many calls in flight each."""
@@ -112,14 +124,41 @@ def beside_patterns(count: int) -> Callable[[Gateway, float], dict[str, float]]:
     return measure
 
 
-def directed(pairs: int) -> Callable[[Gateway, float], dict[str, float]]:
-    """C{agent.send}, from so many clients to an agent that is connected."""
+def directed(pairs: int, window: int) -> Callable[[Gateway, float], dict[str, float]]:
+    """C{agent.send}, from so many clients, each to an agent of its own that is connected."""
 
     def measure(gateway: Gateway, seconds: float) -> dict[str, float]:
-        senders = [gateway.client() for _ in range(pairs)]
-        receiver = gateway.client()  # the newest session of the entity that all of these share
-        frame = client_frame({"method": "agent.send", "params": {"agent_id": "admin", "message": {"n": 1}}, "id": 1})
-        return busy(gateway, senders, [receiver], lambda number: frame, 4, seconds, "deliveries")
+        token = gateway.mint("bench.>")
+        receivers = [gateway.named(token, f"bench.to.{n}") for n in range(pairs)]
+        senders = [gateway.named(token, f"bench.from.{n}") for n in range(pairs)]
+
+        def frame(number: int) -> bytes:
+            params = {"agent_id": f"bench.to.{number}", "message": {"n": 1}}
+            return client_frame({"method": "agent.send", "params": params, "id": 1})
+
+        return busy(gateway, senders, receivers, frame, window, seconds, "deliveries")
+
+    return measure
+
+
+def through_agents(
+    agents: int, capabilities: int, callers: int, window: int
+) -> Callable[[Gateway, float], dict[str, float]]:
+    """C{agent.call} by capability: to the agent, and back with its answer. Each agent has one of the capabilities."""
+
+    def measure(gateway: Gateway, seconds: float) -> dict[str, float]:
+        token = gateway.mint("bench.>")
+        served = [
+            gateway.named(token, f"bench.agent.{n}", Agent, capabilities=[f"skill.{n % capabilities}"])
+            for n in range(agents)
+        ]
+        senders = [gateway.named(token, f"bench.from.{n}") for n in range(callers)]
+
+        def frame(number: int) -> bytes:
+            params = {"capability": f"skill.{number % capabilities}", "message": 1}
+            return client_frame({"method": "agent.call", "params": params, "id": number})
+
+        return busy(gateway, senders, served, frame, window, seconds, "answers")
 
     return measure
 
@@ -172,7 +211,10 @@ SCENARIOS: dict[str, Callable[[Gateway, float], dict[str, float]]] = {
     "fan-out to 100, 1.5 KiB, compressed": fan_out(100, LONG, compressed=True),
     "fan-out to 100, 100 patterns": beside_patterns(100),
     "fan-out to 100, 100,000 patterns": beside_patterns(100_000),
-    "directed messages, 20 senders": directed(20),
+    "directed messages, 50 pairs, 16 in flight": directed(50, 16),
+    "calls to an agent, 1 caller": through_agents(1, 1, 1, 1),
+    "calls by capability, 10 agents": through_agents(10, 10, 10, 1),
+    "calls by capability, 10,000 agents": through_agents(10_000, 1000, 10, 1),
     "connections": connects(1000),
     "connections, compressed": connects(1000, compressed=True),
 }
@@ -193,6 +235,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="scenarios whose name begins with one of these, split at commas")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures there, too")
     options = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # ten thousand agents are as many sockets, on both sides
     results: dict[str, dict[str, float]] = {}
     print(f"| scenario | {' | '.join(COLUMNS.values())} |\n|---|{'---:|' * len(COLUMNS)}")
     scenarios = [(name, measure, False) for name, measure in SCENARIOS.items()]

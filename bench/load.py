@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import socket
 import ssl
@@ -22,6 +23,7 @@ REQUEST = (
     "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{extensions}\r\n"
 )
+CALL = re.compile(rb'"id":"(call_[0-9a-f]+)"')
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
 
@@ -67,6 +69,17 @@ class Connection:
         self.socket.sendall(client_frame({"method": method, "params": params, "id": 1}))
         self.wait_for(self.frames + 1)
 
+    def ask(self, method: str, **params: Any) -> Any:
+        """Make a call whose answer is of interest.
+
+        @return: its result.
+        """
+        self.socket.sendall(client_frame({"method": method, "params": params, "id": 1}))
+        data = b""
+        while not data.endswith(b'"id":1}'):
+            data += self.socket.recv(65536)
+        return json.loads(data[data.index(b"{") :])["result"]
+
     def call_all(self, method: str, each: list[dict[str, Any]]) -> None:
         """Make many calls at once and wait for their answers."""
         frames = [client_frame({"method": method, "params": params, "id": 1}) for params in each]
@@ -100,6 +113,24 @@ class Connection:
         return count
 
 
+class Agent(Connection):
+    """A client that answers what it is asked."""
+
+    _asked = b""
+
+    def answer(self) -> None:
+        """Answer every request that has arrived; what else there is, is passed over."""
+        data = self._asked + self.socket.recv(262_144)
+        end = 0
+        answers = []
+        for request in CALL.finditer(data):
+            end = request.end()
+            answers.append(client_frame({"result": "done", "id": request[1].decode()}))
+        self._asked = data[end:]
+        if answers:
+            self.socket.sendall(b"".join(answers))
+
+
 def processor_seconds(pid: int) -> float:
     """How much processor time a process has used, user's and system's."""
     with open(f"/proc/{pid}/stat") as file:
@@ -122,6 +153,7 @@ def keep_busy(
 ) -> dict[str, float]:
     """Keep so many calls of each sender in flight, for so long.
 
+    @param receivers: those that are L{Agent}s answer, the others count what they get.
     @param frame: makes the frame that a sender, by its number, sends over and over.
     @return: answers and deliveries, the seconds it took, and p50 and p99 of an answer's way in milliseconds.
     """
@@ -139,6 +171,9 @@ def keep_busy(
     while (now := time.perf_counter()) - began < seconds:
         for key, _ in selector.select(0.1):
             connection: Connection = key.data
+            if isinstance(connection, Agent):
+                connection.answer()
+                continue
             count = connection.read()
             if connection not in frames:
                 deliveries += count
