@@ -120,6 +120,11 @@ class Call:
         self.timer: Any = None
 
     @property
+    def key(self) -> bytes:
+        """What tells it from the caller's others: the id that it was given there, or here, which is no JSON."""
+        return self.request_id or self.call_id.encode()
+
+    @property
     def until(self) -> float:
         """When patience ends."""
         return self.deadline if self.idle_until is None else min(self.deadline, self.idle_until)

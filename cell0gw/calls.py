@@ -16,10 +16,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.assignments import Assignments
+from cell0gw.assignments import RETRY_AFTER_MS, Assignments
 from cell0gw.call import CALLER_GONE, REFUSALS, Call, Order, read_error
 from cell0gw.conversations import Conversations
-from cell0gw.errors import AgentFailed, Cancelled, CloseCode, Conflict, NotFound, RPCError
+from cell0gw.errors import AgentFailed, Cancelled, CloseCode, Conflict, NotFound, RateLimited, RPCError
 from cell0gw.interfaces import ISessionObserver
 from cell0gw.jsonrpc import Response
 from cell0gw.limits import OUTBOUND_LIMIT
@@ -31,6 +31,9 @@ from cell0gw.sessions import Session
 from cell0gw.workforce import Workforce
 
 CALL: Final = "agent.call"
+
+MAX_OF_CALLER: Final = 1000
+"""How many calls of one session are on their way."""
 
 
 @implementer(ISessionObserver)
@@ -91,14 +94,17 @@ class Calls:
         pool = self.pool(order)
         if pool is None:
             raise NotFound(f"Nobody serves {order.target}", near=self.near(order, permissions))
-        if caller is not None and request_id in self._of_caller.get(caller, ()):
+        own = {} if caller is None else self._of_caller.get(caller, {})
+        if request_id in own:
             raise Conflict("A call with this id is running")
+        if len(own) >= MAX_OF_CALLER:
+            raise RateLimited(f"{len(own)} of your calls are running", retry_after_ms=RETRY_AFTER_MS)
         origin = self._conversations.place(self._new_id(MESSAGE), sender[0], order.target, order.in_reply_to)
         now = self._clock.seconds()
         call = Call(self._new_id("call"), order, origin, caller, sender, request_id, now, pool)
         self._calls[call.call_id] = call
-        if caller is not None and request_id:
-            self._of_caller.setdefault(caller, {})[request_id] = call
+        if caller is not None:
+            self._of_caller.setdefault(caller, {})[call.key] = call
         try:
             self.assignments.assign(call)
         except RPCError:
@@ -230,9 +236,9 @@ class Calls:
 
     def _forget(self, call: Call) -> None:
         del self._calls[call.call_id]
-        if call.caller is not None and call.request_id:
+        if call.caller is not None:
             own = self._of_caller[call.caller]
-            del own[call.request_id]
+            del own[call.key]
             if not own:
                 del self._of_caller[call.caller]
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 MESSAGE: Final = "msg"
 _PREFIX: Final = f"{MESSAGE}_"
 _PROOF_BYTES: Final = 8
 
 
-class Origin(NamedTuple):
+class Origin(msgspec.Struct, frozen=True):
     """What the gateway says of a message beside who sent it.
 
     @ivar root: names the conversation; C{hops}: how many messages lie between this one and its first.

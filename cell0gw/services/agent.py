@@ -27,7 +27,7 @@ from cell0gw.notifications import AgentReceipt
 from cell0gw.permissions import anonymous_read, permission, session
 from cell0gw.pools import Policy
 from cell0gw.receipts import receipt_of
-from cell0gw.sessions import Caller, Principal
+from cell0gw.sessions import Caller
 from cell0gw.statistics import Counts
 from cell0gw.subjects import Name
 from cell0gw.timestamps import timestamp
@@ -120,22 +120,17 @@ class AgentService(Service):
         """Send message to agent: to its newest session, or into its mailbox."""
         sender, principal = caller.entity_id, caller.principal
         assert sender is not None and principal is not None
+        to = (sender, principal.entity_type, principal.permissions, agent_id)
         body = bytes(message)
         if idempotency_key is None:
-            return self._send(sender, principal, agent_id, body, in_reply_to, ttl_seconds, receipts)
+            return _sent(self._mail.send(*to, body, in_reply_to, ttl_seconds, receipts))
         digest = digest_of(agent_id, body, ttl_seconds, receipts, in_reply_to)
         key = Key(sender, "agent.send", idempotency_key, digest)
         return self._idempotency.once(
             key,
-            lambda: self._send(sender, principal, agent_id, body, in_reply_to, ttl_seconds, receipts, key),
+            lambda: _sent(self._mail.send(*to, body, in_reply_to, ttl_seconds, receipts, key)),
             lambda sent: msgspec.structs.replace(sent, replayed=True),
         )
-
-    def _send(self, sender: str, principal: Principal, *message: Any) -> Sent | Deferred[Sent]:
-        dispatched = self._mail.send(sender, principal.entity_type, principal.permissions, *message)
-        if isinstance(dispatched, Dispatched):
-            return Sent(message_id=dispatched.message_id, status=dispatched.status)
-        return dispatched.addCallback(_sent)
 
     @session
     def rpc_ack(
@@ -243,9 +238,11 @@ class AgentService(Service):
         return AgentEntry(**msgspec.structs.asdict(entry), inflight=inflight, max_inflight=most)
 
 
-def _sent(dispatched: Dispatched) -> Sent:
-    replayed = dispatched.replayed or UNSET
-    return Sent(message_id=dispatched.message_id, status=dispatched.status, replayed=replayed)
+def _sent(dispatched: Dispatched | Deferred[Dispatched]) -> Any:
+    if isinstance(dispatched, Dispatched):
+        replayed = dispatched.replayed or UNSET
+        return Sent(message_id=dispatched.message_id, status=dispatched.status, replayed=replayed)
+    return dispatched.addCallback(_sent)
 
 
 def _acknowledged(climbed: Climbed) -> Acknowledged:
