@@ -73,7 +73,7 @@ class Agents:
             self._known, self.workforce, self.calls, receipts, self.mailboxes,
         ]  # fmt: skip
         self.sweeps: list[Callable[[], None]] = [
-            self.mailboxes.expire, receipts.flush, self.mail.expire, self._conversations.expire,
+            self.mailboxes.expire, receipts.expire, self.mail.expire, self._conversations.expire,
             self.calls.assignments.expire,
         ]  # fmt: skip
 

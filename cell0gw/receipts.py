@@ -41,6 +41,8 @@ class Receipts:
         self._lately: dict[str, float] = {}
         # Who is being told what is on disk: what comes meanwhile is there, too, and has its turn.
         self._catching_up: set[str] = set()
+        # Whom the disk failed: tried again.
+        self._failed_for: set[str] = set()
 
     def queued(self, letter: Letter, kept: Kept) -> None:
         """A letter is kept."""
@@ -64,14 +66,21 @@ class Receipts:
                 )
                 self._tell(climbed.sender, receipt, climbed.receipt)
 
+    def expire(self) -> None:
+        """Write down who was told, forget who was told long ago, and try again where the disk failed."""
+        self.flush()
+        before = self._clock.seconds() - RETELL
+        while self._lately and next(iter(self._lately.values())) < before:
+            del self._lately[next(iter(self._lately))]
+        failed, self._failed_for = self._failed_for, set()
+        for sender in failed:
+            self._again(sender)
+
     def flush(self) -> None:
         """Write down who was told of what, all at once: should that be lost, they are told again."""
         if self._told:
             told, self._told = self._told, []
             self._store.told(told, self._clock.seconds()).addErrback(lambda failure: self._told.extend(told))
-        before = self._clock.seconds() - RETELL
-        while self._lately and next(iter(self._lately.values())) < before:
-            del self._lately[next(iter(self._lately))]
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
@@ -141,6 +150,7 @@ class Receipts:
 
     def _not_taken(self, failure: Any, sender: str) -> None:
         self._catching_up.discard(sender)
+        self._failed_for.add(sender)
         self._failed(failure)
 
     def _failed(self, failure: Any) -> None:

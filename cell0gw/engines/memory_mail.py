@@ -66,6 +66,7 @@ class MemoryMailStore:
         self._untold: set[int] = set()
         self._told: dict[int, float] = {}
         self._waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+        self._releasing = False
         self.held = False
         self.broken = False
 
@@ -142,10 +143,18 @@ class MemoryMailStore:
 
     def release(self) -> None:
         """Let what waits be done, in order; or be refused, if the store is broken."""
-        waiting, self._waiting = self._waiting, []
-        outcomes = [(deferred, self._attempt(job)) for job, deferred in waiting]
-        for deferred, outcome in outcomes:
-            deferred.callback(outcome)  # a Failure takes the errback path
+        if self._releasing:
+            return
+        self._releasing = True
+        while self._waiting:
+            # As with a disk: what is asked for while results are given comes after all of them.
+            waiting, self._waiting = self._waiting, []
+            outcomes = [(deferred, self._attempt(job)) for job, deferred in waiting]
+            for deferred, outcome in outcomes:
+                deferred.callback(outcome)  # a Failure takes the errback path
+            if self.held:
+                break
+        self._releasing = False
 
     def _soon(self, job: Callable[[], Any]) -> Deferred[Any]:
         deferred: Deferred[Any] = Deferred()
