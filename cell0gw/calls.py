@@ -189,7 +189,8 @@ class Calls:
 
     def session_detached(self, session: Session, reason: str) -> None:
         """See L{ISessionObserver}: whoever is gone wants no answers."""
-        for call in list(self._of_caller.get(session, {}).values()):
+        # Those that wait first: else the end of one that runs would have one of these begin.
+        for call in sorted(self._of_caller.get(session, {}).values(), key=lambda call: call.worker is not None):
             self._give_up(call, *CALLER_GONE)
 
     def session_closed(self, session: Session, reason: str) -> None:
