@@ -25,8 +25,8 @@ FLOORS = [
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}
 PURE = {
-    "__future__", "ast", "bisect", "collections", "difflib", "itertools", "datetime", "enum", "hashlib", "hmac",
-    "inspect", "operator", "re", "types", "typing", "msgspec", "cell0gw",
+    "__future__", "ast", "bisect", "collections", "datetime", "difflib", "enum", "functools", "hashlib", "hmac",
+    "inspect", "itertools", "operator", "re", "types", "typing", "msgspec", "cell0gw",
 }  # fmt: skip
 
 

@@ -1,0 +1,273 @@
+"""The router of calls beside a model of who has what."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.testing import Client, MemoryGateway
+
+SKILLS = ("x", "y")
+GONE = {-32006, -32000}
+
+places = st.integers(0, 20)
+skills = st.sets(st.sampled_from(SKILLS))
+
+
+class Agent:
+    """What the model knows of an agent's session.
+
+    @ivar has: the calls it was asked for and that are not over, by call id; C{begun}: those that it has begun.
+    @ivar refused: the callers' ids of the calls that it has refused.
+    """
+
+    def __init__(self, client: Client, name: str, serves: set[str], most: int | None, acknowledges: bool) -> None:
+        self.client = client
+        self.name = name
+        self.serves = serves
+        self.most = most
+        self.acknowledges = acknowledges
+        self.resting = False
+        self.has: dict[str, int] = {}
+        self.begun: set[str] = set()
+        self.refused: set[int] = set()
+        self.seen = 0
+
+    @property
+    def full(self) -> bool:
+        return self.most is not None and len(self.has) >= self.most
+
+
+class Asked:
+    """A call that was made."""
+
+    def __init__(self, number: int, target: dict[str, str], deadline: float, caller: Client) -> None:
+        self.number = number
+        self.target = target
+        self.deadline = deadline
+        self.caller = caller
+        self.may_end_with: set[Any] = set()
+        self.must_end = False
+
+
+class RouterMachine(RuleBasedStateMachine):
+    """A gateway, two callers, and agents that come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gateway = MemoryGateway()
+        self.callers = [self.gateway.connect(f"caller{n}") for n in range(2)]
+        self.agents: list[Agent] = []
+        self.calls: dict[int, Asked] = {}
+        self.over = 0
+        self.numbers = 100
+        self.come({"x"}, 1, True, True)
+        self.come({"x", "y"}, 1, False, True)
+
+    def teardown(self) -> None:
+        # At the end everyone leaves: whatever is open is told, and nothing is left.
+        for agent in list(self.agents):
+            self.leave(agent)
+        self.gateway.advance(200, step=10)
+        self.look()
+        assert not self.calls, self.calls
+        calls = self.gateway.agents.calls
+        assert (len(calls), calls.assignments.waiting) == (0, 0)
+        assert calls.made == calls.answered + calls.failed
+        assert not [c for c in self.gateway.clock.getDelayedCalls() if "patience" in repr(c.func)]
+        assert not any(self.gateway.agents.workforce.of_capability(skill) for skill in SKILLS)
+        self.gateway.close()
+
+    def could(self, asked: Asked) -> list[Agent]:
+        """Who serves what was asked for."""
+        target = asked.target
+        return [a for a in self.agents if a.name == target.get("agent_id") or target.get("capability") in a.serves]
+
+    @rule(skills=skills, most=st.sampled_from([None, 1, 2]), acknowledges=st.booleans(), permitted=st.booleans())
+    def comes(self, skills: set[str], most: int | None, acknowledges: bool, permitted: bool) -> None:
+        self.come(skills, most, acknowledges, permitted)
+
+    def come(self, skills: set[str], most: int | None, acknowledges: bool, permitted: bool) -> None:
+        if len(self.agents) == 4:
+            return
+        self.numbers += 1
+        name = f"agent{self.numbers % 3}"  # some have several sessions
+        allowed = ["agent.*"] if permitted else ["session.*"]
+        client = self.gateway.connect(
+            token=self.gateway.token(name, permissions=allowed),
+            capabilities=[*skills, *(["ack"] if acknowledges else [])],
+            max_inflight=most,
+        )
+        self.agents.append(Agent(client, name, skills if permitted else set(), most, acknowledges))
+
+    @rule(
+        who=st.integers(0, 1),
+        skill=st.sampled_from(SKILLS),
+        by_name=st.booleans(),
+        policy=st.sampled_from(["least_busy", "round_robin", "random", "sticky"]),
+        seconds=st.sampled_from([3, 100]),
+    )
+    def call(self, who: int, skill: str, by_name: bool, policy: str, seconds: int) -> None:
+        self.numbers += 1
+        target = {"agent_id": f"agent{self.numbers % 3}"} if by_name else {"capability": skill}
+        params: dict[str, Any] = {**target, "message": self.numbers, "policy": policy, "timeout_ms": seconds * 1000}
+        if policy == "sticky":
+            params["key"] = skill
+        asked = Asked(self.numbers, target, self.gateway.clock.seconds() + seconds, self.callers[who])
+        could = self.could(asked)
+        if not could:
+            asked.may_end_with = {-32006}
+        elif all(agent.resting for agent in could):
+            asked.may_end_with = {-32000}
+        self.calls[self.numbers] = asked
+        request = {"jsonrpc": "2.0", "id": self.numbers, "method": "agent.call", "params": params}
+        self.callers[who].send(json.dumps(request))
+
+    def busy(self, place: int) -> tuple[Agent, str] | None:
+        """An agent, and a call that it has."""
+        having = [(agent, call_id) for agent in self.agents for call_id in agent.has]
+        return having[place % len(having)] if having else None
+
+    @rule(place=places)
+    def answer(self, place: int) -> None:
+        found = self.busy(place)
+        if found is not None:
+            agent, call_id = found
+            number = agent.has.pop(call_id)
+            self.calls[number].may_end_with = {f"done {number}"}
+            agent.client.send(json.dumps({"jsonrpc": "2.0", "id": call_id, "result": f"done {number}"}))
+
+    @rule(place=places, code=st.sampled_from([-32000, -32003, -32601, 5]))
+    def refuse(self, place: int, code: int) -> None:
+        found = self.busy(place)
+        if found is not None:
+            agent, call_id = found
+            number = agent.has.pop(call_id)
+            if code == 5 or call_id in agent.begun:
+                self.calls[number].may_end_with = {-32008}
+            else:
+                agent.refused.add(number)
+                self.calls[number].may_end_with = {-32000}
+            error = {"code": code, "message": "no"}
+            agent.client.send(json.dumps({"jsonrpc": "2.0", "id": call_id, "error": error}))
+
+    @rule(place=places, progress=st.booleans())
+    def begin(self, place: int, progress: bool) -> None:
+        found = self.busy(place)
+        if found is not None:
+            agent, call_id = found
+            agent.begun.add(call_id)
+            if progress:
+                assert agent.client.call("agent.progress", call_id=call_id, data=1)["success"]
+            else:
+                agent.client.call("agent.ack", message_id=call_id, status="started")
+
+    @rule(place=places, resting=st.booleans())
+    def rest(self, place: int, resting: bool) -> None:
+        if self.agents:
+            agent = self.agents[place % len(self.agents)]
+            agent.resting = resting
+            agent.client.call("presence.update", status="do_not_disturb" if resting else "online")
+
+    @precondition(lambda self: self.agents)
+    @rule(place=places)
+    def go(self, place: int) -> None:
+        self.leave(self.agents[place % len(self.agents)])
+
+    def leave(self, agent: Agent) -> None:
+        self.agents.remove(agent)
+        for call_id, number in agent.has.items():
+            begun = call_id in agent.begun or not agent.acknowledges
+            self.calls[number].may_end_with = {-32008} if begun else GONE
+            self.calls[number].must_end = begun
+        agent.client.vanish()
+
+    @rule(place=places)
+    def cancel(self, place: int) -> None:
+        if self.calls:
+            number = sorted(self.calls)[place % len(self.calls)]
+            asked = self.calls[number]
+            asked.may_end_with = {-32009}
+            asked.caller.call("agent.cancel", request_id=number)
+            self.forget(number)
+
+    @rule(who=st.integers(0, 1))
+    def caller_goes(self, who: int) -> None:
+        gone = self.callers[who]
+        self.callers[who] = self.gateway.connect(f"caller{who}")
+        gone.vanish()
+        for number in [number for number, asked in self.calls.items() if asked.caller is gone]:
+            del self.calls[number]
+            self.forget(number)
+
+    @rule(seconds=st.sampled_from([1, 5]))
+    def wait(self, seconds: int) -> None:
+        self.gateway.advance(seconds)
+        for asked in self.calls.values():
+            if asked.deadline <= self.gateway.clock.seconds():
+                asked.may_end_with = {-32004}
+                self.forget(asked.number)
+
+    def forget(self, number: int) -> None:
+        """Nobody has that call any more."""
+        for agent in self.agents:
+            agent.has = {call_id: one for call_id, one in agent.has.items() if one != number}
+
+    def look(self) -> None:
+        """Read what has come: who was asked for what, and what ended."""
+        for caller in self.callers:
+            caller.flush()
+            for message in [m for m in caller.messages if isinstance(m, dict) and m.get("id", 0) in self.calls]:
+                number = message["id"]
+                asked = self.calls.pop(number)
+                end = message["result"] if "result" in message else message["error"]["code"]
+                hopeless = (
+                    GONE if not [a for a in self.could(asked) if number not in a.refused and not a.resting] else set()
+                )
+                assert end in asked.may_end_with | hopeless, (end, asked.may_end_with, hopeless)
+                self.forget(number)
+            caller.messages.clear()
+        for agent in self.agents:
+            asked_for = agent.client.received("agent.invoke")
+            for invoked in asked_for[agent.seen :]:
+                number = invoked["message"]
+                assert number not in agent.refused, "asked again for what it has refused"
+                if number in self.calls:
+                    assert not self.calls[number].must_end, "what another one has begun"
+                    assert agent in self.could(self.calls[number]), "asked for what it does not serve"
+                    self.forget(number)
+                    agent.has[invoked["call_id"]] = number
+                    self.calls[number].may_end_with = set()
+            agent.seen = len(asked_for)
+
+    @invariant()
+    def as_in_the_model(self) -> None:
+        self.look()
+        waiting = set(self.calls) - {number for agent in self.agents for number in agent.has.values()}
+        for agent in self.agents:
+            assert agent.most is None or len(agent.has) <= agent.most, "more than it takes"
+            worker = self.gateway.agents.workforce.worker(agent.client.server.session)
+            assert worker is not None and set(worker.calls) == set(agent.has)
+            for number in waiting:
+                able = agent in self.could(self.calls[number]) and number not in agent.refused
+                assert not able or agent.full or agent.resting, "one waits that this one could take"
+        assert len(self.gateway.agents.calls) == len(self.calls)
+        assert self.gateway.agents.calls.assignments.waiting == len(waiting)
+
+
+class RouterModelTests(SynchronousTestCase):
+    """See L{RouterMachine}."""
+
+    def test_model(self) -> None:
+        """Whatever happens, every call has one who can do it, waits while all are busy, or ends once and rightly."""
+        run_state_machine_as_test(
+            RouterMachine,
+            settings=settings(
+                max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            ),
+        )
