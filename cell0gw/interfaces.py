@@ -157,6 +157,13 @@ class IMailStore(Interface):
         @raise Conflict: by the Deferred, when its key stands for something else.
         """
 
+    def find(letter: Any, keys_since: float) -> Any:
+        """Look for a letter that was kept under the key of this one, without keeping this one.
+
+        @return: a Deferred of its L{cell0gw.engines.letters.Kept}, or of None.
+        @raise Conflict: by the Deferred, when the key stands for something else.
+        """
+
     def waiting(recipient: str, after: int, limit: int, now: float) -> Any:
         """The letters that wait for a recipient and follow a sequence, in order; fewer than C{limit} if they are long.
 

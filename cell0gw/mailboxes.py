@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from cell0gw.directory import Directory
 from cell0gw.engines.letters import Climbed, Kept, Letter, Step, StoredMail
-from cell0gw.errors import NotFound
+from cell0gw.errors import NotFound, RateLimited
 from cell0gw.interfaces import IMailStore, ISessionObserver
 from cell0gw.limits import OUTBOUND_LIMIT
 from cell0gw.mailbox import Mailbox
@@ -51,7 +51,7 @@ class Mailboxes:
         self._quotas = quotas
         self._clock = clock
         self._boxes: dict[str, Mailbox] = {}
-        # Whose recipients are connected and could not take more, or whose disk could not be read.
+        # Whose recipients could not take more, or whose disk could not be read.
         self._stalled: dict[Mailbox, None] = {}
         # Everything that is to be acknowledged, by when it was sent last.
         self._resend: OrderedDict[str, tuple[Mailbox, float]] = OrderedDict()
@@ -85,11 +85,15 @@ class Mailboxes:
         @raise RateLimited: a bound is reached, see L{Quotas}.
         """
         sender, recipient, size = letter.sender, letter.recipient, len(letter.message)
-        self._quotas.check(sender, recipient, size)
+        try:
+            self._quotas.check(sender, recipient, size)
+        except RateLimited as refusal:
+            if letter.key is None:
+                raise
+            # What was kept is answered again, however full it is now.
+            return self._store.find(letter, keys_since).addCallback(_again, refusal)
         self._quotas.add(sender, recipient, size)
-        box = self._boxes.get(recipient)
-        if box is None:
-            box = self._boxes[recipient] = Mailbox(recipient, self._directory)
+        box = self._boxes.setdefault(recipient, Mailbox(recipient, self._directory))
         return self._store.put(letter, keys_since).addCallbacks(
             self._kept, self._refused, callbackArgs=(letter, box), errbackArgs=(letter,)
         )
@@ -154,7 +158,7 @@ class Mailboxes:
     def _kept(self, kept: Kept, letter: Letter, box: Mailbox) -> Kept:
         if kept.replayed:
             self._release(letter.sender, letter.recipient, len(letter.message))
-            return msgspec.structs.replace(kept, status="queued" if kept.status == "queued" else "sent")
+            return _again(kept)
         if self._next_expiry is None or letter.expires_at < self._next_expiry:
             self._next_expiry = letter.expires_at
         self._receipts.queued(letter, kept)
@@ -171,9 +175,8 @@ class Mailboxes:
         return failure
 
     def _bring(self, recipient: str) -> None:
-        box = self._boxes.get(recipient)
-        if box is not None:
-            self._pump(box)
+        if recipient in self._boxes:
+            self._pump(self._boxes[recipient])
 
     def _pump(self, box: Mailbox) -> None:
         """Read what is next for a recipient that can take it."""
@@ -287,3 +290,10 @@ def _acknowledged(outcomes: list[Climbed]) -> Climbed:
     if climbed.status is None:
         raise NotFound("There is no such message to you, or it is long over")
     return climbed
+
+
+def _again(kept: Kept | None, refusal: RateLimited | None = None) -> Kept:
+    """What was kept before, as an answer."""
+    if kept is None:
+        raise refusal or NotFound()
+    return msgspec.structs.replace(kept, status="queued" if kept.status == "queued" else "sent")

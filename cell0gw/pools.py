@@ -113,12 +113,14 @@ class Pool:
         self._awake.discard(worker)
 
     def update(self, worker: Worker) -> None:
-        """A worker has more or fewer calls than before, or rests, or no longer does."""
-        self._withdraw(worker)
+        """A worker has more or fewer calls than before, or rests, or no longer does; else it keeps its place."""
         if worker.resting:
             self._awake.discard(worker)
         else:
             self._awake.add(worker)
+        if worker.available and self._load.get(worker) == len(worker.calls):
+            return
+        self._withdraw(worker)
         if worker.available:
             load = self._load[worker] = len(worker.calls)
             self._by_load.setdefault(load, OrderedDict())[worker] = None

@@ -81,7 +81,8 @@ class Dispatcher(Agent):
             return refusal.code
 
 
-async def play(folder, running):
+async def gateway_in(folder, running):
+    """A gateway, and a dispatcher that may do everything there."""
     admin = f"cell0_{secrets.token_hex(20)}_1700000000"
     gateway = await Process.start(
         "-m", "cell0gw", "--host", "127.0.0.1", "--port", "0", "--state-dir", folder, CELL0_GATEWAY_ADMIN_TOKEN=admin
@@ -92,6 +93,11 @@ async def play(folder, running):
     dispatcher = Dispatcher(url, admin)
     being = asyncio.ensure_future(dispatcher.run())
     await dispatcher.ready.wait()
+    return url, dispatcher, being
+
+
+async def play(folder, running):
+    url, dispatcher, being = await gateway_in(folder, running)
     tokens = {}
 
     async def start(name, program):
@@ -142,6 +148,17 @@ async def play(folder, running):
     show("killed_after_it_began", code=await dispatcher.outcome(begun))
     show("others_go_on", result=await dispatcher.outcome(order(text="still here")[1]))
 
+    await stories(dispatcher, running["storyteller"])
+
+    sent = [await dispatcher.tell("worker-1", {"number": n}) for n in range(5)]
+    show("mail_waits", statuses=[one["status"] for one in sent])
+    await start("worker-1", "worker.py")
+    show("mail_arrives", numbers=[(await running["worker-1"].said("mail"))["number"] for _ in range(5)])
+    show("receipts", ladder=await dispatcher.became(sent[-1]["message_id"], "done"))
+    being.cancel()
+
+
+async def stories(dispatcher, storyteller):
     request, begun = dispatcher.begin("agent.call", capability="story", message={}, idle_ms=5000)
     words = dispatcher.progress[request]
     story = await dispatcher.outcome(begun)
@@ -150,15 +167,8 @@ async def play(folder, running):
     request, begun = dispatcher.begin("agent.call", capability="story", message={"endless": True})
     await dispatcher.progress[request].get()
     await dispatcher.call("agent.cancel", request_id=request)
-    stopped = await running["storyteller"].said("stopped")
+    stopped = await storyteller.said("stopped")
     show("cancel", code=await dispatcher.outcome(begun), stopped=bool(stopped))
-
-    sent = [await dispatcher.tell("worker-1", {"number": n}) for n in range(5)]
-    show("mail_waits", statuses=[one["status"] for one in sent])
-    await start("worker-1", "worker.py")
-    show("mail_arrives", numbers=[(await running["worker-1"].said("mail"))["number"] for _ in range(5)])
-    show("receipts", ladder=await dispatcher.became(sent[-1]["message_id"], "done"))
-    being.cancel()
 
 
 async def main():

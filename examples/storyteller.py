@@ -6,7 +6,7 @@ import sys
 
 from agent import Agent
 
-STORY = "Once upon a time there was a gateway that never lost a word .".split()
+STORY = ["Once", "upon", "a", "time", "there", "was", "a", "gateway", "that", "never", "lost", "a", "word", "."]
 
 
 class Storyteller(Agent):

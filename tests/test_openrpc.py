@@ -114,7 +114,8 @@ class TruthTests(Case):
         for name, method in self.methods().items():
             namespace, verb = name.split(".")
             signature = inspect.signature(getattr(self.gateway.getServiceNamed(namespace), f"rpc_{verb}"))
-            expected = [(p.name, p.default is p.empty) for p in list(signature.parameters.values())[1:]]
+            params = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+            expected = [(p.name, p.default is p.empty) for p in params]
             self.assertEqual([(p["name"], p["required"]) for p in method["params"]], expected, name)
 
     def test_required_come_first(self) -> None:

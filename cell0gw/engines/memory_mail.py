@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.engines import Key
 from cell0gw.engines.letters import (
     Climbed,
     DeadLetter,
@@ -22,33 +21,10 @@ from cell0gw.engines.letters import (
     StoredMail,
     StoredMailbox,
 )
+from cell0gw.engines.memory_letters import Entry, same
 from cell0gw.errors import Conflict, RPCError, Unavailable
 from cell0gw.interfaces import IMailStore
 from cell0gw.ladder import climbs
-
-
-class _Entry:
-    """A letter and what became of it; C{settled}: since when it need not be brought any more."""
-
-    __slots__ = ("key", "letter", "numbers", "receipts", "settled")
-
-    def __init__(self, letter: Letter) -> None:
-        self.letter = letter
-        self.key = letter.key
-        self.settled: float | None = None
-        self.receipts: list[Receipt] = []
-        self.numbers: list[int] = []
-
-    @property
-    def status(self) -> str:
-        return self.receipts[-1].status
-
-    def add(self, number: int, status: str, time: float, detail: str | None) -> None:
-        letter = self.letter
-        self.receipts.append(
-            Receipt(message_id=letter.message_id, recipient=letter.recipient, status=status, time=time, detail=detail)
-        )
-        self.numbers.append(number)
 
 
 @implementer(IMailStore)
@@ -60,7 +36,7 @@ class MemoryMailStore:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._holders: dict[str, float] = {}
         self._sequence = self._receipts = 0
         self._untold: set[int] = set()
@@ -88,6 +64,10 @@ class MemoryMailStore:
     def put(self, letter: Letter, keys_since: float) -> Deferred[Kept]:
         """See L{IMailStore}."""
         return self._soon(lambda: self._put(letter, keys_since))
+
+    def find(self, letter: Letter, keys_since: float) -> Deferred[Kept | None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._find(letter, keys_since))
 
     def waiting(self, recipient: str, after: int, limit: int, now: float) -> Deferred[list[Letter]]:
         """See L{IMailStore}."""
@@ -174,22 +154,29 @@ class MemoryMailStore:
     def _unsettled(self) -> list[Letter]:
         return [entry.letter for entry in self._entries.values() if entry.settled is None]
 
-    def _put(self, letter: Letter, keys_since: float) -> Kept:
-        known = next((entry for entry in self._entries.values() if _same(entry.key, letter.key)), None)
-        if known is not None and known.letter.time < keys_since:
+    def _find(self, letter: Letter, keys_since: float) -> Kept | None:
+        known = next((entry for entry in self._entries.values() if same(entry.key, letter.key)), None)
+        if known is None:
+            return None
+        if known.letter.time < keys_since:
             known.key = None
-        elif known is not None:
-            if known.key != letter.key:
-                raise Conflict("The idempotency key was used with other params")
-            first = known.letter
-            return Kept(sequence=first.sequence, message_id=first.message_id, status=known.status, replayed=True)
+            return None
+        if known.key != letter.key:
+            raise Conflict("The idempotency key was used with other params")
+        first = known.letter
+        return Kept(sequence=first.sequence, message_id=first.message_id, status=known.status, replayed=True)
+
+    def _put(self, letter: Letter, keys_since: float) -> Kept:
+        known = self._find(letter, keys_since)
+        if known is not None:
+            return known
         self._sequence += 1
         kept = msgspec.structs.replace(letter, sequence=self._sequence)
-        entry = self._entries[letter.message_id] = _Entry(kept)
+        entry = self._entries[letter.message_id] = Entry(kept)
         receipt = self._add(entry, "queued", letter.time, None)
         return Kept(sequence=self._sequence, message_id=letter.message_id, receipt=receipt)
 
-    def _add(self, entry: _Entry, status: str, time: float, detail: str | None) -> int:
+    def _add(self, entry: Entry, status: str, time: float, detail: str | None) -> int:
         self._receipts += 1
         entry.add(self._receipts, status, time, detail)
         if entry.letter.receipts:
@@ -291,10 +278,3 @@ class MemoryMailStore:
                 del self._entries[name]
         latest = sorted(self._holders.items(), key=lambda item: -item[1])[:max_holders]
         self._holders = {entity_id: time for entity_id, time in latest if time >= holders_before}
-
-
-def _same(known: Key | None, key: Key | None) -> bool:
-    """Whether two keys are one, whatever they stand for."""
-    if known is None or key is None:
-        return False
-    return (known.entity_id, known.method, known.key) == (key.entity_id, key.method, key.key)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
-from cell0gw.engines import Key
 from cell0gw.engines.letters import Climbed, DeadLetter, Delivery, Kept, Letter, Receipt, Step
 from cell0gw.errors import Conflict
 from cell0gw.ladder import climbs
@@ -38,7 +37,7 @@ _RECEIPT: Final = "INSERT INTO receipts (message_id, sender, status, time, detai
 def put(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Kept | Conflict:
     """See L{IMailStore.put}."""
     key = letter.key
-    known = None if key is None else _known(connection, letter.sender, key, keys_since)
+    known = find(connection, letter, keys_since)
     if known is not None:
         return known
     slot = (None, None, None) if key is None else (key.method, key.key, key.digest)
@@ -50,16 +49,19 @@ def put(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Ke
     return Kept(sequence=sequence, message_id=letter.message_id, receipt=receipt)
 
 
-def _known(connection: sqlite3.Connection, sender: str, key: Key, since: float) -> Kept | Conflict | None:
-    """What became of the letter that had this key; one from before C{since} has it no more."""
+def find(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Kept | Conflict | None:
+    """See L{IMailStore.find}."""
+    key = letter.key
+    if key is None:
+        return None
     found = connection.execute(
         "SELECT sequence, message_id, status, digest, time FROM letters WHERE sender = ? AND method = ? AND key = ?",
-        (sender, key.method, key.key),
+        (letter.sender, key.method, key.key),
     ).fetchone()
     if found is None:
         return None
     sequence, message_id, status, digest, time = found
-    if time < since:
+    if time < keys_since:
         connection.execute("UPDATE letters SET key = NULL WHERE sequence = ?", (sequence,))
         return None
     if digest != key.digest:

@@ -53,6 +53,10 @@ class SQLiteMailStore:
         """See L{IMailStore}."""
         return self._write(sqlite_letters.put, letter, keys_since).addCallback(_raise_conflict)
 
+    def find(self, letter: Letter, keys_since: float) -> Deferred[Kept | None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.find, letter, keys_since).addCallback(_raise_conflict)
+
     def waiting(self, recipient: str, after: int, limit: int, now: float) -> Deferred[list[Letter]]:
         """See L{IMailStore}."""
         return self._write(sqlite_letters.waiting, recipient, after, limit, now)
@@ -103,5 +107,5 @@ class SQLiteMailStore:
         return self._database.write(lambda connection: statement(connection, *arguments))
 
 
-def _raise_conflict(outcome: Kept | Conflict) -> Any:
+def _raise_conflict(outcome: Kept | Conflict | None) -> Any:
     return Failure(outcome) if isinstance(outcome, Conflict) else outcome
