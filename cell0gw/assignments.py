@@ -9,7 +9,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from cell0gw import jsonrpc
-from cell0gw.call import Call
+from cell0gw.call import Call, Order
 from cell0gw.errors import AgentFailed, NotFound, RateLimited, RPCError, Unavailable
 from cell0gw.frames import text_frame
 from cell0gw.limits import OUTBOUND_LIMIT
@@ -25,7 +25,7 @@ RETRY_AFTER_MS: Final = 1000
 class Assignments:
     """Gives calls to workers; those that nobody can take now wait, in order.
 
-    @ivar moved: called with a call that somebody has got.
+    @ivar moved: called with a call that somebody has got, or that waits.
     @ivar failed: called with a call that came to nothing, and with what its caller is told.
     """
 
@@ -43,6 +43,12 @@ class Assignments:
         """How many calls wait for somebody to take them."""
         return sum(len(pool.waiting) for pool in self._queues)
 
+    def pool(self, order: Order) -> Pool | None:
+        """Those who could take a call; None: nobody is here who could."""
+        if order.agent_id is not None:
+            return self._workforce.of_agent(order.agent_id)
+        return self._workforce.of_capability(order.capability or "")
+
     def assign(self, call: Call) -> None:
         """Give a call to a worker, or have it wait for one.
 
@@ -56,12 +62,9 @@ class Assignments:
 
     def pick(self, call: Call) -> Worker | None:
         """Who takes a call now: one who has room, has not had it, and reads what it is sent."""
-        passed_over = list(call.tried)
-        while True:
-            worker = call.pool.pick(call.order.policy, call.order.key, passed_over)
-            if worker is None or reads(worker):
-                return worker
-            passed_over.append(worker)
+        tried = call.tried
+        fits = (lambda worker: worker not in tried and reads(worker)) if tried else reads
+        return call.pool.pick(call.order.policy, call.order.key, fits)
 
     def pass_on(self, call: Call) -> None:
         """The one who had a call has not begun it: the next one may."""
@@ -69,6 +72,7 @@ class Assignments:
         call.tried.append(call.worker)
         call.idle_until = None
         self._take_back(call)
+        call.pool = self.pool(call.order) or call.pool  # nobody was in the one it came from for a moment
         try:
             self.assign(call)
         except RPCError as refusal:
@@ -95,9 +99,12 @@ class Assignments:
         if len(waiting) >= MAX_WAITING:
             raise RateLimited(f"{len(waiting)} calls wait for {call.order.target}", retry_after_ms=RETRY_AFTER_MS)
         waiting[call.call_id] = call
-        if call.tried:  # it was there before the others
-            waiting.move_to_end(call.call_id, last=False)
+        if call.tried:  # it was there before the others, but for some that came back as well
+            before = list(itertools.takewhile(lambda other: other.created < call.created, waiting.values()))
+            for each in (call, *reversed(before)):
+                waiting.move_to_end(each.call_id, last=False)
         self._queues[call.pool] = None
+        self.moved(call)
 
     def _invoke(self, call: Call, worker: Worker) -> None:
         call.worker = worker
@@ -123,6 +130,8 @@ class Assignments:
         """A worker is gone. What it may have begun is not done a second time."""
         agent_id = worker.session.entity_id
         for call in list(worker.calls.values()):
+            if call.worker is not worker:  # it ended when another one's caller was told
+                continue
             if call.begun or not worker.session.acknowledges:
                 self.failed(call, AgentFailed(f"{agent_id} was lost after it had begun", agent_id=agent_id))
             else:
@@ -131,7 +140,7 @@ class Assignments:
     def _shrunk(self, pool: Pool) -> None:
         """Those who wait in vain are told at once."""
         for call in list(pool.waiting.values()):
-            hopeless = hopelessness(call)
+            hopeless = hopelessness(call) if call.call_id in pool.waiting else None
             if hopeless is not None:
                 self.failed(call, hopeless)
 
@@ -158,11 +167,11 @@ def hopelessness(call: Call) -> RPCError | None:
     pool, target = call.pool, call.order.target
     if not pool.workers:
         return NotFound(f"Nobody serves {target} any more")
-    if len(call.tried) >= len(pool) and all(worker in call.tried for worker in pool.workers):
-        return Unavailable(f"Whoever serves {target} has refused", refusal=call.refusal)
-    if pool.resting:
-        return Unavailable(f"Whoever serves {target} wants no calls now")
-    return None
+    if pool.wants(call.tried):
+        return None
+    if any(worker in pool.workers for worker in call.tried):
+        return Unavailable(f"Whoever serves {target} has refused, or wants no calls now", refusal=call.refusal)
+    return Unavailable(f"Whoever serves {target} wants no calls now")
 
 
 def _first(pool: Pool, worker: Worker) -> Iterator[Call]:

@@ -87,10 +87,12 @@ class Calls:
         @raise RateLimited: too many calls wait already.
         @raise Conflict: a call with that id is running.
         @raise LoopDetected: the conversation goes in circles.
+        @raise Cancelled: the caller's connection is on its way out; or by the Deferred.
         @raise AgentFailed: by the Deferred: the agent answered with an error, or was lost after it had begun.
         @raise TimedOut: by the Deferred.
-        @raise Cancelled: by the Deferred.
         """
+        if caller is not None and caller.connection.closing_since is not None:
+            raise Cancelled("The caller has gone")
         pool = self.pool(order)
         if pool is None:
             raise NotFound(f"Nobody serves {order.target}", near=self.near(order, permissions))
@@ -111,14 +113,11 @@ class Calls:
             self._forget(call)
             raise
         self.made += 1
-        self._set_timer(call)
         return call.answer
 
     def pool(self, order: Order) -> Pool | None:
         """Those who could take a call; None: nobody is here who could."""
-        if order.agent_id is not None:
-            return self._workforce.of_agent(order.agent_id)
-        return self._workforce.of_capability(order.capability or "")
+        return self.assignments.pool(order)
 
     def near(self, order: Order, permissions: Permissions) -> list[str]:
         """What looks like a target that nobody serves, as far as someone with these permissions may call it."""

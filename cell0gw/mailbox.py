@@ -53,7 +53,8 @@ class Mailbox:
     def send(self, letter: Letter, session: Session) -> None:
         """Send a letter, the next one or one that was sent before."""
         session.connection.write_frame(frame_of(letter))
-        self.sent = max(self.sent, letter.sequence)
+        if letter.message_id not in self.unacknowledged:
+            self.sent = letter.sequence
         if session.acknowledges:
             self.unacknowledged[letter.message_id] = (letter.sequence, session)
 

@@ -116,8 +116,8 @@ class Mailboxes:
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}: what waits comes after the answer."""
-        if session.entity_id in self._boxes:
-            self._clock.callLater(0, self._bring, session.entity_id)
+        if (box := self._boxes.get(session.entity_id)) is not None:
+            self._clock.callLater(0, self._pump, box)
 
     def session_detached(self, session: Session, reason: str) -> None:
         """See L{ISessionObserver}: what it has not acknowledged is brought to the next one."""
@@ -162,6 +162,8 @@ class Mailboxes:
         if self._next_expiry is None or letter.expires_at < self._next_expiry:
             self._next_expiry = letter.expires_at
         self._receipts.queued(letter, kept)
+        if letter.expires_at <= self._clock.seconds():
+            return kept
         session = None if box.behind or box.reading else box.taker()
         if session is None:
             box.behind = True
@@ -174,39 +176,37 @@ class Mailboxes:
         self._release(letter.sender, letter.recipient, len(letter.message))
         return failure
 
-    def _bring(self, recipient: str) -> None:
-        if recipient in self._boxes:
-            self._pump(self._boxes[recipient])
-
     def _pump(self, box: Mailbox) -> None:
         """Read what is next for a recipient that can take it."""
-        if not box.behind or box.reading:
+        if not box.behind or box.reading or self._boxes.get(box.recipient) is not box:
             return
-        if box.taker() is None:
-            if box.recipient in self._boxes and self._directory.route(box.recipient) is not None:
+        session = box.taker()
+        if session is None:
+            if self._directory.route(box.recipient) is not None:
                 self._stalled[box] = None
             return
         box.reading = True
-        reading = self._store.waiting(box.recipient, box.sent, min(SLICE, box.room), self._clock.seconds())
-        reading.addCallbacks(self._read, self._not_read, callbackArgs=(box,), errbackArgs=(box,))
+        limit = min(SLICE, box.room) if session.acknowledges else SLICE
+        reading = self._store.waiting(box.recipient, box.sent, limit, self._clock.seconds())
+        reading.addCallbacks(self._read, self._not_read, callbackArgs=(box, box.sent), errbackArgs=(box,))
 
-    def _read(self, letters: list[Letter], box: Mailbox) -> None:
+    def _read(self, letters: list[Letter], box: Mailbox, after: int) -> None:
         box.reading = False
-        if not letters:
-            # What is kept from now on has its own call, which comes later than this one.
-            box.behind = False
+        if box.sent < after:  # meanwhile a session was lost: there is something to be sent before these
+            self._pump(box)
             return
+        # What is kept from now on has its own call, which comes later than this one.
+        box.behind = bool(letters)
         steps = []
         for letter in letters:
-            if letter.message_id in box.unacknowledged:
-                box.sent = letter.sequence
-                continue
             session = box.taker()
-            if session is None:
-                break
-            steps.append(self._send(box, letter, session))
-        # The next slice is read when the disk knows of this one.
-        self._record(steps).addCallback(lambda done: self._pump(box))
+            if letter.message_id not in box.unacknowledged and letter.expires_at > self._clock.seconds():
+                if session is None:
+                    break
+                steps.append(self._send(box, letter, session))
+            box.sent = letter.sequence
+        if letters:  # the next slice is read when the disk knows of this one
+            self._record(steps).addCallback(lambda done: self._pump(box))
 
     def _not_read(self, failure: Failure, box: Mailbox) -> None:
         box.reading = False
@@ -231,7 +231,8 @@ class Mailboxes:
         settled = []
         for letter in letters:
             session = self._directory.route(box.recipient, OUTBOUND_LIMIT)
-            if session is None or letter.message_id not in box.unacknowledged:
+            late = letter.expires_at <= self._clock.seconds()
+            if session is None or late or letter.message_id not in box.unacknowledged:
                 continue
             if not session.acknowledges:  # another client of theirs, which can't: this was its one time
                 self._forget(box, letter.message_id)

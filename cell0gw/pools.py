@@ -6,7 +6,7 @@ Every step takes as long with ten thousand sessions as with ten.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any, Final, Literal
 from weakref import ref
 
@@ -99,6 +99,10 @@ class Pool:
         """Whether none of them wants calls now."""
         return not self._awake
 
+    def wants(self, but: Collection[Worker]) -> bool:
+        """Whether one of them, those left out, wants calls, now or when it has room."""
+        return any(worker not in but for worker in self._awake)
+
     def add(self, worker: Worker) -> None:
         """One more."""
         self.workers[worker] = None
@@ -138,51 +142,37 @@ class Pool:
         known = None if key is None or policy != "sticky" else self._sticky.get(self.target, key)
         if known is not None and known in self._load and fits(known):
             return known
-        order: Iterable[Worker] = self._turns
-        if policy != "round_robin":
-            order = (worker for load in sorted(self._by_load) for worker in self._by_load[load])
-        return next((worker for worker in order if fits(worker)), None)
+        return next(filter(fits, self._turns), None) if policy == "round_robin" else self._least_busy(fits)
 
-    def pick(self, policy: Policy, key: str | None = None, but: Collection[Worker] = ()) -> Worker | None:
+    def pick(self, policy: Policy, key: str | None, fits: Callable[[Worker], bool]) -> Worker | None:
         """Who takes the next call; None when nobody can.
 
         @param key: calls with the same one go to the same worker under C{sticky}, as long as it is here; while it can
             take no more, they go elsewhere.
-        @param but: those that have had it already.
+        @param fits: those for whom it is false are passed over.
         """
-        if policy == "sticky" and key is not None:
-            return self._stick(key, but)
         if policy == "random":
-            return self._any(but)
+            return self._any(fits)
+        worker = self.preview(policy, key, fits)
+        if worker is None:
+            return None
         if policy == "round_robin":
-            worker = _first(self._turns, but)
-            if worker is not None:
-                self._turns.move_to_end(worker)
-            return worker
-        return self._least_busy(but)
-
-    def _stick(self, key: str, but: Collection[Worker]) -> Worker | None:
-        known = self._sticky.get(self.target, key)
-        if known is not None and known in self._load and known not in but:
-            return known
-        worker = self._least_busy(but)
-        if worker is not None and known not in self.workers:
+            self._turns.move_to_end(worker)
+        elif policy == "sticky" and key is not None and self._sticky.get(self.target, key) not in self.workers:
             self._sticky.put(self.target, key, worker)
         return worker
 
-    def _any(self, but: Collection[Worker]) -> Worker | None:
+    def _any(self, fits: Callable[[Worker], bool]) -> Worker | None:
         if not self._row:
             return None
-        start = self._choose(len(self._row))
-        return _first((self._row[(start + step) % len(self._row)] for step in range(len(self._row))), but)
+        start, size = self._choose(len(self._row)), len(self._row)
+        return next(filter(fits, (self._row[(start + step) % size] for step in range(size))), None)
 
-    def _least_busy(self, but: Collection[Worker]) -> Worker | None:
-        if not but:
-            return next(iter(self._by_load[min(self._by_load)])) if self._by_load else None
+    def _least_busy(self, fits: Callable[[Worker], bool]) -> Worker | None:
         for load in sorted(self._by_load):
-            worker = _first(self._by_load[load], but)
-            if worker is not None:
-                return worker
+            for worker in self._by_load[load]:
+                if fits(worker):
+                    return worker
         return None
 
     def _withdraw(self, worker: Worker) -> None:
@@ -197,7 +187,3 @@ class Pool:
         if last is not worker:
             self._row[place] = last
             self._place[last] = place
-
-
-def _first(workers: Iterable[Worker], but: Collection[Worker]) -> Worker | None:
-    return next((worker for worker in workers if worker not in but), None)

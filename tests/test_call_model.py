@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -13,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw.testing import Client, MemoryGateway
 
 SKILLS = ("x", "y")
-GONE = {-32006, -32000}
 
 places = st.integers(0, 20)
 skills = st.sets(st.sampled_from(SKILLS))
@@ -22,14 +22,16 @@ skills = st.sets(st.sampled_from(SKILLS))
 class Agent:
     """What the model knows of an agent's session.
 
+    @ivar skills: what it declares; C{serves}: those of them that it may.
     @ivar has: the calls it was asked for and that are not over, by call id; C{begun}: those that it has begun.
     @ivar refused: the callers' ids of the calls that it has refused.
     """
 
-    def __init__(self, client: Client, name: str, serves: set[str], most: int | None, acknowledges: bool) -> None:
+    def __init__(self, client: Client, name: str, skills: set[str], most: int | None, acknowledges: bool) -> None:
         self.client = client
         self.name = name
-        self.serves = serves
+        self.skills = skills
+        self.serves: set[str] = set()
         self.most = most
         self.acknowledges = acknowledges
         self.resting = False
@@ -44,12 +46,17 @@ class Agent:
 
 
 class Asked:
-    """A call that was made."""
+    """A call that was made.
 
-    def __init__(self, number: int, target: dict[str, str], deadline: float, caller: Client) -> None:
+    @ivar until: by when there must be progress, as long as somebody has it.
+    """
+
+    def __init__(self, number: int, target: dict[str, str], deadline: float, idle: int | None, caller: Client) -> None:
         self.number = number
         self.target = target
         self.deadline = deadline
+        self.idle = idle
+        self.until = math.inf
         self.caller = caller
         self.may_end_with: set[Any] = set()
         self.must_end = False
@@ -64,15 +71,20 @@ class RouterMachine(RuleBasedStateMachine):
         self.callers = [self.gateway.connect(f"caller{n}") for n in range(2)]
         self.agents: list[Agent] = []
         self.calls: dict[int, Asked] = {}
-        self.over = 0
+        self.made: set[int] = set()
         self.numbers = 100
         self.come({"x"}, 1, True, True)
         self.come({"x", "y"}, 1, False, True)
+
+    @property
+    def now(self) -> float:
+        return float(self.gateway.clock.seconds())
 
     def teardown(self) -> None:
         # At the end everyone leaves: whatever is open is told, and nothing is left.
         for agent in list(self.agents):
             self.leave(agent)
+            self.look()
         self.gateway.advance(200, step=10)
         self.look()
         assert not self.calls, self.calls
@@ -88,6 +100,13 @@ class RouterMachine(RuleBasedStateMachine):
         target = asked.target
         return [a for a in self.agents if a.name == target.get("agent_id") or target.get("capability") in a.serves]
 
+    def hopeless(self, asked: Asked) -> set[int]:
+        """What a call ends with because nobody will take it; nothing, if somebody may."""
+        could = self.could(asked)
+        if any(not agent.resting and asked.number not in agent.refused for agent in could):
+            return set()
+        return {-32000} if could else {-32006}
+
     @rule(skills=skills, most=st.sampled_from([None, 1, 2]), acknowledges=st.booleans(), permitted=st.booleans())
     def comes(self, skills: set[str], most: int | None, acknowledges: bool, permitted: bool) -> None:
         self.come(skills, most, acknowledges, permitted)
@@ -97,13 +116,25 @@ class RouterMachine(RuleBasedStateMachine):
             return
         self.numbers += 1
         name = f"agent{self.numbers % 3}"  # some have several sessions
-        allowed = ["agent.*"] if permitted else ["session.*"]
         client = self.gateway.connect(
-            token=self.gateway.token(name, permissions=allowed),
+            token=self.token(name, permitted),
             capabilities=[*skills, *(["ack"] if acknowledges else [])],
             max_inflight=most,
         )
-        self.agents.append(Agent(client, name, skills if permitted else set(), most, acknowledges))
+        agent = Agent(client, name, skills, most, acknowledges)
+        agent.serves = skills if permitted else set()
+        self.agents.append(agent)
+
+    def token(self, name: str, permitted: bool) -> str:
+        """One that lets its bearer serve what it can, or nothing."""
+        return self.gateway.token(name, permissions=["agent.*"] if permitted else ["session.*"])
+
+    @precondition(lambda self: self.agents)
+    @rule(place=places, permitted=st.booleans())
+    def another_token(self, place: int, permitted: bool) -> None:
+        agent = self.agents[place % len(self.agents)]
+        agent.serves = agent.skills if permitted else set()
+        agent.client.call("auth.refresh", token=self.token(agent.name, permitted))
 
     @rule(
         who=st.integers(0, 1),
@@ -111,20 +142,19 @@ class RouterMachine(RuleBasedStateMachine):
         by_name=st.booleans(),
         policy=st.sampled_from(["least_busy", "round_robin", "random", "sticky"]),
         seconds=st.sampled_from([3, 100]),
+        idle=st.sampled_from([None, 2]),
     )
-    def call(self, who: int, skill: str, by_name: bool, policy: str, seconds: int) -> None:
+    def call(self, who: int, skill: str, by_name: bool, policy: str, seconds: int, idle: int | None) -> None:
         self.numbers += 1
         target = {"agent_id": f"agent{self.numbers % 3}"} if by_name else {"capability": skill}
         params: dict[str, Any] = {**target, "message": self.numbers, "policy": policy, "timeout_ms": seconds * 1000}
         if policy == "sticky":
             params["key"] = skill
-        asked = Asked(self.numbers, target, self.gateway.clock.seconds() + seconds, self.callers[who])
-        could = self.could(asked)
-        if not could:
-            asked.may_end_with = {-32006}
-        elif all(agent.resting for agent in could):
-            asked.may_end_with = {-32000}
+        if idle is not None:
+            params["idle_ms"] = idle * 1000
+        asked = Asked(self.numbers, target, self.now + seconds, idle, self.callers[who])
         self.calls[self.numbers] = asked
+        self.made.add(self.numbers)
         request = {"jsonrpc": "2.0", "id": self.numbers, "method": "agent.call", "params": params}
         self.callers[who].send(json.dumps(request))
 
@@ -152,7 +182,6 @@ class RouterMachine(RuleBasedStateMachine):
                 self.calls[number].may_end_with = {-32008}
             else:
                 agent.refused.add(number)
-                self.calls[number].may_end_with = {-32000}
             error = {"code": code, "message": "no"}
             agent.client.send(json.dumps({"jsonrpc": "2.0", "id": call_id, "error": error}))
 
@@ -162,10 +191,25 @@ class RouterMachine(RuleBasedStateMachine):
         if found is not None:
             agent, call_id = found
             agent.begun.add(call_id)
+            asked = self.calls[agent.has[call_id]]
+            asked.until = math.inf if asked.idle is None else self.now + asked.idle
             if progress:
-                assert agent.client.call("agent.progress", call_id=call_id, data=1)["success"]
+                assert agent.client.call("agent.progress", call_id=call_id, data=[call_id])["success"]
+                shown = {"request_id": asked.number, "call_id": call_id, "data": [call_id]}
+                assert asked.caller.received("agent.progress") == [shown]
             else:
                 agent.client.call("agent.ack", message_id=call_id, status="started")
+
+    @rule(place=places, who=places)
+    def meddle(self, place: int, who: int) -> None:
+        """Somebody has to do with a call that it does not have: nothing comes of it."""
+        found = self.busy(place)
+        others = [agent for agent in self.agents if found is None or agent is not found[0]]
+        if found is not None and others:
+            other, call_id = others[who % len(others)], found[1]
+            assert not other.client.call("agent.progress", call_id=call_id, data=1)["success"]
+            for body in ({"result": 1}, {"error": {"code": -32000}}):
+                assert other.client.send(json.dumps({"jsonrpc": "2.0", "id": call_id, **body})) == []
 
     @rule(place=places, resting=st.booleans())
     def rest(self, place: int, resting: bool) -> None:
@@ -183,7 +227,7 @@ class RouterMachine(RuleBasedStateMachine):
         self.agents.remove(agent)
         for call_id, number in agent.has.items():
             begun = call_id in agent.begun or not agent.acknowledges
-            self.calls[number].may_end_with = {-32008} if begun else GONE
+            self.calls[number].may_end_with = {-32008} if begun else set()
             self.calls[number].must_end = begun
         agent.client.vanish()
 
@@ -207,29 +251,32 @@ class RouterMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 5]))
     def wait(self, seconds: int) -> None:
-        self.gateway.advance(seconds)
-        for asked in self.calls.values():
-            if asked.deadline <= self.gateway.clock.seconds():
-                asked.may_end_with = {-32004}
-                self.forget(asked.number)
+        for _ in range(seconds):
+            self.gateway.advance(1)
+            for asked in self.calls.values():
+                if min(asked.deadline, asked.until) <= self.now:
+                    asked.may_end_with = {-32004}
+                    self.forget(asked.number)
+            self.look()
 
     def forget(self, number: int) -> None:
         """Nobody has that call any more."""
         for agent in self.agents:
             agent.has = {call_id: one for call_id, one in agent.has.items() if one != number}
+        if number in self.calls:
+            self.calls[number].until = math.inf
 
     def look(self) -> None:
         """Read what has come: who was asked for what, and what ended."""
         for caller in self.callers:
             caller.flush()
-            for message in [m for m in caller.messages if isinstance(m, dict) and m.get("id", 0) in self.calls]:
+            for message in [m for m in caller.messages if isinstance(m, dict) and m.get("id", 0) in self.made]:
                 number = message["id"]
+                assert number in self.calls, "answered twice"
                 asked = self.calls.pop(number)
                 end = message["result"] if "result" in message else message["error"]["code"]
-                hopeless = (
-                    GONE if not [a for a in self.could(asked) if number not in a.refused and not a.resting] else set()
-                )
-                assert end in asked.may_end_with | hopeless, (end, asked.may_end_with, hopeless)
+                may = asked.may_end_with or self.hopeless(asked)
+                assert end in may, (end, may)
                 self.forget(number)
             caller.messages.clear()
         for agent in self.agents:
@@ -242,7 +289,9 @@ class RouterMachine(RuleBasedStateMachine):
                     assert agent in self.could(self.calls[number]), "asked for what it does not serve"
                     self.forget(number)
                     agent.has[invoked["call_id"]] = number
-                    self.calls[number].may_end_with = set()
+                    asked = self.calls[number]
+                    asked.may_end_with = set()
+                    asked.until = math.inf if asked.idle is None else self.now + asked.idle
             agent.seen = len(asked_for)
 
     @invariant()
@@ -256,6 +305,8 @@ class RouterMachine(RuleBasedStateMachine):
             for number in waiting:
                 able = agent in self.could(self.calls[number]) and number not in agent.refused
                 assert not able or agent.full or agent.resting, "one waits that this one could take"
+        for number in waiting:
+            assert not self.hopeless(self.calls[number]), "one waits that nobody will take"
         assert len(self.gateway.agents.calls) == len(self.calls)
         assert self.gateway.agents.calls.assignments.waiting == len(waiting)
 

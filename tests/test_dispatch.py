@@ -10,10 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.dispatch import Dispatcher
-from cell0gw.errors import NotFound
+from cell0gw.errors import InvalidParams, MethodNotFound, NotAuthenticated, NotFound, PermissionDenied
+from cell0gw.jsonrpc import Response
 from cell0gw.limits import Limits
 from cell0gw.permissions import Permissions, anonymous_read, anyone, permission, session
-from cell0gw.sessions import Caller, Principal
+from cell0gw.sessions import Caller, Principal, Session
+from cell0gw.testing import RecordingConnection
 
 
 class Lab(Service):
@@ -66,6 +68,10 @@ class Lab(Service):
     def rpc_guarded(self, caller: Caller, *, name: str) -> str:
         self.ran.append(name)
         return name
+
+    @anyone
+    def rpc_whichId(self, caller: Caller, request_id: bytes, *, name: str) -> str:
+        return f"{name}: {request_id.decode()}"
 
     def startService(self) -> None:
         raise AssertionError("no method of the wire")
@@ -194,13 +200,13 @@ class LookupTests(DispatchTestCase):
         for n in range(100):
             self.call(f"lab.nosuch{n}")
         names = {method.name for method in self.dispatcher.methods()}
-        self.assertEqual(len(names), 10)
+        self.assertEqual(len(names), 11)
         self.assertEqual(set(self.dispatcher._methods), names)
 
     def test_plain_services(self) -> None:
         """A service without a name may stand beside the namespaces."""
         Service().setServiceParent(self.services)
-        self.assertEqual(len(list(self.dispatcher.methods())), 10)
+        self.assertEqual(len(list(self.dispatcher.methods())), 11)
 
     def test_service_that_left(self) -> None:
         """The methods of a service that was taken out are unknown again."""
@@ -240,6 +246,78 @@ class JudgementTests(DispatchTestCase):
         self.dispatcher = Dispatcher(self.services, self.limits, anonymous_reads=False)
         self.assertEqual(self.call("lab.read"), -32001)
         self.assertEqual(self.call("lab.read", (), self.bearer()), "ok")
+
+    def test_examine(self) -> None:
+        """Whether a call would be refused can be asked, with the same judgement; it is not made, nor counted."""
+        for name, params, caller, refusal in (
+            ("lab.nosuch", b"", self.bearer("*"), MethodNotFound),
+            ("lab.guarded", b'["x"]', Caller(), NotAuthenticated),
+            ("lab.guarded", b'["x"]', self.bearer("lab.read"), PermissionDenied),
+            ("lab.guarded", b"[1]", self.bearer("*"), InvalidParams),
+            ("lab.guarded", b'["x"]', self.bearer("lab.guarded:a"), PermissionDenied),
+        ):  # fmt: skip
+            self.assertRaises(refusal, self.dispatcher.examine, caller, name, params)
+        examined: Any = self.dispatcher.examine(self.bearer("lab.guarded:a"), "lab.guarded", b'{"name":"a"}')
+        self.assertEqual(examined.name, "a")
+        self.assertEqual((self.lab.ran, self.dispatcher.calls, self.dispatcher.errors), ([], 0, 0))
+
+
+class IdTests(DispatchTestCase):
+    """The id of a request."""
+
+    def test_handed_over(self) -> None:
+        """A method that asks for it gets it as it is written, nothing for a notification; no param can forge it."""
+        for written in ("1", "1.0", '"a\\u0062"', "null"):
+            sent = f'{{"jsonrpc":"2.0","method":"lab.whichId","params":["x"],"id":{written}}}'
+            self.assertEqual(self.send(sent.encode())["result"], f"x: {written}")
+        self.assertEqual(self.call("lab.whichId", {"name": "x", "request_id": "2"}), -32602)
+        self.assertEqual(self.call("lab.whichId", ["2", "x"]), -32602)
+        self.assertIsNone(self.send({"jsonrpc": "2.0", "method": "lab.whichId", "params": ["x"]}))
+
+
+class ResponseTests(DispatchTestCase):
+    """Responses to requests of the gateway's."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.answered: list[tuple[Session, Response]] = []
+        self.dispatcher = Dispatcher(self.services, self.limits, answered=self.take)
+        bearer = self.bearer().principal
+        assert bearer is not None
+        self.member = Caller(RecordingConnection(), bearer)
+        self.member.session = Session("sess_1", "a", bearer, RecordingConnection(), 0.0)
+
+    def take(self, session: Session, response: Response) -> None:
+        self.answered.append((session, response))
+        if response.result == b'"fail"':
+            raise ZeroDivisionError
+
+    def test_taken(self) -> None:
+        """A response is handed on with the session that sent it, and gets no answer, alone and in a batch."""
+        response = {"jsonrpc": "2.0", "id": "c", "result": 1}
+        request = {"jsonrpc": "2.0", "id": 7, "method": "lab.read"}
+        self.assertIsNone(self.send(response, self.member))
+        self.assertEqual([answer["id"] for answer in self.send([response, request], self.member)], [7])
+        self.assertIsNone(self.send([response], self.member))
+        self.assertEqual(self.answered, [(self.member.session, Response("c", b"1"))] * 3)
+        self.assertEqual((self.dispatcher.calls, self.dispatcher.errors), (1, 0))
+
+    def test_of_strangers(self) -> None:
+        """Who has no session was asked nothing."""
+        self.assertIsNone(self.send({"jsonrpc": "2.0", "id": "c", "result": 1}))
+        self.assertEqual(self.answered, [])
+
+    def test_to_nothing(self) -> None:
+        """What answers no request of the gateway's is dropped."""
+        self.assertIsNone(self.send({"jsonrpc": "2.0", "id": 1, "result": 1}, self.member))
+        self.assertEqual((self.answered, self.dispatcher.errors), ([], 1))
+
+    def test_failure(self) -> None:
+        """One that comes to nothing here is logged, and what follows in its batch is handed on."""
+        responses = [{"jsonrpc": "2.0", "id": "c", "result": result} for result in ("fail", "fine")]
+        self.assertIsNone(self.send(responses, self.member))
+        self.assertEqual(len(self.answered), 2)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
 class BatchTests(DispatchTestCase):

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw import jsonrpc
 from cell0gw.dispatch import Dispatcher
 from cell0gw.errors import InvalidRequest, ParseError, RPCError
-from cell0gw.jsonrpc import NotARequest, Request
+from cell0gw.jsonrpc import NotARequest, Request, Response
 from cell0gw.limits import MAX_DEPTH, MAX_ID_LENGTH, Limits
 from cell0gw.permissions import anyone
 from cell0gw.sessions import Caller
@@ -227,7 +227,7 @@ class DecodeTests(SynchronousTestCase):
             entry = decoded(payload)
         except (ParseError, InvalidRequest):
             return
-        self.assertIsInstance(entry, (Request, NotARequest, list))
+        self.assertIsInstance(entry, (Request, Response, NotARequest, list))
 
     @given(
         st.recursive(
@@ -244,8 +244,85 @@ class DecodeTests(SynchronousTestCase):
             self.assertEqual(bytes(request.params), params)
 
 
+class ResponseTests(SynchronousTestCase):
+    """Answers of peers to requests of the gateway's."""
+
+    def test_result(self) -> None:
+        """A result stands as it was written, whatever it is, null included."""
+        for result in (
+            "1",
+            "null",
+            '"x"',
+            "123456789012345678901234567890",
+            '{"a": 1.50, "u":"\\u00e9 é"}',
+            "[[]]",
+            '""',
+        ):
+            response = decoded(f'{{"id" : "call_1","result": {result} ,"jsonrpc":"2.0"}}')
+            self.assertEqual(response, Response("call_1", result.encode()), result)
+
+    def test_error(self) -> None:
+        """So does an error; with a result beside it it is one still, but null beside a result is none."""
+        for members, expected in (
+            ('"error":{"code": 1}', Response("c", b"", b'{"code": 1}')),
+            ('"error":"oh"', Response("c", b"", b'"oh"')),
+            ('"error":null', Response("c", b"", b"null")),
+            ('"error":{"code":1},"result":2', Response("c", b"2", b'{"code":1}')),
+            ('"error":null,"result":2', Response("c", b"2")),
+            ('"error":null,"result":null', Response("c", b"null")),
+            ('"result":1,"more":{"x":[]}', Response("c", b"1")),
+        ):
+            self.assertEqual(decoded(f'{{"jsonrpc":"2.0","id":"c",{members}}}'), expected, members)
+
+    def test_of_nobody(self) -> None:
+        """What answers no request of the gateway's is no response, and gets no answer, however ill-formed it is."""
+        for members in (
+            '"id":1,"result":1', '"id":null,"error":{}', '"result":1', '"id":[],"result":1', '"id":{},"error":1',
+            '"id":true,"result":1', '"id":1.5,"result":{"a":1}',
+        ):  # fmt: skip
+            self.assertEqual(decoded(f'{{"jsonrpc":"2.0",{members}}}'), NotARequest(None), members)
+        for version in ('"jsonrpc":"1.0",', '"jsonrpc":2,', ""):
+            self.assertEqual(decoded(f'{{{version}"id":"c","result":1}}'), NotARequest(None), version)
+
+    def test_neither(self) -> None:
+        """Without a method, a result and an error it is an invalid request, as it always was."""
+        entry = decoded('{"jsonrpc":"2.0","id":"c"}')
+        self.assertIsInstance(entry.error, InvalidRequest)
+        self.assertEqual(entry.id, b'"c"')
+
+    def test_with_a_method(self) -> None:
+        """What has a method is a request, whatever stands beside it; any name is one, the empty one too."""
+        for method in ("m", "", "nothing", "result"):
+            entry = decoded(f'{{"jsonrpc":"2.0","id":"c","method":"{method}","result":1,"error":2}}')
+            self.assertEqual(entry, Request(method, b"", b'"c"'))
+
+    def test_in_a_batch(self) -> None:
+        """Responses may come in a batch, among requests."""
+        entries = decoded(
+            '[{"jsonrpc":"2.0","id":"c","result":1},{"jsonrpc":"2.0","id":1,"method":"m"},{"id":1,"error":1}]'
+        )
+        self.assertEqual(entries, [Response("c", b"1"), Request("m", b"", b"1"), NotARequest(None)])
+
+    def test_not_json(self) -> None:
+        """One that is no JSON, or nested too deep, is a parse error like any message."""
+        for payload in (
+            '{"jsonrpc":"2.0","id":"c","result":}', '{"jsonrpc":"2.0","id":"\\ud800","result":1}',
+            '{"jsonrpc":"2.0","id":"c","result":nul}', '{"jsonrpc":"2.0","id":"c","result":1',
+            f'{{"jsonrpc":"2.0","id":"c","result":{"[" * MAX_DEPTH}{"]" * MAX_DEPTH}}}',
+        ):  # fmt: skip
+            self.assertRaises(ParseError, decoded, payload)
+        self.assertRaises(ParseError, decoded, b'{"jsonrpc":"2.0","id":"c","result":"\xff"}')
+        deepest = f"{'[' * (MAX_DEPTH - 1)}{']' * (MAX_DEPTH - 1)}"
+        self.assertEqual(decoded(f'{{"jsonrpc":"2.0","id":"c","result":{deepest}}}').result, deepest.encode())
+
+
 class EncodeTests(SynchronousTestCase):
     """What is written."""
+
+    def test_request(self) -> None:
+        """A request of the gateway's is one by its own reading."""
+        written = jsonrpc.request("agent.invoke", {"message": Raw(b'{"a": 1.50}')}, 'call_"1"')
+        self.assertEqual(decoded(written), Request("agent.invoke", b'{"message":{"a": 1.50}}', b'"call_\\"1\\""'))
 
     def test_raw_is_not_touched(self) -> None:
         """JSON that is only relayed keeps its spelling."""

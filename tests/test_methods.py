@@ -40,6 +40,26 @@ class Service:
     def positional(self, caller: Any, x: int) -> None:
         pass
 
+    @permission(resource=("agent_id", "capability"))
+    def either(
+        self,
+        caller: Any,
+        request_id: bytes,
+        *,
+        message: Raw,
+        agent_id: str | None = None,
+        capability: str | None = None,
+    ) -> None:
+        pass
+
+    @anyone
+    def own_id(self, caller: Any, *, request_id: int) -> None:
+        pass
+
+    @permission(resource=("agent_id", "capability"))
+    def half(self, caller: Any, *, agent_id: str | None = None) -> None:
+        pass
+
     @permission(resource="channel")
     def elsewhere(self, caller: Any, *, name: str) -> None:
         pass
@@ -83,5 +103,26 @@ class MethodTests(SynchronousTestCase):
 
     def test_signature_is_checked(self) -> None:
         """A parameter that could not be decoded, or a resource that is no parameter, shows at once."""
-        for name in ("untyped", "positional", "elsewhere"):
+        for name in ("untyped", "positional", "elsewhere", "half"):
             self.assertRaises(TypeError, Method, f"test.{name}", getattr(Service(), name))
+
+    def test_one_of_several(self) -> None:
+        """Of several params that name what it is about one is to be given; all but the first say which they are."""
+        either = Method("test.either", Service().either)
+        assert either.resource is not None
+        for params, expected in (
+            (b'[1,"a"]', "a"), (b'[1,null,"a"]', "capability:a"),
+            (b'{"message":1,"capability":"x.y"}', "capability:x.y"),
+        ):  # fmt: skip
+            self.assertEqual(either.resource(either.decode(params)), expected)
+        for params in (b"[1]", b"[1,null,null]", b'[1,"a","b"]'):
+            error = self.assertRaises(InvalidParams, either.resource, either.decode(params))
+            self.assertIn("agent_id or capability", error.message)
+
+    def test_id_of_the_request(self) -> None:
+        """A method may ask for the id of the request, which is none of its params; a param may have that name, too."""
+        either, own = Method("test.either", Service().either), Method("test.own_id", Service().own_id)
+        self.assertEqual((either.takes_id, own.takes_id, self.good.takes_id), (True, False, False))
+        names = [field.name for field in structs.fields(either.params)]
+        self.assertEqual(names, ["message", "agent_id", "capability"])
+        self.assertEqual(structs.asdict(own.decode(b'{"request_id":5}')), {"request_id": 5})

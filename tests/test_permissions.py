@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.permissions import AGENT_PERMISSIONS, Permissions, access_of, anyone, is_permission
+from cell0gw.permissions import AGENT_PERMISSIONS, Permissions, access_of, anyone, is_permission, permission
 
 METHODS = ("channel.publish", "channel.subscribe", "agent.send", "auth.generateToken")
 RESOURCES = ("tasks", "tasks.a", "tasks.a.b", "$system", "other")
@@ -57,6 +57,21 @@ class CoverTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertIs(Permissions([held]).allow_on(method, resource), expected, f"{held} {method}:{resource}")
 
+    def test_calls(self) -> None:
+        """Agents are reached by their ids and capabilities by theirs; to call is not to serve."""
+        for held, method, resource, expected in (
+            ("agent.call:w", "agent.call", "w", True), ("agent.call:w", "agent.call", "capability:w", False),
+            ("agent.call:capability:x", "agent.call", "capability:x", True),
+            ("agent.call:capability:x", "agent.call", "x", False),
+            ("agent.call:capability:lang.*", "agent.call", "capability:lang.de", True),
+            ("agent.call:capability:lang.*", "agent.call", "capability:lang", False),
+            ("agent.call", "agent.call", "capability:x", True), ("agent.call", "agent.serve", "x", False),
+            ("agent.serve:x", "agent.serve", "x", True), ("agent.serve:x", "agent.serve", "y", False),
+            ("agent.serve:x", "agent.call", "x", False), ("agent.serve", "agent.serve", "x", True),
+            ("agent.*", "agent.serve", "x", True), ("agent.send", "agent.call", "w", False),
+        ):  # fmt: skip
+            self.assertIs(Permissions([held]).allow_on(method, resource), expected, f"{held} {method}:{resource}")
+
     def test_namespace_is_no_prefix(self) -> None:
         """The permission for one namespace says nothing of another that begins alike."""
         self.assertFalse(Permissions(["chan.*"]).allow("channel.publish"))
@@ -98,3 +113,10 @@ class DeclarationTests(SynchronousTestCase):
         """A method that declares nothing has no access rule, not an open one."""
         self.assertIsNone(access_of(lambda: None))
         self.assertIsNotNone(access_of(anyone(lambda: None)))
+
+    def test_resources(self) -> None:
+        """A permission may be narrowed by one param, by one of several, or by none."""
+        for declared, expected in (((), ()), ("name", ("name",)), (("a", "b"), ("a", "b"))):
+            access = access_of(permission(resource=declared)(lambda: None))
+            assert access is not None
+            self.assertEqual(access.resource, expected)

@@ -29,6 +29,10 @@ def make_worker(name: str, most: int | None = None, kind: type[Worker] = Worker)
     return worker
 
 
+def anybody(worker: Worker) -> bool:
+    return True
+
+
 def load(worker: Worker, calls: int) -> None:
     """Let a worker have so many calls."""
     worker.calls = {f"call_{n}": None for n in range(calls)}
@@ -60,7 +64,7 @@ class PoolCase(SynchronousTestCase):
         """Who get so many calls, one after the other, each of which lasts."""
         picked = ""
         for _ in range(count):
-            worker = self.pool.pick(policy, key)
+            worker = self.pool.pick(policy, key, anybody)
             if worker is None:
                 return picked + "-"
             picked += worker.session.entity_id
@@ -105,8 +109,8 @@ class LeastBusyTests(PoolCase):
     def test_but(self) -> None:
         """Those that have had a call are passed over, whatever the policy."""
         for policy in POLICIES:
-            self.assertIs(self.pool.pick(policy, "k", [self.a, self.c]), self.b)
-            self.assertIsNone(self.pool.pick(policy, "k", self.workers))
+            self.assertIs(self.pool.pick(policy, "k", lambda worker: worker is self.b), self.b)
+            self.assertIsNone(self.pool.pick(policy, "k", lambda worker: False))
 
 
 class RoundRobinTests(PoolCase):
@@ -128,7 +132,7 @@ class RoundRobinTests(PoolCase):
     def test_asking_changes_nothing(self) -> None:
         """Who only asks whose turn it is moves nobody."""
         for _ in range(3):
-            self.assertIs(self.pool.preview("round_robin", None, lambda worker: True), self.a)
+            self.assertIs(self.pool.preview("round_robin", None, anybody), self.a)
         self.assertIs(self.pool.preview("round_robin", None, lambda worker: worker is not self.a), self.b)
         self.assertEqual(self.names("round_robin", 3), "abc")
 
@@ -136,23 +140,13 @@ class RoundRobinTests(PoolCase):
 class RandomTests(PoolCase):
     """Anybody."""
 
-    def drawn(self, times: int) -> set[Worker | None]:
-        picked = set()
-        for number in range(times):
-            self.chosen = number
-            picked.add(self.pool.pick("random"))
-        return picked
-
     def test_any(self) -> None:
         """The number that is drawn says who, and everyone can be drawn."""
-        self.assertEqual(self.drawn(3), set(self.workers))
-
-    def test_after_changes(self) -> None:
-        """It stays so, whoever left, came back or is full."""
-        self.pool.remove(self.a)
-        rest(self.b)
-        self.pool.add(self.a)
-        self.assertEqual(self.drawn(6), {self.a, self.c})
+        picked = set()
+        for number in range(3):
+            self.chosen = number
+            picked.add(self.pool.pick("random", None, anybody))
+        self.assertEqual(picked, set(self.workers))
 
 
 class StickyTests(PoolCase):
@@ -184,19 +178,25 @@ class StickyTests(PoolCase):
         self.pool.add(self.a)
         self.assertEqual(self.names("sticky", 1, "k"), "b")
 
+    def test_passed_over(self) -> None:
+        """A worker that was passed over does not become the one of a key, and one that is stays it."""
+        self.assertIs(self.pool.pick("sticky", "k", lambda worker: worker is not self.a), self.b)
+        self.assertIs(self.pool.pick("sticky", "k", lambda worker: worker is not self.b), self.a)
+        self.assertEqual(self.names("sticky", 2, "k"), "bb")
+
     def test_of_each_target(self) -> None:
         """A key means one worker for each target."""
         other = self.make("capability:y")
         other.add(self.c)
         self.names("sticky", 1, "k")
-        self.assertIs(other.pick("sticky", "k"), self.c)
+        self.assertIs(other.pick("sticky", "k", anybody), self.c)
         self.assertEqual(self.names("sticky", 1, "k"), "a")
 
     def test_bounded(self) -> None:
         """The keys that were not used for longest are forgotten."""
         self.patch(pools, "STICKY_KEYS", 2)
         for key in ("k", "l", "k", "m"):
-            self.pool.pick("sticky", key)
+            self.pool.pick("sticky", key, anybody)
         self.assertEqual(len(self.sticky), 2)
         self.assertIsNone(self.sticky.get("capability:x", "l"))
         self.assertIsNotNone(self.sticky.get("capability:x", "k"))
@@ -231,7 +231,7 @@ class CostTests(PoolCase):
             pool.add(make_worker(f"w{n}", 100, _Counted))
         before = _Counted.looks
         for _ in range(10):
-            worker = pool.pick(policy, "k")
+            worker = pool.pick(policy, "k", anybody)
             assert worker is not None
             load(worker, len(worker.calls) + 1)
         return _Counted.looks - before
@@ -240,6 +240,14 @@ class CostTests(PoolCase):
         """So many workers are looked at for ten calls, and no more of a thousand than of twenty."""
         for policy in POLICIES:
             self.assertEqual(self.looks(1000, policy), self.looks(20, policy), policy)
+
+    def test_passing_over(self) -> None:
+        """When nobody can be had, each is asked once."""
+        for policy in POLICIES:
+            asked: list[Worker] = []
+            self.assertIsNone(self.pool.pick(policy, "k", asked.append))  # type: ignore[arg-type]
+            self.assertEqual(set(asked), set(self.workers))
+            self.assertEqual(len(asked), len(self.workers))
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -306,7 +314,7 @@ class PoolMachine(RuleBasedStateMachine):
             expected = self.keys[key]
         if policy != "random":
             assert self.pool.preview(policy, key, lambda worker: worker not in passed_over) is expected
-        picked = self.pool.pick(policy, key if policy == "sticky" else None, passed_over)
+        picked = self.pool.pick(policy, key, lambda worker: worker not in passed_over)
         assert picked is expected if policy != "random" else (picked in able if able else picked is None)
         if picked is None:
             return
@@ -324,7 +332,7 @@ class PoolMachine(RuleBasedStateMachine):
         drawn = set()
         for drawing in range(len(self.turns) or 1):
             self.drawn = drawing
-            drawn.add(self.pool.pick("random"))
+            drawn.add(self.pool.pick("random", None, anybody))
         assert drawn == (set(self.turns) or {None})
         assert len(self.pool) == len(self.here)
         assert self.pool.resting == all(worker.resting for worker in self.here)

@@ -1,0 +1,222 @@
+"""Who takes calls: by name, by what they can do and may do, and who rests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from cell0gw.directory import Directory
+from cell0gw.interfaces import ISessionObserver
+from cell0gw.permissions import Permissions
+from cell0gw.pools import Pool, Worker
+from cell0gw.sessions import Principal, Session
+from cell0gw.testing import RecordingConnection
+from cell0gw.workforce import Workforce
+
+
+def principal(entity_id: str, *permissions: str) -> Principal:
+    return Principal(
+        entity_id=entity_id,
+        entity_type="agent",
+        permissions=Permissions(permissions),
+        token_id="tok",
+        expires_at=None,
+    )
+
+
+class WorkforceTests(SynchronousTestCase):
+    """Sessions come, speak and go."""
+
+    def setUp(self) -> None:
+        self.directory = Directory(Clock(), lambda *event: None)
+        self.workforce = Workforce(self.directory, lambda bound: 0)
+        self.directory.spoke = self.workforce.review
+        self.told: list[tuple[str, Any]] = []
+        self.workforce.freed = lambda worker: self.told.append(("freed", worker))
+        self.workforce.left = lambda worker: self.told.append(("left", worker))
+        self.workforce.shrunk = lambda pool: self.told.append(("shrunk", pool.target))
+        self.sessions = 0
+
+    def open(
+        self, name: str, *capabilities: str, may: tuple[str, ...] = ("agent.*",), most: int | None = None
+    ) -> Session:
+        self.sessions += 1
+        session = Session(f"sess_{self.sessions}", name, principal(name, *may), RecordingConnection(), 0.0)
+        self.directory.introduce(session, capabilities, {}, most)
+        for observer in (self.directory, self.workforce):
+            observer.session_opened(session)
+        return session
+
+    def close(self, session: Session, detached: bool = False) -> None:
+        if detached:
+            session.detached = True
+            for observer in (self.directory, self.workforce):
+                observer.session_detached(session, "lost")
+        else:
+            for observer in (self.directory, self.workforce):
+                observer.session_closed(session, "gone")
+
+    def worker(self, session: Session) -> Worker:
+        worker = self.workforce.worker(session)
+        assert worker is not None
+        return worker
+
+    def who(self, pool: Pool | None) -> list[str] | None:
+        """The sessions in a pool; None when there is no pool."""
+        return None if pool is None else [worker.session.session_id for worker in pool.workers]
+
+    def serving(self, capability: str) -> list[str] | None:
+        return self.who(self.workforce.of_capability(capability))
+
+    def test_interface(self) -> None:
+        """The workforce hears of sessions."""
+        verifyObject(ISessionObserver, self.workforce)
+
+    def test_what_it_can_and_may(self) -> None:
+        """A session serves what it declares and its token allows, and nothing else."""
+        for may, expected in (
+            (("agent.serve:x",), {"x"}), (("agent.serve",), {"x", "y.z"}), (("agent.serve:y.>",), {"y.z"}),
+            (("agent.*",), {"x", "y.z"}), (("*",), {"x", "y.z"}), (("agent.call",), set()), ((), set()),
+            (("agent.serve:other",), set()),
+        ):  # fmt: skip
+            session = self.open("a", "x", "y.z", may=may)
+            self.assertEqual({c for c in ("x", "y.z", "other") if self.serving(c)}, expected, may)
+            self.assertEqual(self.who(self.workforce.of_agent("a")), [session.session_id], may)
+            self.close(session)
+
+    def test_another_token(self) -> None:
+        """What another token does not allow ends, and those who wait for it are looked at; what it allows begins."""
+        session = self.open("a", "x", "y")
+        self.told.clear()
+        session.principal = principal("a", "agent.serve:y")
+        self.workforce.review(session)
+        self.assertEqual((self.serving("x"), self.serving("y")), (None, ["sess_1"]))
+        self.assertIn(("shrunk", "capability:x"), self.told)
+        self.assertNotIn(("shrunk", "capability:y"), self.told)
+        session.principal = principal("a", "agent.serve")
+        self.workforce.review(session)
+        self.assertEqual((self.serving("x"), self.serving("y")), (["sess_1"], ["sess_1"]))
+
+    def test_other_words(self) -> None:
+        """What a session says anew holds at once: its capabilities, and how many calls it takes."""
+        session = self.open("a", "x", most=1)
+        self.directory.update(session, capabilities=("y",), max_inflight=3)
+        self.assertEqual((self.serving("x"), self.serving("y")), (None, ["sess_1"]))
+        self.assertEqual(self.worker(session).max_inflight, 3)
+        self.assertEqual(self.told[-1], ("freed", self.worker(session)))
+
+    def test_rest(self) -> None:
+        """Of what a session can say of itself two words mean that it rests; those who wait for it are looked at."""
+        session = self.open("a", "x")
+        pool = self.workforce.of_agent("a")
+        assert pool is not None
+        for status in ("online", "away", "busy", "do_not_disturb", "offline"):
+            resting = status in ("do_not_disturb", "offline")
+            self.told.clear()
+            self.directory.update(session, status=status)
+            self.assertIs(self.worker(session).resting, resting, status)
+            self.assertIs(pool.resting, resting, status)
+            shrunk = {target for what, target in self.told if what == "shrunk"}
+            self.assertEqual(shrunk, {"a", "capability:x"} if resting else set(), status)
+
+    def test_each_for_itself(self) -> None:
+        """That one session of an agent rests does not keep its others from working."""
+        first, second = self.open("a", "x"), self.open("a", "x")
+        self.directory.update(first, status="do_not_disturb")
+        pool = self.workforce.of_agent("a")
+        assert pool is not None
+        self.assertFalse(pool.resting)
+        self.assertIs(pool.pick("least_busy", None, lambda worker: True), self.worker(second))
+
+    def test_of_an_agent(self) -> None:
+        """An agent's sessions are those that are connected, those that come after the first call included."""
+        self.assertIsNone(self.workforce.of_agent("a"))
+        first = self.open("a")
+        self.assertEqual(self.who(self.workforce.of_agent("a")), ["sess_1"])
+        second = self.open("a")
+        self.assertEqual(self.who(self.workforce.of_agent("a")), ["sess_1", "sess_2"])
+        self.close(first, detached=True)
+        self.assertEqual(self.who(self.workforce.of_agent("a")), ["sess_2"])
+        self.close(second)
+        self.assertIsNone(self.workforce.of_agent("a"))
+
+    def test_pool_stays(self) -> None:
+        """It is the same pool as long as somebody is in it: calls wait there."""
+        first = self.open("a", "x")
+        pools = self.workforce.of_agent("a"), self.workforce.of_capability("x")
+        self.open("a", "x")
+        self.close(first)
+        self.assertEqual((self.workforce.of_agent("a"), self.workforce.of_capability("x")), pools)
+
+    def test_loss(self) -> None:
+        """Who is lost is in no pool when its calls are looked at; its end later on is no second loss."""
+        session = self.open("a", "x")
+        worker = self.worker(session)
+        self.workforce.of_agent("a")
+        self.told.clear()
+        self.close(session, detached=True)
+        self.assertEqual(self.told[-1], ("left", worker))
+        self.assertCountEqual(self.told[:-1], [("shrunk", "a"), ("shrunk", "capability:x")])
+        self.assertFalse(worker.pools)
+        self.told.clear()
+        self.close(session)
+        self.assertEqual(self.told, [])
+
+    def test_lost_ones_say_nothing(self) -> None:
+        """A session that is only waited for does not take calls again by what is said of it."""
+        session = self.open("a", "x")
+        self.close(session, detached=True)
+        self.directory.update(session, status="online")
+        self.assertIsNone(self.workforce.worker(session))
+        self.assertIsNone(self.serving("x"))
+
+    def test_resumed(self) -> None:
+        """Who takes up a session's place serves what that one did and takes as many, unless it says otherwise."""
+        old = self.open("a", "x", most=2)
+        self.directory.update(old, status="do_not_disturb")
+        self.close(old, detached=True)
+        new = self.open("a")
+        self.directory.resume(old, new)
+        worker = self.worker(new)
+        self.assertEqual((self.serving("x"), worker.max_inflight, worker.resting), (["sess_2"], 2, True))
+        newer = self.open("a", "y", most=5)
+        self.directory.resume(new, newer)
+        self.assertEqual((self.serving("y"), self.worker(newer).max_inflight), (["sess_3"], 5))
+
+    def test_load(self) -> None:
+        """An agent's load is that of its sessions; one that takes any number makes it any number."""
+        self.assertEqual(self.workforce.load("a"), (0, 0))
+        first = self.open("a", most=2)
+        self.worker(first).calls["call_1"] = None
+        self.open("a", most=3)
+        self.assertEqual(self.workforce.load("a"), (1, 5))
+        self.open("a")
+        self.open("b", most=7)
+        self.assertEqual(self.workforce.load("a"), (1, None))
+
+    def test_names_that_are_alike(self) -> None:
+        """An agent and a capability of one name are two."""
+        agent, other = self.open("x"), self.open("b", "x")
+        self.assertEqual(self.who(self.workforce.of_agent("x")), ["sess_1"])
+        self.assertEqual(self.serving("x"), ["sess_2"])
+        self.close(agent)
+        self.assertEqual((self.workforce.of_agent("x"), self.serving("x")), (None, ["sess_2"]))
+        self.close(other)
+        self.assertIsNone(self.serving("x"))
+
+    def test_nothing_left(self) -> None:
+        """When all are gone, nothing is left of them, the suggestions included."""
+        sessions = [self.open(name, "translate") for name in ("anna", "anna", "bert")]
+        for name in ("anna", "bert"):
+            self.workforce.of_agent(name)
+        self.assertEqual(self.workforce.capabilities.near("translat", lambda name: True), ["translate"])
+        self.assertEqual(self.workforce.agents.near("annna", lambda name: True), ["anna"])
+        for session in sessions:
+            self.close(session)
+        self.assertEqual(self.workforce.capabilities.near("translat", lambda name: True), [])
+        self.assertEqual(self.workforce.agents.near("annna", lambda name: True), [])
+        for held in ("_workers", "_of_agent", "_of_capability"):
+            self.assertFalse(getattr(self.workforce, held), held)
