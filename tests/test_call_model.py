@@ -130,9 +130,11 @@ class RouterMachine(RuleBasedStateMachine):
         return self.gateway.token(name, permissions=["agent.*"] if permitted else ["session.*"])
 
     @precondition(lambda self: self.agents)
-    @rule(place=places, permitted=st.booleans())
-    def another_token(self, place: int, permitted: bool) -> None:
+    @rule(place=places)
+    def another_token(self, place: int) -> None:
+        """Who may serve what it can may no longer, or the other way round."""
         agent = self.agents[place % len(self.agents)]
+        permitted = not agent.serves
         agent.serves = agent.skills if permitted else set()
         agent.client.call("auth.refresh", token=self.token(agent.name, permitted))
 
@@ -170,6 +172,7 @@ class RouterMachine(RuleBasedStateMachine):
             agent, call_id = found
             number = agent.has.pop(call_id)
             self.calls[number].may_end_with = {f"done {number}"}
+            self.calls[number].must_end = True
             agent.client.send(json.dumps({"jsonrpc": "2.0", "id": call_id, "result": f"done {number}"}))
 
     @rule(place=places, code=st.sampled_from([-32000, -32003, -32601, 5]))
@@ -180,6 +183,7 @@ class RouterMachine(RuleBasedStateMachine):
             number = agent.has.pop(call_id)
             if code == 5 or call_id in agent.begun:
                 self.calls[number].may_end_with = {-32008}
+                self.calls[number].must_end = True
             else:
                 agent.refused.add(number)
             error = {"code": code, "message": "no"}
@@ -211,12 +215,13 @@ class RouterMachine(RuleBasedStateMachine):
             for body in ({"result": 1}, {"error": {"code": -32000}}):
                 assert other.client.send(json.dumps({"jsonrpc": "2.0", "id": call_id, **body})) == []
 
-    @rule(place=places, resting=st.booleans())
-    def rest(self, place: int, resting: bool) -> None:
-        if self.agents:
-            agent = self.agents[place % len(self.agents)]
-            agent.resting = resting
-            agent.client.call("presence.update", status="do_not_disturb" if resting else "online")
+    @precondition(lambda self: self.agents)
+    @rule(place=places)
+    def rest(self, place: int) -> None:
+        """Who is awake comes to rest, or the other way round."""
+        agent = self.agents[place % len(self.agents)]
+        agent.resting = not agent.resting
+        agent.client.call("presence.update", status="do_not_disturb" if agent.resting else "online")
 
     @precondition(lambda self: self.agents)
     @rule(place=places)
@@ -319,6 +324,6 @@ class RouterModelTests(SynchronousTestCase):
         run_state_machine_as_test(
             RouterMachine,
             settings=settings(
-                max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+                max_examples=120, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
             ),
         )
