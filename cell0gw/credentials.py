@@ -15,7 +15,7 @@ from cell0gw.errors import InvalidParams, NotAuthenticated, NotFound, Permission
 from cell0gw.interfaces import ITokenStore
 from cell0gw.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permissions, is_permission
 from cell0gw.sessions import EntityType, Principal
-from cell0gw.subjects import covers
+from cell0gw.subjects import covers, has_wildcard
 from cell0gw.suggestions import Suggestions
 from cell0gw.tokens import TokenRecord
 
@@ -54,6 +54,7 @@ class Credentials:
         self._minted_by: dict[str, list[str]] = {}
         self._of_entity: dict[str, dict[str, None]] = {}
         self._expiries: list[tuple[float, str]] = []
+        self._accepted: set[str] = set()
         self.suggestions = Suggestions()
 
     def load(self) -> None:
@@ -72,7 +73,8 @@ class Credentials:
     def names(self, entity_id: str) -> bool:
         """Whether a valid token is for this entity, and not for a pattern of many."""
         now = self._clock.seconds()
-        return any(self._by_id[token_id].valid(now) for token_id in self._of_entity.get(entity_id, ()))
+        of_entity = () if has_wildcard(entity_id) else self._of_entity.get(entity_id, ())
+        return entity_id in self._accepted or any(self._by_id[token_id].valid(now) for token_id in of_entity)
 
     def verify(self, token: str) -> Principal:
         """What a token proves.
@@ -93,6 +95,8 @@ class Credentials:
             raise ValueError("it must be cell0_<32 or more letters and digits>_<unix seconds>")
         record = self._admin_record(token)
         self._by_digest[record.digest] = record
+        self._accepted.add(record.entity_id)
+        self.suggestions.add(record.entity_id)
 
     async def mint_admin(self, keep: Callable[[str], None]) -> Minted:
         """Mint the token that may do everything, and store it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections.abc import Callable
 from typing import Final
@@ -51,7 +52,7 @@ class Known:
             suggestions.near(entity_id, lambda other: other in self and allowed(other))
             for suggestions in (self._suggestions, self._credentials.suggestions)
         )
-        return list(dict.fromkeys(found))[:MOST]
+        return difflib.get_close_matches(entity_id, list(dict.fromkeys(found)), MOST, 0.0)
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}: the id is held. That is written down once a day."""

@@ -235,8 +235,8 @@ class Mailboxes:
             if session is None or late or letter.message_id not in box.unacknowledged:
                 continue
             if not session.acknowledges:  # another client of theirs, which can't: this was its one time
-                self._forget(box, letter.message_id)
                 settled.append(self._send(box, letter, session))
+                self._forget(box, letter.message_id)
             else:
                 box.send(letter, session)
                 self.delivered += 1

@@ -37,12 +37,14 @@ class Receipts:
         self._directory = directory
         self._clock = clock
         self._to_tell: list[tuple[str, Receipt, int]] = []
-        self._told: list[int] = []
+        # Who was told of what: the disk is to know. And when each was told last.
+        self._told: dict[int, str] = {}
         self._lately: dict[str, float] = {}
         # Who is being told what is on disk: what comes meanwhile is there, too, and has its turn.
         self._catching_up: set[str] = set()
-        # Whom the disk failed: tried again.
+        # Whom the disk failed, and since when they may have missed something: tried again.
         self._failed_for: set[str] = set()
+        self._missed: dict[str, float] = {}
 
     def queued(self, letter: Letter, kept: Kept) -> None:
         """A letter is kept."""
@@ -72,15 +74,18 @@ class Receipts:
         before = self._clock.seconds() - RETELL
         while self._lately and next(iter(self._lately.values())) < before:
             del self._lately[next(iter(self._lately))]
+        missed, self._missed = self._missed, {}
+        for sender, since in missed.items():
+            self._untell(sender, since)
         failed, self._failed_for = self._failed_for, set()
         for sender in failed:
-            self._again(sender)
+            self._next(sender)
 
     def flush(self) -> None:
         """Write down who was told of what, all at once: should that be lost, they are told again."""
         if self._told:
-            told, self._told = self._told, []
-            self._store.told(told, self._clock.seconds()).addErrback(lambda failure: self._told.extend(told))
+            told, self._told = self._told, {}
+            self._store.told(list(told), self._clock.seconds()).addErrback(lambda failure: self._not_taken_down(told))
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
@@ -88,16 +93,15 @@ class Receipts:
 
     def session_detached(self, session: Session, reason: str) -> None:
         """See L{ISessionObserver}."""
-        if self._lately.pop(session.entity_id, None) is None:
-            return
-        self.flush()
-        since = self._clock.seconds() - RETELL
-        again = self._store.untell(session.entity_id, since)
-        again.addCallback(lambda done: self._again(session.entity_id)).addErrback(self._failed)
+        if self._lately.pop(session.entity_id, None) is not None:
+            self.flush()
+            self._untell(session.entity_id, max(session.connected_at, self._clock.seconds() - RETELL))
 
     def session_closed(self, session: Session, reason: str) -> None:
         """See L{ISessionObserver}: who says goodbye has read all."""
-        if not session.detached and reason not in GOODBYES:
+        if reason in GOODBYES:
+            self.flush()
+        elif not session.detached:
             self.session_detached(session, reason)
 
     def _again(self, sender: str) -> None:
@@ -106,6 +110,8 @@ class Receipts:
 
     def _tell(self, sender: str, receipt: Receipt, number: int) -> None:
         """Tell a sender, in order, after the answers that are being given now: they bring the message's id."""
+        if sender in self._catching_up:
+            return
         if not self._to_tell:
             self._clock.callLater(0, self._tell_all)
         self._to_tell.append((sender, receipt, number))
@@ -113,8 +119,8 @@ class Receipts:
     def _tell_all(self) -> None:
         to_tell, self._to_tell = self._to_tell, []
         for sender, receipt, number in to_tell:
-            if sender not in self._catching_up and self._notify(self._directory.live(sender), receipt):
-                self._told.append(number)
+            if self._notify(self._directory.live(sender), receipt):
+                self._told[number] = sender
 
     def _notify(self, sessions: Iterable[Session], receipt: Receipt) -> bool:
         told = False
@@ -129,7 +135,11 @@ class Receipts:
         """Tell a sender that is back what it has not been told."""
         if not session.detached and session.entity_id not in self._catching_up:
             self._catching_up.add(session.entity_id)
+            self._to_tell = [one for one in self._to_tell if one[0] != session.entity_id]
             self.flush()
+            since = self._missed.pop(session.entity_id, None)
+            if since is not None:
+                self._untell(session.entity_id, since)
             self._next(session.entity_id)
 
     def _next(self, sender: str) -> None:
@@ -146,12 +156,24 @@ class Receipts:
             return
         self._catching_up.discard(sender)
         if receipts:
-            self._store.untell(sender, since).addErrback(self._failed)
+            self._untell(sender, since)
 
     def _not_taken(self, failure: Any, sender: str) -> None:
-        self._catching_up.discard(sender)
         self._failed_for.add(sender)
         self._failed(failure)
+
+    def _untell(self, sender: str, since: float) -> None:
+        """What a sender was told since a moment may not have arrived: it is told again."""
+        again = self._store.untell(sender, since)
+        again.addCallbacks(lambda done: self._again(sender), lambda failure: self._not_untold(failure, sender, since))
+
+    def _not_untold(self, failure: Any, sender: str, since: float) -> None:
+        self._missed[sender] = min(since, self._missed.get(sender, since))
+        self._failed(failure)
+
+    def _not_taken_down(self, told: dict[int, str]) -> None:
+        """Tried again, but for those who may have missed it: they are told again."""
+        self._told.update((number, sender) for number, sender in told.items() if sender in self._lately)
 
     def _failed(self, failure: Any) -> None:
         self.log.failure("receipts could not be told", failure)

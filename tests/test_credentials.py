@@ -231,3 +231,69 @@ class RevokeTests(CredentialsTestCase):
         self.mint(MintTests.admin, "b", expires_in_hours=1)
         self.assertEqual([record.entity_id for record in self.credentials.records()], ["b"])
         self.assertEqual([record.entity_id for record in self.store.load()], ["b"])
+
+
+class NamesTests(CredentialsTestCase):
+    """Whom tokens name."""
+
+    def near(self, name: str) -> list[str]:
+        return self.credentials.suggestions.near(name)
+
+    def test_while_valid(self) -> None:
+        """An entity is named as long as one of its tokens is valid."""
+        self.assertFalse(self.credentials.names("a"))
+        first = self.mint(MintTests.admin, "a", expires_in_hours=1)
+        self.mint(MintTests.admin, "a", expires_in_hours=2)
+        self.credentials.revoke(first.record.token_id)
+        self.assertTrue(self.credentials.names("a"))
+        self.clock.advance(2 * HOUR - 1)
+        self.assertTrue(self.credentials.names("a"))
+        self.clock.advance(1)
+        self.assertFalse(self.credentials.names("a"))
+
+    def test_revoked(self) -> None:
+        """Revoking names ends with it, those of its children, too."""
+        parent = self.mint(MintTests.admin, "a", ["*"])
+        self.mint(self.credentials.verify(parent.token), "b", [])
+        self.credentials.revoke(parent.record.token_id)
+        self.assertEqual([self.credentials.names(name) for name in "ab"], [False, False])
+
+    def test_patterns(self) -> None:
+        """A token for many names none of them, and not its pattern."""
+        for pattern in ("team.*", "team.>", ">"):
+            self.mint(MintTests.admin, pattern)
+            self.assertFalse(self.credentials.names(pattern))
+        self.assertFalse(self.credentials.names("team.a"))
+
+    def test_next_process(self) -> None:
+        """The next process names and suggests the same."""
+        self.mint(MintTests.admin, "worker")
+        self.credentials = self.make()
+        self.credentials.load()
+        self.assertTrue(self.credentials.names("worker"))
+        self.assertEqual(self.near("wroker"), ["worker"])
+
+    def test_operators_token(self) -> None:
+        """An operator's own token names the admin."""
+        self.credentials.accept(f"cell0_{'x' * 32}_1")
+        self.assertTrue(self.credentials.names("admin"))
+        self.assertEqual(self.near("admn"), ["admin"])
+
+    def test_suggestions_go_with_the_records(self) -> None:
+        """What is purged, or could not be stored, is not suggested; what has another token still is."""
+        self.mint(MintTests.admin, "worker", expires_in_hours=1)
+        self.clock.advance(HOUR + RETENTION)
+        self.mint(MintTests.admin, "worker", expires_in_hours=1)
+        self.clock.advance(1)
+        self.credentials.records()
+        self.mint(MintTests.admin, "other")
+        self.assertEqual(self.near("wroker"), ["worker"])
+        self.clock.advance(2 * HOUR + RETENTION)
+        self.mint(MintTests.admin, "other")
+        self.assertEqual(self.near("wroker"), [])
+        store = BrokenStore()
+        self.credentials = self.make(store)
+        minting = Deferred.fromCoroutine(self.credentials.mint(MintTests.admin, "worker", "agent", None, 1))
+        store.pending[0].errback(Unavailable())
+        self.failureResultOf(minting, Unavailable)
+        self.assertEqual((self.near("wroker"), self.credentials.names("worker")), ([], False))

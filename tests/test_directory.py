@@ -136,6 +136,98 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual((left.reason, left.last_seen), ("lost", "1970-01-01T00:00:05.000Z"))
 
 
+class RouteTests(SynchronousTestCase):
+    """Who can do what, and by which session."""
+
+    def setUp(self) -> None:
+        self.directory = Directory(Clock(), lambda *event: None)
+        self.spoke: list[str] = []
+        self.directory.spoke = lambda session: self.spoke.append(session.session_id)
+
+    def open(self, session_id: str, entity_id: str = "a", *capabilities: str, **facts: Any) -> Session:
+        session = make_session(session_id, entity_id)
+        self.directory.introduce(session, capabilities, facts.pop("metadata", {}), **facts)
+        self.directory.session_opened(session)
+        return session
+
+    def detach(self, session: Session) -> None:
+        session.detached = True
+        self.directory.session_detached(session, "lost")
+
+    def able(self, capability: str, connected: bool = False) -> list[str]:
+        return [entry.entity_id for entry in self.directory.entries(connected=connected, capability=capability)]
+
+    def test_by_capability(self) -> None:
+        """Whoever has a capability by any of its sessions is found by it, as long as one of them says so."""
+        first, second = self.open("1", "a", "chat", "draw"), self.open("2", "a", "chat")
+        other = self.open("3", "b", "draw")
+        self.assertEqual([self.able(name) for name in ("chat", "draw", "sing")], [["a"], ["a", "b"], []])
+        self.directory.session_closed(first, "gone")
+        self.assertEqual([self.able(name) for name in ("chat", "draw")], [["a"], ["b"]])
+        self.directory.update(second, capabilities=("draw", "sing"))
+        self.assertEqual([self.able(name) for name in ("chat", "draw", "sing")], [[], ["b", "a"], ["a"]])
+        for session in (second, other):
+            self.directory.session_closed(session, "gone")
+        self.assertEqual(self.directory._able, {})
+
+    def test_who_is_waited_for(self) -> None:
+        """Who is only waited for can do it still, but is not among those who are connected."""
+        self.detach(self.open("1", "a", "chat"))
+        self.assertEqual((self.able("chat"), self.able("chat", connected=True)), (["a"], []))
+
+    def test_said_twice(self) -> None:
+        """A capability that is declared twice is gone when it is no longer declared."""
+        session = self.open("1", "a", "chat", "chat")
+        self.directory.update(session, capabilities=())
+        self.assertEqual((self.able("chat"), self.directory._able), ([], {}))
+
+    def test_said(self) -> None:
+        """What a session has said is its own, whatever others of its entity say."""
+        first, second = self.open("1", "a", "chat", max_inflight=3), self.open("2", "a")
+        self.directory.update(second, status="busy")
+        self.assertEqual((self.directory.said(first).max_inflight, self.directory.said(first).status), (3, "online"))
+        self.assertEqual((self.directory.said(second).capabilities, self.directory.said(second).status), ((), "busy"))
+        self.assertEqual(self.spoke, ["2"])
+
+    def test_resume(self) -> None:
+        """A session that takes another's place says what that one said, but for what it has said itself."""
+        old = self.open("1", "a", "chat", "ack", max_inflight=3, metadata={"model": "x"})
+        self.directory.update(old, status="busy")
+        self.detach(old)
+        for new, acknowledges in ((self.open("2"), True), (self.open("3", "a", "draw", max_inflight=1), False)):
+            self.directory.resume(old, new)
+            self.assertIs(new.acknowledges, acknowledges)
+        self.directory.session_closed(old, "lost")
+        said = [self.directory.said(session) for session in self.directory.live("a")]
+        self.assertEqual([one.capabilities for one in said], [("chat", "ack"), ("draw",)])
+        self.assertEqual([(one.status, one.max_inflight) for one in said], [("busy", 3), ("busy", 1)])
+        self.assertEqual(self.spoke, ["1", "2", "3"])
+
+    def test_acknowledges(self) -> None:
+        """Who declares C{ack} acknowledges what it gets, and nobody else."""
+        sessions = [self.open("1", "a", "chat", "ack"), self.open("2", "a"), self.open("3", "b", "acknowledge")]
+        self.assertEqual([session.acknowledges for session in sessions], [True, False, False])
+
+    def test_live(self) -> None:
+        """The sessions that are connected, oldest first; none of who is not here."""
+        first, second, third = self.open("1"), self.open("2"), self.open("3")
+        self.detach(second)
+        self.assertEqual(self.directory.live("a"), [first, third])
+        self.assertEqual(self.directory.live("nobody"), [])
+
+    def test_room(self) -> None:
+        """With a bound, those are passed over by whom more than that waits to be read; without one nobody is."""
+        first, second = self.open("1"), self.open("2")
+        connection: Any = second.connection
+        for backlog, expected in ((10, second), (11, first)):
+            connection.backlog = backlog
+            self.assertIs(self.directory.route("a", 10), expected)
+        self.assertIs(self.directory.route("a"), second)
+        self.detach(first)
+        self.assertIsNone(self.directory.route("a", 10))
+        self.assertIsNone(self.directory.route("nobody", 10))
+
+
 class DirectoryMachine(RuleBasedStateMachine):
     """The directory beside a list of sessions, whatever comes, goes and speaks."""
 

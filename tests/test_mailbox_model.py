@@ -1,4 +1,4 @@
-"""Mailboxes beside a model of what was accepted, what was brought, and what was acknowledged."""
+"""The whole mail side beside a model of who sent what, what came, what was acknowledged, and what senders heard."""
 
 from __future__ import annotations
 
@@ -7,193 +7,327 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
+from cell0gw import mailbox, mailboxes, receipts
+from cell0gw.engines.memory import MemoryTokenStore
 from cell0gw.engines.memory_mail import MemoryMailStore
 from cell0gw.ladder import climbs
-from cell0gw.testing import Client, MemoryGateway
+from cell0gw.receipts import RETELL
+from cell0gw.testing import EPOCH, Client, MemoryGateway, counter
 
-RECIPIENTS = ("acks", "plain")
+RECIPIENTS = {"acks": ["ack"], "plain": []}
 SENDERS = ("s", "t")
+KEY_WINDOW = 300.0
+SLACK = 3.0
+"""Someone looks once a second, and what is due then may be done a little later."""
 
 places = st.integers(0, 20)
 
 
-class Recipient:
-    """What the model knows of one.
+class Letter:
+    """What was asked to be sent. C{state}: asked, accepted or refused; unknown, if nobody was there to be answered."""
 
-    @ivar accepted: the messages whose sending was answered, in that order; C{ended}: those that expired.
-    @ivar got: what came, by session, in order; C{done}: what it has acknowledged.
+    def __init__(self, number: int, sender: str, params: dict[str, Any], now: float) -> None:
+        self.number, self.sender, self.params = number, sender, params
+        self.to = str(params["agent_id"])
+        self.asked_at = now
+        self.expires = now + params["ttl_seconds"]
+        self.state = "asked"
+        self.message_id = ""
+
+
+class Peer:
+    """An entity over all of its connections.
+
+    @ivar clients: those it has, oldest first; C{seen}: how much of each was looked at.
+    @ivar first: what came to it, in the order in which it came first; C{twice}: what may come again, whoever it is.
+    @ivar done: what it has acknowledged; C{asked}: what it said of which, by the id of the request.
+    @ivar lost_at: when connections broke.
     """
 
     def __init__(self, name: str, token: str) -> None:
-        self.name = name
-        self.token = token
-        self.client: Client | None = None
-        self.accepted: list[int] = []
-        self.expires: dict[int, float] = {}
-        self.got: list[list[int]] = []
-        self.ids: dict[int, str] = {}
+        self.name, self.token = name, token
+        self.clients: list[Client] = []
+        self.seen: dict[Client, int] = {}
+        self.first: list[int] = []
+        self.twice: set[int] = set()
         self.done: set[int] = set()
-        self.seen = 0
-
-    @property
-    def acknowledges(self) -> bool:
-        return self.name == "acks"
-
-    @property
-    def ever(self) -> set[int]:
-        return {number for numbers in self.got for number in numbers}
+        self.maybe: set[int] = set()
+        self.asked: dict[int, int] = {}
+        self.lost_at: list[float] = []
+        self.heard: dict[str, dict[str, float]] = {}
 
 
 class MailMachine(RuleBasedStateMachine):
-    """Two senders, a recipient that acknowledges and one that doesn't, and a store that is slow at times."""
+    """Two senders, a recipient that acknowledges and one that doesn't, and a store that is slow or broken at times."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = MemoryMailStore()
-        self.gateway = MemoryGateway(mail_store=self.store)
-        self.senders = {name: self.gateway.connect(name) for name in SENDERS}
-        self.recipients = {name: Recipient(name, self.gateway.token(name, expires_in_hours=999)) for name in RECIPIENTS}
-        self.asked: dict[int, tuple[str, str, float]] = {}
-        self.statuses: dict[int, str] = {}
+        self.tokens, self.store, self.ids = MemoryTokenStore(), MemoryMailStore(), counter()
+        self.letters: dict[int, Letter] = {}
+        self.again: dict[int, Letter] = {}
+        self.broken_since = EPOCH
+        self.outages: list[tuple[float, float]] = []
         self.numbers = 1000
-        self.gateway.advance(0)
+        self.start(EPOCH)
+        self.peers = {n: Peer(n, self.gateway.token(n, expires_in_hours=999)) for n in (*SENDERS, *RECIPIENTS)}
+        for name in SENDERS:
+            self.come(name)
 
-    def teardown(self) -> None:
-        # In the end everyone is here and nothing is slow: whatever was accepted has come, or has expired.
-        self.held(False)
-        for recipient in self.recipients.values():
-            if recipient.client is None:
-                self.come(recipient.name)
-        self.gateway.advance(1)
-        self.look()
-        acks = self.recipients["acks"]
-        owed = {n for n in acks.accepted if n not in acks.done and acks.expires[n] > self.now}
-        assert owed <= set(acks.got[-1]), f"{owed - set(acks.got[-1])} did not come to the last session"
-        for _ in range(4):
-            self.gateway.advance(31)
-            self.look()
-            for number in self.recipients["acks"].ever - self.recipients["acks"].done:
-                self.acknowledge("acks", number, "done")
-        for recipient in self.recipients.values():
-            for number in recipient.accepted:
-                assert number in recipient.ever or recipient.expires[number] <= self.now, f"{number} was lost"
-        waiting = self.gateway.agents.mailboxes.waiting
-        assert (waiting.messages, waiting.size, len(self.gateway.agents.mailboxes)) == (0, 0, 0)
-        self.gateway.close()
+    def start(self, now: float) -> None:
+        self.gateway = MemoryGateway(self.tokens, mail_store=self.store, idempotency_window=KEY_WINDOW)
+        self.gateway.clock.advance(now - EPOCH)
+        vars(self.gateway.agents.mail)["_new_id"] = self.ids  # no process makes an id of another
 
     @property
     def now(self) -> float:
         return float(self.gateway.clock.seconds())
 
-    @rule(sender=st.sampled_from(SENDERS), to=st.sampled_from(RECIPIENTS), receipts=st.booleans(), short=st.booleans())
-    def send(self, sender: str, to: str, receipts: bool, short: bool) -> None:
+    def next(self) -> int:
         self.numbers += 1
-        ttl = 40 if short else 100_000
-        params: dict[str, Any] = {"agent_id": to, "message": self.numbers, "ttl_seconds": ttl, "receipts": receipts}
-        self.asked[self.numbers] = (sender, to, self.now + ttl)
-        request = {"jsonrpc": "2.0", "id": self.numbers, "method": "agent.send", "params": params}
-        self.senders[sender].send(json.dumps(request))
+        return self.numbers
 
-    @rule(to=st.sampled_from(RECIPIENTS))
-    def come(self, to: str) -> None:
-        recipient = self.recipients[to]
-        if recipient.client is None:
-            declared = ["ack"] if recipient.acknowledges else []
-            recipient.client = self.gateway.connect(token=recipient.token, capabilities=declared)
-            recipient.got.append([])
-            recipient.seen = 0
+    def ask(self, client: Client, method: str, params: dict[str, Any]) -> int:
+        """Make a call whose answer may come later."""
+        request_id = self.next()
+        request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+        client.send(json.dumps(request))
+        return request_id
+
+    # What they do.
+
+    @rule(sender=st.sampled_from(SENDERS), to=st.sampled_from(sorted(RECIPIENTS)), receipts=st.booleans(),
+          ttl=st.sampled_from([40, 100_000, 100_000]), keyed=st.booleans())  # fmt: skip
+    def send(self, sender: str, to: str, receipts: bool, ttl: int, keyed: bool) -> None:
+        for client in self.peers[sender].clients[-1:]:
+            number = self.numbers + 1
+            params: dict[str, Any] = {"agent_id": to, "message": number, "ttl_seconds": ttl, "receipts": receipts}
+            if keyed:
+                params["idempotency_key"] = f"k{number}"
+            self.letters[number] = Letter(number, sender, params, self.now)
+            assert self.ask(client, "agent.send", params) == number
+
+    @rule(place=places)
+    def send_again(self, place: int) -> None:
+        """What was accepted under a key, once more under that."""
+        keyed = [
+            letter for letter in self.letters.values()
+            if letter.state == "accepted" and "idempotency_key" in letter.params and self.peers[letter.sender].clients
+            and letter.asked_at + KEY_WINDOW > self.now + SLACK
+        ]  # fmt: skip
+        if keyed:
+            letter = keyed[place % len(keyed)]
+            number = self.numbers + 1
+            self.again[number] = letter
+            self.ask(self.peers[letter.sender].clients[-1], "agent.send", letter.params)
+
+    @rule(name=st.sampled_from(sorted(RECIPIENTS) + list(SENDERS)))
+    def come(self, name: str) -> None:
+        peer = self.peers[name]
+        if len(peer.clients) < (2 if name in RECIPIENTS else 1):
+            client = self.gateway.connect(token=peer.token, capabilities=RECIPIENTS.get(name, []))
+            peer.clients.append(client)
+            peer.seen[client] = 0
             self.gateway.advance(0)
 
-    @rule(to=st.sampled_from(RECIPIENTS), politely=st.booleans())
-    def go(self, to: str, politely: bool) -> None:
-        recipient = self.recipients[to]
-        if recipient.client is not None:
+    @rule(name=st.sampled_from(sorted(RECIPIENTS) + list(SENDERS)), place=places, politely=st.booleans())
+    def go(self, name: str, place: int, politely: bool) -> None:
+        peer = self.peers[name]
+        if peer.clients:
+            client = peer.clients[place % len(peer.clients)]
+            (client.disconnect if politely else client.vanish)()
             self.look()
-            client, recipient.client = recipient.client, None
-            if politely:
-                client.disconnect()
-            else:
-                client.vanish()
+            self.lose(peer, client, politely)
 
-    @rule(place=places, status=st.sampled_from(["received", "started", "done", "failed"]))
-    def take(self, place: int, status: str) -> None:
-        open_ones = sorted(self.recipients["acks"].ever - self.recipients["acks"].done)
-        if open_ones:
-            self.acknowledge("acks", open_ones[place % len(open_ones)], status)
+    def lose(self, peer: Peer, client: Client, politely: bool = False) -> None:
+        peer.clients.remove(client)
+        if not politely:
+            peer.lost_at.append(self.now)
+        for letter in self.letters.values():
+            if letter.sender == peer.name and letter.state == "asked":
+                letter.state = "unknown"
+        peer.maybe.update(peer.asked.values())
+        if not peer.clients:
+            peer.asked.clear()
 
-    def acknowledge(self, to: str, number: int, status: str) -> None:
-        recipient = self.recipients[to]
-        if recipient.client is not None and not self.store.held:
-            recipient.client.call("agent.ack", message_id=recipient.ids[number], status=status)
-            recipient.done.add(number)
-            self.gateway.advance(0)
+    @rule(place=places, by=places, status=st.sampled_from(["received", "started", "done", "failed"]))
+    def take(self, place: int, by: int, status: str) -> None:
+        peer = self.peers["acks"]
+        left = sorted(set(peer.first) - peer.done)
+        if left and peer.clients:
+            self.acknowledge(left[place % len(left)], peer.clients[by % len(peer.clients)], status)
 
-    @rule(held=st.booleans())
-    def held(self, held: bool) -> None:
-        self.store.held = held
+    def acknowledge(self, number: int, client: Client, status: str) -> None:
+        params = {"message_id": self.letters[number].message_id, "status": status}
+        if params["message_id"]:
+            self.peers["acks"].asked[self.numbers + 1] = number
+            self.ask(client, "agent.ack", params)
+
+    # What happens to them.
+
+    @rule(held=st.booleans(), broken=st.sampled_from([False, False, True]))
+    def disk(self, held: bool, broken: bool) -> None:
+        if broken and not self.store.broken:
+            self.broken_since = self.now
+        elif self.store.broken and not broken and self.now - self.broken_since > RETELL - SLACK:
+            self.outages.append((self.broken_since, self.now))
+        self.store.held, self.store.broken = held, broken
         if not held:
-            self.store.release()
-            self.gateway.advance(0)
+            self.step_of_the_disk()
 
+    @precondition(lambda self: self.store.held)
     @rule()
-    def one_step_of_the_disk(self) -> None:
+    def step_of_the_disk(self) -> None:
         self.store.release()
         self.gateway.advance(0)
 
-    @rule(seconds=st.sampled_from([1, 31, 50]))
+    @rule(seconds=st.sampled_from([1, 2, 31, 50]))
     def wait(self, seconds: int) -> None:
-        self.gateway.advance(seconds)
+        for _ in range(seconds):
+            self.gateway.advance(1)
+            self.look()
+
+    @rule()
+    def restart(self) -> None:
+        """The process is killed: what the disk has not done is not done."""
+        now = self.now
+        if self.store.held or self.store.broken:
+            self.peers["plain"].twice.update(self.peers["plain"].first)  # the disk may not know who has got what
+        for name in SENDERS:  # nor what has arrived of what it knows was told
+            self.peers[name].lost_at.append(now)
+            for heard in self.peers[name].heard.values():
+                heard.update(dict.fromkeys(heard, now))
+        for peer in self.peers.values():
+            for client in list(peer.clients):
+                self.lose(peer, client)
+        self.again.clear()
+        self.store._waiting.clear()
+        self.gateway.close()
+        self.start(now)
+
+    # What comes of it.
 
     @invariant()
     def as_in_the_model(self) -> None:
         self.look()
 
     def look(self) -> None:
-        for name, sender in self.senders.items():
-            sender.flush()
-            for message in sender.messages:
-                if message.get("id") in self.asked:
-                    number = message["id"]
-                    _, to, expires = self.asked.pop(number)
-                    self.recipients[to].accepted.append(number)
-                    self.recipients[to].expires[number] = expires
-                    self.recipients[to].ids[number] = message["result"]["message_id"]
-                elif message.get("method") == "agent.receipt":
-                    self.climb(name, message["params"])
-            sender.messages.clear()
-        for recipient in self.recipients.values():
-            if recipient.client is not None:
-                self.receive(recipient)
+        self.gateway.advance(0)
+        new = []
+        for peer in self.peers.values():
+            for client in peer.clients:
+                new += [(peer, message) for message in client.messages[peer.seen[client] :]]
+                peer.seen[client] = len(client.messages)
+        # What one connection brought may be older than what another one did: mail first, then what was said of it.
+        for peer, message in sorted(new, key=lambda one: one[1].get("method") != "agent.message"):
+            self.judge(peer, message)
 
-    def climb(self, sender: str, receipt: dict[str, Any]) -> None:
-        """A receipt leads up from the one before it."""
-        before = self.statuses.get(receipt["message_id"])
-        assert before is None or climbs(before, receipt["status"]), (before, receipt["status"])
-        assert before is not None or receipt["status"] == "queued", receipt
-        self.statuses[receipt["message_id"]] = receipt["status"]
+    def judge(self, peer: Peer, message: dict[str, Any]) -> None:
+        if message.get("method") == "agent.message":
+            self.arrived(peer, message["params"])
+        elif message.get("method") == "agent.receipt":
+            self.told(peer, message["params"])
+        elif message.get("id") in self.letters:
+            self.answered(self.letters[message["id"]], message)
+        elif message.get("id") in self.again:
+            letter = self.again.pop(message["id"])
+            assert message.get("result", {}).get("message_id") == letter.message_id or self.refused(message), message
+            assert "error" in message or message["result"]["replayed"]
+        elif message.get("id") in peer.asked:
+            number = peer.asked.pop(message["id"])
+            if not self.refused(message):
+                assert message["result"]["status"] in ("received", "started", "done", "failed", "expired")
+                peer.done.add(number)
 
-    def receive(self, recipient: Recipient) -> None:
-        assert recipient.client is not None
-        came = recipient.client.received("agent.message")
-        before = recipient.ever
-        for message in came[recipient.seen :]:
-            number = message["message"]
-            assert number not in recipient.done, "brought after it was acknowledged"
-            assert message["message_id"] == recipient.ids.setdefault(number, message["message_id"])
-            if not recipient.acknowledges:
-                assert number not in before, "brought twice to one who does not acknowledge"
-            new = [one for one in recipient.got[-1] if one not in before]
-            if number not in before and number not in recipient.got[-1]:
-                assert not new or self.order(recipient, new[-1]) < self.order(recipient, number), "out of order"
-            recipient.got[-1].append(number)
-        recipient.seen = len(came)
+    def refused(self, message: dict[str, Any]) -> bool:
+        assert "error" not in message or message["error"]["code"] == -32000, message
+        return "error" in message
 
-    def order(self, recipient: Recipient, number: int) -> int:
-        """Its place among those that were asked for: the store keeps them in that order."""
-        return number
+    def answered(self, letter: Letter, message: dict[str, Any]) -> None:
+        if self.refused(message):
+            assert letter.number not in self.peers[letter.to].first, "refused, and came"
+            letter.state = "refused"
+        else:
+            letter.state, letter.message_id = "accepted", message["result"]["message_id"]
+
+    def arrived(self, peer: Peer, message: dict[str, Any]) -> None:
+        letter = self.letters[message["message"]]
+        assert (letter.to, letter.sender) == (peer.name, message["from"])
+        assert letter.state != "refused", "refused, and came"
+        assert letter.number not in peer.done, "came after it was acknowledged"
+        assert letter.expires > self.now - 1, "came too late"
+        letter.message_id = letter.message_id or message["message_id"]
+        assert letter.message_id == message["message_id"], "another id than its sender was told"
+        if letter.number in peer.first:
+            assert peer.name == "acks" or letter.number in peer.twice, "came twice to one who doesn't acknowledge"
+        else:
+            assert not peer.first or peer.first[-1] < letter.number, "out of order"
+            peer.first.append(letter.number)
+
+    def told(self, peer: Peer, receipt: dict[str, Any]) -> None:
+        """A receipt leads up from those before; it comes again only if a connection broke after it had come, or if the
+        disk could not be told of that for long.
+        """
+        heard = peer.heard.setdefault(receipt["message_id"], {})
+        status = receipt["status"]
+        if status in heard:
+            lost = any(-SLACK <= lost - heard[status] <= RETELL + SLACK for lost in peer.lost_at)
+            late = any(start - SLACK <= heard[status] <= end for start, end in self.outages)
+            assert lost or late, f"told of {status} twice"
+        else:
+            assert (not heard and status == "queued") or climbs(list(heard)[-1], status), (heard, status)
+        heard[status] = self.now
+
+    # In the end.
+
+    def teardown(self) -> None:
+        """Everyone is here and nothing is slow: what was accepted has come or has expired, and all know of it."""
+        try:
+            self.disk(False, False)
+            for name in self.peers:
+                self.come(name)
+            self.wait(2)
+            self.finish()
+        finally:
+            self.gateway.close()
+
+    def finish(self) -> None:
+        acks = self.peers["acks"]
+        newest: list[int] = [m["message"] for c in acks.clients for m in c.received("agent.message")]
+        owed = {
+            letter.number for letter in self.letters.values()
+            if letter.to == "acks" and letter.state == "accepted" and letter.expires > self.now + SLACK
+        }  # fmt: skip
+        missing = owed - acks.done - acks.maybe - set(newest)
+        assert not missing or len(acks.first) - len(acks.done) >= mailbox.WINDOW, f"{missing} did not come"
+        for _ in range(100):
+            for number in sorted(set(acks.first) - acks.done):
+                self.acknowledge(number, acks.clients[0], "done")
+            self.wait(1)
+            if not len(self.gateway.agents.mailboxes):
+                break
+        waiting = self.gateway.agents.mailboxes.waiting
+        assert (waiting.messages, waiting.size, len(self.gateway.agents.mailboxes)) == (0, 0, 0)
+        for letter in self.letters.values():
+            if letter.state == "accepted":
+                assert letter.number in self.peers[letter.to].first or letter.expires <= self.now, "lost"
+                self.complete(letter)
+
+    def complete(self, letter: Letter) -> None:
+        """Its ladder is whole, and its sender has heard all of that if it wanted to."""
+        peer = self.peers[letter.sender]
+        if letter.to == "plain" and not letter.params["receipts"] and "idempotency_key" not in letter.params:
+            return  # it may have been written to the connection, and that was all
+        report = peer.clients[0].call("agent.getDelivery", message_id=letter.message_id)
+        ladder = [one["status"] for one in report["receipts"]]
+        assert ladder[0] == "queued" and all(map(climbs, ladder, ladder[1:])), ladder
+        ends = {"done", "failed", "expired", "received", "started"} if letter.to == "acks" else {"sent", "expired"}
+        assert ladder[-1] in ends, ladder
+        came = letter.number in self.peers[letter.to].first
+        assert came or ladder[-1] == "expired", ladder
+        assert list(peer.heard.get(letter.message_id, {})) == (ladder if letter.params["receipts"] else []), ladder
 
 
 class MailboxModelTests(SynchronousTestCase):
@@ -201,9 +335,14 @@ class MailboxModelTests(SynchronousTestCase):
 
     def test_model(self) -> None:
         """Whatever happens, what was accepted comes in order, again until acknowledged and then no more, or expires."""
-        run_state_machine_as_test(
-            MailMachine,
-            settings=settings(
-                max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-            ),
-        )
+        for module, name, few in ((mailboxes, "SLICE", 2), (mailbox, "WINDOW", 4), (receipts, "SLICE", 3)):
+            self.patch(module, name, few)
+        try:
+            run_state_machine_as_test(
+                MailMachine,
+                settings=settings(
+                    max_examples=30, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+                ),
+            )
+        finally:
+            self.flushLoggedErrors()

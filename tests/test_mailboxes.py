@@ -251,6 +251,23 @@ class AcknowledgingTests(OfficeCase):
         self.lose(second)
         self.assertEqual(self.got(self.open("b", "ack")), [1, 2])
 
+    def test_sent_again_to_one_who_does_not(self) -> None:
+        """What is due again, and goes to a session that doesn't acknowledge, lets nothing else be forgotten either."""
+        first = self.open("b", "ack")
+        self.fill([1])
+        self.clock.advance(1)
+        self.open("b", "ack")
+        self.fill([2, 3])
+        plain = self.open()
+        self.store.broken = True
+        self.lose(first)
+        self.flushLoggedErrors(Unavailable)
+        self.clock.advance(RESEND_AFTER)
+        self.store.broken = False
+        self.wait(2)
+        self.assertEqual(sorted(self.got(plain)), [1, 2, 3])
+        self.nothing_waits()
+
     def test_full_window_and_one_who_does_not(self) -> None:
         """Mail for a session that doesn't acknowledge does not wait for the acknowledgements of another one."""
         self.patch(mailbox, "WINDOW", 2)

@@ -48,6 +48,8 @@ class MemoryMailStore:
 
     def load(self) -> StoredMail:
         """See L{IMailStore}."""
+        last = max(self._told.values(), default=0.0)
+        self._untold.update(number for number, told in self._told.items() if told >= last - 60)  # it may not have come
         boxes: dict[str, list[int]] = {}
         senders: dict[str, int] = {}
         for letter in self._unsettled():
@@ -270,9 +272,10 @@ class MemoryMailStore:
         self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
     ) -> None:
         over = sorted(
-            ((entry.settled, name) for name, entry in self._entries.items() if entry.settled is not None), reverse=True
-        )
-        for rank, (settled, name) in enumerate(over):
+            ((entry.settled, entry.letter.sequence, name) for name, entry in self._entries.items()
+             if entry.settled is not None), reverse=True,
+        )  # fmt: skip
+        for rank, (settled, _, name) in enumerate(over):
             before = dead_before if self._entries[name].letter.message else settled_before
             if settled < before or rank >= keep:
                 del self._entries[name]

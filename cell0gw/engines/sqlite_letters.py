@@ -27,6 +27,11 @@ _UNTELL: Final = """
 UPDATE receipts SET told = NULL WHERE sender = ? AND told >= ?
 AND message_id IN (SELECT message_id FROM letters WHERE letters.message_id = receipts.message_id AND receipts = 1)
 """
+UNTELL_LAST: Final = """
+UPDATE receipts SET told = NULL WHERE told >= (SELECT MAX(told) FROM receipts) - 60
+AND message_id IN (SELECT message_id FROM letters WHERE letters.message_id = receipts.message_id AND receipts = 1)
+"""
+"""What the process before told in its last minute may not have arrived: it is told again."""
 _INSERT: Final = (
     f"INSERT INTO letters ({', '.join(_FIELDS)}, method, key, digest, status) "
     f"VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?, ?, 'queued')"
@@ -231,16 +236,12 @@ def purge(
     max_holders: int,
 ) -> None:
     """See L{IMailStore.purge}."""
-    (over,) = connection.execute(
-        "SELECT MAX(settled) FROM (SELECT settled FROM letters WHERE settled IS NOT NULL ORDER BY settled DESC "
-        "LIMIT -1 OFFSET ?)",
-        (keep,),
-    ).fetchone()
     gone = (
         "SELECT message_id FROM letters WHERE settled IS NOT NULL AND (settled < ? AND (message = x'' OR settled < ?) "
-        "OR settled <= ?)"
+        "OR sequence IN (SELECT sequence FROM letters WHERE settled IS NOT NULL ORDER BY settled DESC, sequence DESC "
+        "LIMIT -1 OFFSET ?))"
     )
-    values = (settled_before, dead_before, -1.0 if over is None else over)
+    values = (settled_before, dead_before, keep)
     connection.execute(f"DELETE FROM receipts WHERE message_id IN ({gone})", values)
     connection.execute(f"DELETE FROM letters WHERE message_id IN ({gone})", values)
     connection.execute("DELETE FROM holders WHERE time < ?", (holders_before,))

@@ -36,6 +36,7 @@ class SQLiteMailStore:
     def load(self) -> StoredMail:
         """See L{IMailStore}."""
         read = self._database.read
+        read(sqlite_letters.UNTELL_LAST)
         ((key,),) = read("SELECT value FROM secrets WHERE name = 'provenance'")
         boxes = read(
             "SELECT recipient, COUNT(*), SUM(LENGTH(message)) FROM letters WHERE settled IS NULL GROUP BY recipient"

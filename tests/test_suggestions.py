@@ -1,0 +1,84 @@
+"""Names that look like one that nobody has."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.suggestions import MOST, Suggestions
+
+few = st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "ab", "abc", "b", "ba", "cab"])), max_size=30)
+
+
+class SuggestionsTests(SynchronousTestCase):
+    """L{Suggestions}"""
+
+    def make(self, *names: str) -> Suggestions:
+        suggestions = Suggestions()
+        for name in names:
+            suggestions.add(name)
+        return suggestions
+
+    def test_typos(self) -> None:
+        """A letter too many, too few, another or at another place, anywhere in the name: it is found, and best."""
+        suggestions = self.make("billing.worker-1", "shipping.worker-1", "scheduler", "x", "planner.main")
+        for typo in ("biling.worker-1", "billing.worker_1", "billling.worker-1", "Billing.worker-1", "billing.wroker-1",
+                     "billing.worker-", "illing.worker-1"):  # fmt: skip
+            self.assertEqual(suggestions.near(typo)[0], "billing.worker-1", typo)
+
+    def test_unlike(self) -> None:
+        """What is not alike is not suggested."""
+        suggestions = self.make("billing", "scheduler")
+        self.assertEqual((suggestions.near("zzz"), suggestions.near(""), Suggestions().near("a")), ([], [], []))
+
+    def test_few_of_many(self) -> None:
+        """Among very many names those that are like it are found, a handful, and few are looked at."""
+        suggestions = self.make(*(f"worker.{number:05}" for number in range(20_000)), "planner")
+        asked: list[str] = []
+        found = suggestions.near("worker.1234", lambda name: bool(asked.append(name)) or True)
+        self.assertEqual(len(found), MOST)
+        self.assertTrue(all("1234" in name or "234" in name for name in found), found)
+        self.assertLess(len(asked), 100)
+        self.assertEqual(suggestions.near("plannr"), ["planner"])
+
+    def test_allowed(self) -> None:
+        """What may not be shown is not, and takes no place from what may."""
+        suggestions = self.make(*(f"name{number}" for number in range(8)))
+        self.assertEqual(suggestions.near("name", lambda name: name == "name6"), ["name6"])
+
+    def test_bearers(self) -> None:
+        """A name is there until its last bearer is gone."""
+        suggestions = self.make("name", "name")
+        for left, expected in ((1, ["name"]), (0, [])):
+            suggestions.discard("name")
+            self.assertEqual((suggestions.near("names"), len(suggestions)), (expected, left))
+
+    def test_many_changes(self) -> None:
+        """Whether few or very many have changed since the last question, what is found is what is there."""
+        suggestions = self.make("name")
+        self.assertEqual(suggestions.near("names"), ["name"])
+        for number in range(1000):
+            suggestions.add(f"other{number}")
+        suggestions.discard("name")
+        suggestions.add("nams")
+        self.assertEqual(suggestions.near("names"), ["nams"])
+        self.assertIn("other999", suggestions.near("others999"))
+
+    @settings(max_examples=60, deadline=None)
+    @given(few, st.lists(st.integers(0, 30), max_size=4))
+    def test_as_a_list_would(self, changes: list[tuple[bool, str]], questions: list[int]) -> None:
+        """Whatever comes and goes, exactly the names that are there are found."""
+        suggestions, there = Suggestions(), list[str]()
+        for number, (come, name) in enumerate(changes):
+            if come:
+                there.append(name)
+                suggestions.add(name)
+            elif name in there:
+                there.remove(name)
+                suggestions.discard(name)
+            if number in questions:
+                suggestions.near("a")
+        for name in ("a", "ab", "abc", "b", "ba", "cab"):
+            self.assertIs(name in suggestions.near(name), name in there)
+        self.assertEqual(len(suggestions), len(set(there)))
