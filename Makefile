@@ -1,6 +1,7 @@
 # make run      serve on port 18801, from a fresh clone on a machine that has Python 3.11 or newer
 # make test     every test; make unit only those that need no port
-# make crash    kill a gateway 300 times, and look each time for what is lost; make crash SEED=1 as it was with a seed
+# make crash    kill a gateway 300 times, and 100 times under agents that write to each other, and look each time for
+#               what is lost; make crash SEED=1 as it was with a seed
 # make lint     ruff and mypy
 # make bench    measure this gateway on this machine
 # VENV and PYTHON choose another interpreter: make test VENV=.venv-3.13 PYTHON=python3.13
@@ -22,6 +23,7 @@ unit: $(VENV)/.installed-test
 
 crash: $(VENV)/.installed-test
 	$(BIN)/python -m tests.crash --cycles 300 $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.crash.agents --cycles 100 $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench

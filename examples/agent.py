@@ -1,136 +1,279 @@
-"""A small agent on the gateway: it takes calls and mail, and comes back when its connection breaks.
+"""What the agents of this folder have in common. Copy it, and write your own `on_call` and `on_message`.
 
-Needs only `pip install websockets`. A subclass says what it does in `on_call` and `on_message`.
+It keeps a connection to the gateway, makes calls, answers those of others at the same time, and acknowledges its mail.
+It needs the package websockets only.
 """
 
+from __future__ import annotations
+
 import asyncio
+import contextlib
 import itertools
 import json
+import os
 import random
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
 
-import websockets
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+FIRST_DELAY, LONGEST_DELAY = 0.25, 30.0  # seconds between two tries to connect
+GONE = "the connection is gone"
+FAILED = 1  # the code of an error of our own: any that JSON-RPC has not reserved
 
 
 class Refused(Exception):
-    """The gateway, or an agent behind it, answered with an error: `code`, `data`."""
+    """The gateway answered a request with an error."""
 
-    def __init__(self, error):
-        super().__init__(error["message"])
-        self.code, self.data = error["code"], error.get("data")
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(f"{error['code']} {error['message']}")
+        self.code: int = error["code"]
+        self.data: dict[str, Any] = error["data"]
+
+
+class Gone(Exception):
+    """The connection broke before the answer came: nobody knows whether the request was carried out."""
+
+    def __str__(self) -> str:
+        return GONE
+
+
+class Request:
+    """A request that was sent; await its `answer`."""
+
+    def __init__(self, number: int) -> None:
+        self.id = number
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.shown: asyncio.Queue[Any] = asyncio.Queue()
+        self.answer.add_done_callback(lambda answer: self.shown.put_nowait(self))
+
+    async def progress(self) -> AsyncIterator[Any]:
+        """What an agent shows before its answer, piece by piece."""
+        while (data := await self.shown.get()) is not self:
+            yield data
 
 
 class Agent:
-    capabilities = ()
-    max_inflight = None
+    """Connected for as long as it runs; `connected` is set while it is.
 
-    def __init__(self, url, token):
-        self.url, self.token = url, token
-        self.receipts = asyncio.Queue()
-        self.progress = {}  # what arrives before an answer goes into the queue of its request
-        self.ready = asyncio.Event()
+    `capabilities` are what others may call it for; `max_inflight` is how many calls it takes at once, None: as many
+    as come. `name` is what the gateway calls it.
+    """
+
+    capabilities: tuple[str, ...] = ()
+    max_inflight: int | None = None
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self.token = token
+        self.name = ""
+        self.connected = asyncio.Event()
         self._ids = itertools.count(1)
-        self._waiting, self._running, self._background = {}, {}, set()
+        self._requests: dict[int, Request] = {}
+        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._mail: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        # What was dealt with, and its acknowledgement may have been lost: such a message comes again.
+        self._dealt_with: dict[str, dict[str, str]] = {}
+        self._socket: ClientConnection | None = None
 
-    async def on_call(self, call):
-        """Do what is asked, and return the result."""
-        raise NotImplementedError
+    # What an agent of your own does
 
-    async def on_message(self, message):
-        """Do what a message says."""
+    def on_online(self) -> None:
+        """We are connected, for the first time or again."""
 
-    async def run(self):
-        """Be there, until cancelled."""
-        delay = 0.1
-        while True:
-            try:
-                async with websockets.connect(self.url) as self._socket:
-                    reading = asyncio.ensure_future(self._read())
-                    try:
-                        # "ack": what we don't acknowledge comes again, whatever breaks.
-                        declared = {"capabilities": ["ack", *self.capabilities]}
-                        if self.max_inflight is not None:
-                            declared["max_inflight"] = self.max_inflight
-                        await self.call("auth.authenticate", token=self.token, **declared)
-                        self.ready.set()
-                        delay = 0.1
-                        await reading
-                    finally:
-                        reading.cancel()
-            except (OSError, websockets.WebSocketException):
-                pass
-            self.ready.clear()
-            for future in self._waiting.values():
-                future.cancel()
-            for task in self._running.values():
-                task.cancel()
-            await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-            delay = min(delay * 2, 5)
+    async def on_call(self, call_id: str, params: dict[str, Any]) -> Any:
+        """Someone calls: return the result. What is raised here becomes an error, and the caller gets it.
 
-    async def call(self, method, /, **params):
-        """Call the gateway and wait for the result."""
-        return await self.begin(method, **params)[1]
+        This is cancelled when nobody wants the result any more, or when the connection is gone.
+        """
+        raise LookupError("this agent takes no calls")
 
-    def begin(self, method, /, **params):
-        """Call the gateway: the id of the request, and what will be its result."""
-        request_id = next(self._ids)
-        self.progress[request_id] = asyncio.Queue()
-        future = self._waiting[request_id] = asyncio.get_running_loop().create_future()
-        self._spawn(self._send(method=method, params=params, id=request_id))
-        return request_id, future
+    async def on_message(self, params: dict[str, Any]) -> None:
+        """Someone has sent `params["message"]`; the next one comes when this one is dealt with."""
 
-    async def notify(self, method, /, **params):
-        await self._send(method=method, params=params)
+    def on_receipt(self, params: dict[str, Any]) -> None:
+        """A message of our own has got further."""
 
-    async def _send(self, **message):
-        await self._socket.send(json.dumps({"jsonrpc": "2.0", **message}))
+    # What it can do
 
-    def _spawn(self, coroutine):
-        task = asyncio.ensure_future(coroutine)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+    async def request(self, method: str, **params: Any) -> Request:
+        """Send a request, and don't wait for its answer."""
+        if self._socket is None:
+            raise Gone
+        request = Request(next(self._ids))
+        self._requests[request.id] = request
+        await self._send({"method": method, "params": params, "id": request.id})
+        return request
 
-    async def _read(self):
-        async for text in self._socket:
-            message = json.loads(text)
-            method, params = message.get("method"), message.get("params", {})
-            if method is None:
-                self._answered(message)
-            elif method == "agent.invoke":
-                self._running[params["call_id"]] = self._spawn(self._answer(message["id"], params))
-            elif method == "agent.cancelled" and params["call_id"] in self._running:
-                self._running[params["call_id"]].cancel()
-            elif method == "agent.message":
-                # One after the other: they come in order, and are to be done in order.
-                self._last = self._spawn(self._take(params, getattr(self, "_last", None)))
-            elif method == "agent.progress":
-                self.progress[params["request_id"]].put_nowait(params["data"])
-            elif method == "agent.receipt":
-                self.receipts.put_nowait(params)
+    async def call(self, method: str, **params: Any) -> Any:
+        """Send a request, and wait for its result."""
+        return await (await self.request(method, **params)).answer
 
-    def _answered(self, message):
-        future = self._waiting.pop(message["id"], None)
-        if future is None or future.done():
-            return
-        if "error" in message:
-            future.set_exception(Refused(message["error"]))
-        else:
-            future.set_result(message["result"])
+    async def show(self, call_id: str, data: Any) -> None:
+        """Show the caller something before the result. A call has begun with that."""
+        await self._send({"method": "agent.progress", "params": {"call_id": call_id, "data": data}})
 
-    async def _answer(self, request_id, call):
+    async def begin(self, call_id: str) -> None:
+        """Say that we have begun with a call: should we die now, nobody else does it a second time."""
+        await self.call("agent.ack", message_id=call_id, status="started")
+
+    # How it does that
+
+    async def run(self) -> None:
+        """Connect, and connect again."""
+        mail = asyncio.create_task(self._read_mail())
+        failures = 0
         try:
-            await self._send(id=request_id, result=await self.on_call(call))
-        except websockets.ConnectionClosed:
-            pass
-        except Exception as failure:
-            await self._send(id=request_id, error={"code": 1, "message": str(failure)})
+            while True:
+                try:
+                    async with connect(self.url, max_size=16 * 1024 * 1024) as socket:
+                        reading = asyncio.create_task(self._read(socket))
+                        try:
+                            with contextlib.suppress(Gone):  # whoever reads knows why
+                                await self._take_up(socket)
+                                failures = 0  # only now: who accepts us and then fails must not be tried without pause
+                            await reading
+                        except asyncio.CancelledError:
+                            await socket.close()  # with a goodbye, so that the gateway does not wait for us
+                            raise
+                        finally:
+                            reading.cancel()
+                except (OSError, ConnectionClosed, InvalidHandshake) as problem:
+                    # Codes from 4500 on say: not again, until something has changed.
+                    if isinstance(problem, ConnectionClosed) and problem.rcvd and problem.rcvd.code >= 4500:
+                        raise SystemExit(f"sent away: {problem.rcvd.code} {problem.rcvd.reason}") from None
+                # The delay grows, so that a gateway in trouble gets time, and it is random, so that a thousand agents
+                # that lost their gateway in one moment do not come back in one moment.
+                await asyncio.sleep(random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**failures)))
+                failures = min(failures + 1, 20)
         finally:
-            self._running.pop(call["call_id"], None)
+            mail.cancel()
 
-    async def _take(self, message, before):
-        if before is not None:
-            await asyncio.wait([before])
-        for status in ("received", "started"):
-            await self.call("agent.ack", message_id=message["message_id"], status=status)
-        await self.on_message(message)
-        await self.call("agent.ack", message_id=message["message_id"], status="done")
+    async def _take_up(self, socket: ClientConnection) -> None:
+        """Say who we are and what we can do; "ack" is that we acknowledge what we get."""
+        self._socket = socket
+        who = {"token": self.token, "capabilities": ["ack", *self.capabilities], "max_inflight": self.max_inflight}
+        try:
+            session = await self.call("auth.authenticate", **who)
+        except Refused as refusal:
+            if refusal.data["retryable"]:
+                raise OSError(str(refusal)) from None  # as if it could not be reached: later
+            raise SystemExit(f"refused: {refusal}") from None
+        self.name = session["entity_id"]
+        self.connected.set()
+        self.on_online()
+
+    def _hang_up(self) -> None:
+        """The connection is gone, and so are all calls on it, ours and those of others."""
+        self._socket = None
+        self.connected.clear()
+        for task in self._calls.values():
+            task.cancel(GONE)
+        requests, self._requests = self._requests, {}
+        for request in requests.values():
+            if not request.answer.done():
+                request.answer.set_exception(Gone())
+                request.answer.exception()  # whoever waits gets it all the same
+
+    async def _read(self, socket: ClientConnection) -> None:
+        """Take up what comes, in order, and never wait here for anything else."""
+        try:
+            async for text in socket:
+                message = json.loads(text)
+                method, params = message.get("method"), message.get("params")
+                if method is None:
+                    self._answered(message)
+                elif method == "agent.invoke":
+                    call_id = message["id"]
+                    self._calls[call_id] = asyncio.create_task(self._answer(call_id, params))
+                elif method == "agent.cancelled":
+                    if (task := self._calls.get(params["call_id"])) is not None:
+                        task.cancel(params["reason"])
+                elif method == "agent.progress":
+                    if (request := self._requests.get(params["request_id"])) is not None:
+                        request.shown.put_nowait(params["data"])
+                elif method == "agent.message":
+                    self._mail.put_nowait(params)
+                elif method == "agent.receipt":
+                    self.on_receipt(params)
+        finally:
+            self._hang_up()
+
+    def _answered(self, message: dict[str, Any]) -> None:
+        request = self._requests.pop(message.get("id"), None)
+        if request is None or request.answer.done():
+            return
+        if "result" in message:
+            request.answer.set_result(message["result"])
+        else:
+            request.answer.set_exception(Refused(message["error"]))
+            request.answer.exception()  # whoever waits gets it all the same
+
+    async def _answer(self, call_id: str, params: dict[str, Any]) -> None:
+        """Do what a call asks for, at the same time as others; it is cancelled when nobody wants the answer."""
+        answer: dict[str, Any]
+        try:
+            answer = {"result": await self.on_call(call_id, params)}
+        except Exception as problem:
+            answer = {"error": {"code": FAILED, "message": f"{type(problem).__name__}: {problem}"}}
+        finally:
+            del self._calls[call_id]
+        with contextlib.suppress(Gone):
+            await self._send(answer | {"id": call_id})
+
+    async def _read_mail(self) -> None:
+        """Deal with one message after the other, and say so at each step.
+
+        From "received" on the gateway does not bring it again. If you must not lose it should your program die over
+        it, leave that and "started" out: then it comes again until you have said "done" or "failed".
+        """
+        while True:
+            params = await self._mail.get()
+            message_id = params["message_id"]
+            if message_id not in self._dealt_with:
+                await self._acknowledge(message_id, status="received")
+                await self._acknowledge(message_id, status="started")
+                outcome = {"status": "done"}
+                try:
+                    await self.on_message(params)
+                except Exception as problem:
+                    outcome = {"status": "failed", "detail": f"{type(problem).__name__}: {problem}"[:1000]}
+                self._dealt_with[message_id] = outcome
+                if len(self._dealt_with) > 10_000:
+                    del self._dealt_with[next(iter(self._dealt_with))]
+            await self._acknowledge(message_id, **self._dealt_with[message_id])
+
+    async def _acknowledge(self, message_id: str, **step: str) -> None:
+        """Say it until we know that it was heard."""
+        while True:
+            await self.connected.wait()
+            try:
+                await self.call("agent.ack", message_id=message_id, **step)
+                return
+            except Gone:
+                pass
+            except Refused as refusal:
+                if not refusal.data["retryable"]:  # it has waited too long, and is over
+                    return
+                await asyncio.sleep(FIRST_DELAY)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if self._socket is None:
+            raise Gone
+        try:
+            await self._socket.send(json.dumps({"jsonrpc": "2.0", **message}))
+        except ConnectionClosed:
+            raise Gone from None
+
+
+def run(kind: type[Agent]) -> None:
+    """Run an agent as a program: python agent.py URL, with its token in CELL0_TOKEN."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+    async def main() -> None:
+        await kind(sys.argv[1], os.environ["CELL0_TOKEN"]).run()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())

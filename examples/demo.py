@@ -1,185 +1,211 @@
-"""Agents that rely on each other, all on this machine: `python demo.py`, with `pip install cell0gw websockets`.
+"""A gateway, three workers, a storyteller and a dispatcher, and what happens when some of them die. Takes seconds.
 
-Starts a gateway, three workers and a storyteller, each a process of its own, and shows what becomes of calls and mail
-when some of them are killed. Every step prints one line of JSON.
+    pip install cell0gw websockets
+    python examples/demo.py
+
+The gateway and the agents are processes of their own; the dispatcher is in this one. Nothing is left behind.
 """
 
+from __future__ import annotations
+
 import asyncio
-import json
 import os
 import re
-import secrets
-import signal
 import sys
 import tempfile
+from asyncio.subprocess import PIPE, STDOUT, Process
 from pathlib import Path
+from typing import Any
 
-from agent import Agent, Refused
+from agent import Refused, Request
+from dispatcher import Dispatcher
 
 HERE = Path(__file__).parent
-PATIENCE = 30
+PATIENCE = 60.0  # seconds anything may take that will come
+WORKERS = ("worker.1", "worker.2", "worker.3")
+TEXTS = (
+    "a gateway is where agents meet",
+    "each has a name",
+    "each says what it can do",
+    "one asks and another one answers",
+)
 
 
-def show(step, **facts):
-    print(json.dumps({"step": step, **facts}), flush=True)
+class Child:
+    """A process; what it prints is printed here, behind its name."""
 
+    def __init__(self, name: str, *command: str | Path, **variables: str) -> None:
+        self.name = name
+        self.lines: list[str] = []
+        self._command = [str(word) for word in command]
+        # Whatever configures a gateway of yours is not for this one.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("CELL0_")}
+        self._environment = own | variables
+        self._news = asyncio.Event()
+        self._process: Process | None = None
+        self._reading: asyncio.Task[None] | None = None
 
-class Process:
-    """A program, and the lines that it has said."""
-
-    @classmethod
-    async def start(cls, *command, **environment):
-        self = cls()
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdout=asyncio.subprocess.PIPE, env={**os.environ, **environment}
+    async def start(self) -> None:
+        """Start it, for the first time or again."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, *self._command, env=self._environment, stdout=PIPE, stderr=STDOUT
         )
-        return self
+        self._reading = asyncio.create_task(self._read(self._process))
 
-    async def line(self, wanted):
-        """The next line that holds something."""
-        async with asyncio.timeout(PATIENCE):
-            while wanted not in (line := (await self.process.stdout.readline()).decode()):
-                if not line:
-                    raise RuntimeError(f"it ended before it said {wanted}")
-        return line
+    async def _read(self, process: Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            self.lines.append(line.decode().rstrip())
+            print(f"   [{self.name}] {self.lines[-1]}")
+            self._news.set()
 
-    async def said(self, key):
-        return json.loads(await self.line(f'"{key}"'))[key]
+    async def says(self, pattern: str, count: int = 1) -> list[str]:
+        """Wait until so many lines match; returns what the pattern's group stands for in each."""
+        while len(found := [match[1] for line in self.lines if (match := re.search(pattern, line))]) < count:
+            self._news.clear()
+            await self._news.wait()
+        return found
 
-    async def end(self, how=signal.SIGTERM):
-        if self.process.returncode is None:
-            self.process.send_signal(how)
-        await self.process.wait()
+    async def kill(self) -> None:
+        """End it at once, whatever it does: SIGKILL where there are signals."""
+        if self._process is not None and self._reading is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self._process.wait()
+            await self._reading
 
 
-class Dispatcher(Agent):
-    """Has things done, and knows what became of them."""
+class Demo:
+    """All who take part."""
 
-    async def tell(self, agent_id, message):
-        return await self.call("agent.send", agent_id=agent_id, message=message, receipts=True)
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        flags = ["--host", "127.0.0.1", "--port", "0", "--state-dir", state, "--log-level", "info"]
+        self._gateway = Child("gateway", "-m", "cell0gw", *flags, PYTHONUNBUFFERED="1")
+        self._children = {"gateway": self._gateway}
+        self._url = ""
+        self._tokens: dict[str, str] = {}
 
-    async def became(self, message_id, status):
-        """What a message went through until a status."""
-        ladder = []
-        async with asyncio.timeout(PATIENCE):
-            while not ladder or ladder[-1] != status:
-                receipt = await self.receipts.get()
-                if receipt["message_id"] == message_id:
-                    ladder.append(receipt["status"])
-        return ladder
-
-    async def until_here(self, capability, count):
-        async with asyncio.timeout(PATIENCE):
-            while len(await self.call("agent.list", capability=capability)) != count:
-                await asyncio.sleep(0.02)
-
-    async def outcome(self, begun):
+    async def run(self) -> None:
+        """Start everything, and show it."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                return await begun
-        except Refused as refusal:
-            return refusal.code
-
-
-async def gateway_in(folder, running):
-    """A gateway, and a dispatcher that may do everything there."""
-    admin = f"cell0_{secrets.token_hex(20)}_1700000000"
-    gateway = await Process.start(
-        "-m", "cell0gw", "--host", "127.0.0.1", "--port", "0", "--state-dir", folder, CELL0_GATEWAY_ADMIN_TOKEN=admin
-    )
-    running["gateway"] = gateway
-    port = re.search(r"port (\d+)", await gateway.line("listening on"))[1]
-    url = f"ws://127.0.0.1:{port}"
-    dispatcher = Dispatcher(url, admin)
-    being = asyncio.ensure_future(dispatcher.run())
-    await dispatcher.ready.wait()
-    return url, dispatcher, being
-
-
-async def play(folder, running):
-    url, dispatcher, being = await gateway_in(folder, running)
-    tokens = {}
-
-    async def start(name, program):
-        if name not in tokens:
-            tokens[name] = (await dispatcher.call("auth.generateToken", entity_id=name))["token"]
-        running[name] = await Process.start(str(HERE / program), url, tokens[name])
-
-    workers = ["worker-1", "worker-2", "worker-3"]
-    for name in workers:
-        await start(name, "worker.py")
-    await start("storyteller", "storyteller.py")
-    await dispatcher.until_here("uppercase", 3)
-    await dispatcher.until_here("story", 1)
-
-    def order(**message):
-        return dispatcher.begin("agent.call", capability="uppercase", message=message, timeout_ms=PATIENCE * 1000)
-
-    begun = [order(text=f"word {n}")[1] for n in range(6)]
-    loads = {one["entity_id"]: one["inflight"] for one in await dispatcher.call("agent.list", capability="uppercase")}
-    show("spread", loads=loads, results=[await dispatcher.outcome(one) for one in begun])
-
-    for name in workers[1:]:
-        sent = await dispatcher.tell(name, {"status": "do_not_disturb"})
-        await dispatcher.became(sent["message_id"], "done")
-    _, begun = order(text="second chance", hesitate=True)
-    await running["worker-1"].said("holds")
-    begun_elsewhere = order(text="second chance")[1]  # waits for nobody: worker-1 takes two at once
-    await dispatcher.outcome(begun_elsewhere)
-    explained = await dispatcher.call(
-        "gateway.explain", method="agent.call", params={"capability": "uppercase", "message": 1}
-    )
-    show("explained", reasons={one["entity_id"]: one["reason"] for one in explained["considered"]})
-    sent = await dispatcher.tell("worker-2", {"status": "online"})
-    await dispatcher.became(sent["message_id"], "done")
-    await running["worker-1"].end(signal.SIGKILL)
-    passed_on_to = await running["worker-2"].said("holds")
-    show("killed_before_it_began", passed_on=bool(passed_on_to))
-    await running["worker-2"].end(signal.SIGKILL)
-    sent = await dispatcher.tell("worker-3", {"status": "online"})
-    await dispatcher.became(sent["message_id"], "done")
-    show("nobody_left", code=await dispatcher.outcome(begun))
-
-    _, begun = order(text="lost", get_stuck=True)
-    await running["worker-3"].said("stuck")
-    await start("worker-2", "worker.py")
-    await dispatcher.until_here("uppercase", 2)
-    await running["worker-3"].end(signal.SIGKILL)
-    show("killed_after_it_began", code=await dispatcher.outcome(begun))
-    show("others_go_on", result=await dispatcher.outcome(order(text="still here")[1]))
-
-    await stories(dispatcher, running["storyteller"])
-
-    sent = [await dispatcher.tell("worker-1", {"number": n}) for n in range(5)]
-    show("mail_waits", statuses=[one["status"] for one in sent])
-    await start("worker-1", "worker.py")
-    show("mail_arrives", numbers=[(await running["worker-1"].said("mail"))["number"] for _ in range(5)])
-    show("receipts", ladder=await dispatcher.became(sent[-1]["message_id"], "done"))
-    being.cancel()
-
-
-async def stories(dispatcher, storyteller):
-    request, begun = dispatcher.begin("agent.call", capability="story", message={}, idle_ms=5000)
-    words = dispatcher.progress[request]
-    story = await dispatcher.outcome(begun)
-    show("stream", words=[words.get_nowait() for _ in range(words.qsize())], story=story)
-
-    request, begun = dispatcher.begin("agent.call", capability="story", message={"endless": True})
-    await dispatcher.progress[request].get()
-    await dispatcher.call("agent.cancel", request_id=request)
-    stopped = await storyteller.said("stopped")
-    show("cancel", code=await dispatcher.outcome(begun), stopped=bool(stopped))
-
-
-async def main():
-    running = {}
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            await play(folder, running)
+            await self._gateway.start()
+            (port,) = await self._gateway.says(r"listening on 127\.0\.0\.1 port (\d+)")
+            self._url = f"ws://127.0.0.1:{port}"
+            await self._mint_tokens()
+            for name in WORKERS:
+                await self._start(name, "worker.py")
+            await self._start("storyteller", "storyteller.py")
+            for child in self._children.values():
+                await child.says(r"(listening on|online as)")
+            async with Dispatcher.at(self._url, self._tokens["dispatcher"]) as dispatcher:
+                await self._calls(dispatcher)
+                killed = await self._kill(dispatcher)
+                await self._stream(dispatcher)
+                await self._cancel(dispatcher)
+                await self._mail(dispatcher, killed)
         finally:
-            for process in reversed(running.values()):
-                await process.end()
+            for child in self._children.values():
+                await child.kill()
+
+    async def _mint_tokens(self) -> None:
+        """The first start has left an admin token; everyone gets one of their own."""
+        admin_token = (self._state / "admin.token").read_text().strip()
+        async with Dispatcher.at(self._url, admin_token) as admin:
+            for name in (*WORKERS, "storyteller", "dispatcher"):
+                minted = await admin.call("auth.generateToken", entity_id=name, expires_in_hours=1)
+                self._tokens[name] = minted["token"]
+
+    async def _start(self, name: str, program: str) -> None:
+        child = self._children[name] = Child(name, HERE / program, self._url, CELL0_TOKEN=self._tokens[name])
+        await child.start()
+
+    async def _calls(self, dispatcher: Dispatcher) -> None:
+        say("1. Twelve calls for the capability wordcount go to whoever has least to do")
+        results = await dispatcher.spread("wordcount", ({"text": text} for text in TEXTS * 3))
+        for text, result in zip(TEXTS * 3, results, strict=True):
+            print(f"{result['words']} words, counted by {result['counted_by']}: {text}")
+
+    async def _kill(self, dispatcher: Dispatcher) -> str:
+        say("2. A worker is killed that has two calls: it has begun with one, and not with the other")
+        # Calls with one key go to one worker, as long as it lives.
+        work: dict[str, Any] = {"capability": "wordcount", "policy": "sticky", "key": "a book", "timeout_ms": 3_600_000}
+        long = {"text": "a very long book", "seconds": 3600}
+        begun = await dispatcher.request("agent.call", message=long, **work)
+        victim = (await first(begun))["begun_by"]
+        print(f"{victim} has begun with the first call")
+        waiting = await dispatcher.request("agent.call", message={"text": "a short one"}, **work)
+        (load,) = [each for each in await dispatcher.call("agent.list") if each["entity_id"] == victim]
+        print(f"{victim} has {load['inflight']} calls")
+        await self._children[victim].kill()
+        print(f"{victim} is killed")
+        print(f"the first call: {await refusal(begun)}")
+        result = await waiting.answer
+        print(f"the second call: {result['words']} words, counted by {result['counted_by']}")
+        return victim
+
+    async def _stream(self, dispatcher: Dispatcher) -> None:
+        say("3. A story, word by word, and then the whole")
+        telling = await dispatcher.request("agent.call", capability="story", message={"about": "a captain"})
+        async for shown in telling.progress():
+            print(f"word {shown['number']}: {shown['word']}")
+        print(f"the whole: {await telling.answer}")
+
+    async def _cancel(self, dispatcher: Dispatcher) -> None:
+        say("4. A story that nobody wants to hear to its end")
+        message = {"about": "a whale", "sentences": 1_000_000}
+        telling = await dispatcher.request("agent.call", capability="story", message=message)
+        async for shown in telling.progress():
+            if shown["number"] == 5:
+                break
+        await dispatcher.call("agent.cancel", request_id=telling.id)
+        print(f"the call: {await refusal(telling)}")
+        await self._children["storyteller"].says("stopped (.*: cancelled)")
+
+    async def _mail(self, dispatcher: Dispatcher, away: str) -> None:
+        say(f"5. Mail for {away}, which is dead still")
+        message_ids = []
+        for number in range(1, 6):
+            sent = await dispatcher.post(away, f"letter {number}")
+            print(f"letter {number} is {sent['status']}")
+            message_ids.append(sent["message_id"])
+        await self._children[away].start()
+        print(f"{away} is started again")
+        await dispatcher.until_over(message_ids)
+        await self._children[away].says("mail from .*: (letter .*)", 5)
+        for number, message_id in enumerate(message_ids, 1):
+            print(f"letter {number} was: {', '.join(dispatcher.receipts[message_id])}")
+
+
+async def first(request: Request) -> Any:
+    """The first that is shown before an answer."""
+    async for shown in request.progress():
+        return shown
+    return await request.answer
+
+
+async def refusal(request: Request) -> str:
+    """What a request is refused with."""
+    try:
+        return f"no error, but {await request.answer}"
+    except Refused as refused:
+        return str(refused)
+
+
+def say(line: str) -> None:
+    """Begin with something new."""
+    print(f"\n{line}")
+
+
+async def main() -> None:
+    """The command."""
+    with tempfile.TemporaryDirectory(prefix="cell0gw-demo-") as folder:
+        async with asyncio.timeout(PATIENCE):
+            await Demo(Path(folder, "state")).run()
+    say("That was all of it.")
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    os.environ["no_proxy"] = "127.0.0.1"
     asyncio.run(main())

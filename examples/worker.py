@@ -1,37 +1,47 @@
-"""A worker that can write in capitals: `python worker.py URL TOKEN`. It says what it does in lines of JSON."""
+"""An agent that counts words: {"text": "..."}. `"seconds": 60` beside that makes it a long piece of work.
+
+    CELL0_TOKEN=cell0_... python worker.py ws://localhost:18801
+
+Run as many as you like, each with a token of its own: a call for "wordcount" goes to the one that has least to do.
+"""
+
+from __future__ import annotations
 
 import asyncio
-import json
-import sys
+from typing import Any
 
-from agent import Agent
-
-
-def say(**what):
-    print(json.dumps(what), flush=True)
+from agent import Agent, run
 
 
 class Worker(Agent):
-    capabilities = ("uppercase",)
+    """Works on one call at a time; a second one may wait here."""
+
+    capabilities = ("wordcount",)
     max_inflight = 2
 
-    async def on_call(self, call):
-        order = call["message"]
-        if order.get("hesitate"):
-            say(holds=call["call_id"])
-            await asyncio.sleep(3600)
-        await self.call("agent.ack", message_id=call["call_id"], status="started")
-        if order.get("get_stuck"):
-            say(stuck=call["call_id"])
-            await asyncio.sleep(3600)
-        await asyncio.sleep(0.05)
-        return order["text"].upper()
+    def __init__(self, url: str, token: str) -> None:
+        super().__init__(url, token)
+        self._turn = asyncio.Lock()
 
-    async def on_message(self, message):
-        if "status" in message["message"]:
-            await self.call("presence.update", status=message["message"]["status"])
-        say(mail=message["message"])
+    def on_online(self) -> None:
+        """Say so."""
+        print(f"online as {self.name}")
+
+    async def on_call(self, call_id: str, params: dict[str, Any]) -> Any:
+        """Count the words."""
+        message = params["message"]
+        async with self._turn:
+            # Until here the call could go to another worker, should this one die. Now it is ours.
+            await self.begin(call_id)
+            print(f"began {call_id}: {message['text']}")
+            await self.show(call_id, {"begun_by": self.name})
+            await asyncio.sleep(message.get("seconds", 0))
+            return {"words": len(message["text"].split()), "counted_by": self.name}
+
+    async def on_message(self, params: dict[str, Any]) -> None:
+        """Read mail."""
+        print(f"mail from {params['from']}: {params['message']}")
 
 
 if __name__ == "__main__":
-    asyncio.run(Worker(sys.argv[1], sys.argv[2]).run())
+    run(Worker)

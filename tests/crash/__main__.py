@@ -7,18 +7,11 @@ no answer is sent again and must end up there once.
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import random
-import secrets
-import shutil
 import sys
-import tempfile
 import time
-from pathlib import Path
 
+from tests.crash.command import parser, perform
 from tests.crash.run import Run
-from tests.crash.wire import Violation
 
 
 async def cycles(run: Run, count: int) -> None:
@@ -41,30 +34,12 @@ async def cycles(run: Run, count: int) -> None:
 
 
 def main() -> int:
-    """The command.
-
-    @return: the exit status: 1 after a violation.
-    """
-    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    parser.add_argument("--cycles", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="decides whatever is random")
-    parser.add_argument("--publishers", type=int, default=6)
-    parser.add_argument("--in-flight", type=int, default=16, help="calls of each publisher")
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="crash-"))
-    run = Run(folder, random.Random(options.seed), options.publishers, options.in_flight)
-    try:
-        asyncio.run(cycles(run, options.cycles))
-    except BaseException as problem:
-        if isinstance(problem, Violation):
-            print(f"VIOLATION with --seed {options.seed}: {problem}\nthe state folder is kept in {folder}")
-            return 1
-        print(f"not finished, --seed {options.seed}, {folder}: {problem!r}", file=sys.stderr)
-        raise
-    finally:
-        run.end()
-    shutil.rmtree(folder)
-    return 0
+    """The command."""
+    options = parser("tests.crash", __doc__, cycles=300)
+    options.add_argument("--publishers", type=int, default=6)
+    options.add_argument("--in-flight", type=int, default=16, help="calls of each publisher")
+    given = options.parse_args()
+    return perform(given, lambda folder, chance: Run(folder, chance, given.publishers, given.in_flight), cycles)
 
 
 if __name__ == "__main__":

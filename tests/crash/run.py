@@ -8,11 +8,11 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from tests.crash.command import until
 from tests.crash.ledger import Ledger
 from tests.crash.load import Publisher, Reader
 from tests.crash.victim import Victim
@@ -69,10 +69,10 @@ class Run:
         if early:
             asyncio.get_running_loop().call_later(self._chance.uniform(0, 0.1), self._shoot)
         try:
-            await self._until(self._check(), failed)
+            await until(self._check(), failed)
             if not early:
                 self._doom()
-            await self._until(self._load(), failed)
+            await until(self._load(), failed)
         except Lost:
             pass
         await asyncio.to_thread(self._victim.kill)
@@ -87,10 +87,10 @@ class Run:
         """
         failed = first_failure()
         await asyncio.to_thread(self._victim.start)
-        await self._until(self._check(), failed)
-        await self._until(self._repeat(), failed)
+        await until(self._check(), failed)
+        await until(self._repeat(), failed)
         self.ledger.verified.clear()
-        await self._until(self._check(), failed)
+        await until(self._check(), failed)
         outcome = self.ledger.settle()
         await asyncio.to_thread(self._victim.stop)
         database = sqlite3.connect(self._victim.state / "gateway.db")
@@ -182,14 +182,3 @@ class Run:
 
     def _publisher(self, connection: Connection) -> Publisher:
         return Publisher(connection, self.ledger, CHANNELS, self._chance, self._answered)
-
-    async def _until(self, work: Coroutine[Any, Any, None], failed: asyncio.Future[None]) -> None:
-        """Do some work, unless something fails elsewhere meanwhile."""
-        task = asyncio.ensure_future(work)
-        try:
-            await asyncio.wait((task, failed), return_when=asyncio.FIRST_COMPLETED)
-            if failed.done():
-                failed.result()
-            await task
-        finally:
-            task.cancel()

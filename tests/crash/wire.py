@@ -133,6 +133,12 @@ class Connection(asyncio.Protocol):
             raise Refused(answer["error"])
         return answer["result"]
 
+    def answer(self, request_id: str, result: Any) -> None:
+        """Answer a request of the gateway's."""
+        if self._there():
+            response = {"jsonrpc": "2.0", "id": request_id, "result": result}
+            self._transport.write(client_frame(TEXT, json.dumps(response, separators=(",", ":")).encode()))
+
     def reset(self) -> None:
         """Cut it: the gateway sees a reset, and what is on its way is gone."""
         if self._there():

@@ -1,67 +1,289 @@
-"""The examples do what they say, over real sockets, in processes that are really killed."""
+"""The programs in examples/, run as they stand there, against gateways and agents in processes of their own."""
 
 from __future__ import annotations
 
+import ast
 import json
-import subprocess
+import re
+import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from tests.e2e.clients import Client, mint
+from tests.e2e.conftest import StartGateway
+from tests.e2e.processes import ADMIN_TOKEN, CHECKOUT, GatewayProcess, Process, environment, eventually, run_to_end
+
+EXAMPLES = CHECKOUT / "examples"
+WORKERS = ["worker.1", "worker.2", "worker.3"]
+LADDER = ["queued", "sent", "received", "started", "done"]
+
+StartAgent = Callable[[GatewayProcess, str, str], Process]
+
+
+@pytest.fixture
+def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
+    """Starts a program with a token for a name, and waits until it is online."""
+    started: list[Process] = []
+
+    def start(gateway: GatewayProcess, program: str, name: str) -> Process:
+        env = environment(CELL0_TOKEN=mint(gateway, name), no_proxy="127.0.0.1")
+        started.append(Process([sys.executable, EXAMPLES / program, gateway.url], env, tmp_path))
+        started[-1].wait_for(f"^online as {re.escape(name)}$")
+        return started[-1]
+
+    yield start
+    for agent in started:
+        agent.kill()
+
+
+def call(client: Client, request_id: str, message: Any, **where: Any) -> None:
+    """Send an agent.call, and don't wait for its answer."""
+    params = {"message": message, **where}
+    client.connection.send(json.dumps({"jsonrpc": "2.0", "method": "agent.call", "params": params, "id": request_id}))
+
+
+def answer(client: Client, request_id: str) -> dict[str, Any]:
+    """The answer to such a call."""
+    while True:
+        for position, message in enumerate(client.messages):
+            if message.get("id") == request_id:
+                found: dict[str, Any] = client.messages.pop(position)
+                return found
+        client.messages.append(client.receive())
+
+
+def progress_of(client: Client, request_id: str) -> Any:
+    """What a call shows next."""
+    while True:
+        for position, message in enumerate(client.messages):
+            if message.get("method") == "agent.progress" and message["params"]["request_id"] == request_id:
+                return client.messages.pop(position)["params"]["data"]
+        client.messages.append(client.receive())
 
 
 @pytest.fixture(scope="module")
-def steps() -> dict[str, dict[str, Any]]:
-    """What C{examples/demo.py} has shown, by step."""
-    run = subprocess.run(
-        [sys.executable, "demo.py"], cwd=EXAMPLES, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    shown = [json.loads(line) for line in run.stdout.splitlines()]
-    return {line.pop("step"): line for line in shown}
+def parts(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+    """The lines that one run of demo.py printed, by their headings."""
+    demo = Process([sys.executable, EXAMPLES / "demo.py"], environment(), tmp_path_factory.mktemp("demo"))
+    try:
+        assert demo.wait(120) == 0, demo.output
+    finally:
+        demo.kill()
+    return [part.splitlines() for part in re.split(r"^(?=\d\. )", demo.output, flags=re.MULTILINE)]
 
 
-def test_spread(steps: dict[str, dict[str, Any]]) -> None:
-    """Calls are spread over the workers, as many to each as it takes, and all are answered."""
-    assert steps["spread"]["loads"] == {"worker-1": 2, "worker-2": 2, "worker-3": 2}
-    assert steps["spread"]["results"] == [f"WORD {n}" for n in range(6)]
+class TestDemo:
+    """One run of demo.py, looked at from all sides."""
+
+    def test_spread(self, parts: list[list[str]]) -> None:
+        """Twelve calls are answered, each rightly, and all three workers take part."""
+        counted = found(parts[1], r"^(\d+) words, counted by (worker\.\d): (.*)")
+        assert len(counted) == 12
+        assert all(int(words) == len(text.split()) for words, _, text in counted)
+        assert sorted({worker for _, worker, _ in counted}) == WORKERS
+        begun = found(parts[1], r"^   \[(worker\.\d)\] began (call_\w+): (.*)")
+        assert sorted((worker, text) for worker, _, text in begun) == sorted(
+            (worker, text) for _, worker, text in counted
+        )
+
+    def test_killed_before_it_began(self, parts: list[list[str]]) -> None:
+        """The call that the killed worker had not begun with is done by another one, which is the only one to begin."""
+        ((killed,),) = found(parts[2], r"^(worker\.\d) is killed")
+        assert found(parts[2], r"^(worker\.\d) has 2 calls") == [(killed,)]
+        ((by,),) = found(parts[2], r"^the second call: 3 words, counted by (worker\.\d)")
+        assert by != killed
+        assert found(parts[2], r"\[(worker\.\d)\] began call_\w+: a short one") == [(by,)]
+
+    def test_killed_after_it_began(self, parts: list[list[str]]) -> None:
+        """The call that the killed worker had begun with fails with -32008, long before its time is up; nobody else
+        begins with it.
+        """
+        ((killed,),) = found(parts[2], r"^(worker\.\d) is killed")
+        assert found(parts[2], r"^(worker\.\d) has begun with the first call") == [(killed,)]
+        assert found(parts[2], r"^the first call: (-?\d+) (worker\.\d)") == [("-32008", killed)]
+        assert found(parts[2], r"\[(worker\.\d)\] began call_\w+: a very long book") == [(killed,)]
+
+    def test_stream(self, parts: list[list[str]]) -> None:
+        """The words of the story come one by one, in order, before the whole, and make it up."""
+        words = found(parts[3], r"^word (\d+): (.*)")
+        assert [int(number) for number, _ in words] == list(range(25))
+        ((whole,),) = found(parts[3], r"^the whole: (.*)")
+        assert "".join(word for _, word in words) == whole
+        assert parts[3].index(f"the whole: {whole}") > parts[3].index(f"word 24: {words[24][1]}")
+
+    def test_cancelled(self, parts: list[list[str]]) -> None:
+        """The cancelled call is -32009, and the storyteller hears of it and stops long before the end."""
+        assert found(parts[4], r"^the call: (-?\d+)") == [("-32009",)]
+        ((words,),) = found(parts[4], r"\[storyteller\] stopped call_\w+ after (\d+) words: cancelled")
+        assert 6 <= int(words) < 1_000_000
+        assert not found(parts[4], r"\[storyteller\] (told)")
+
+    def test_mail(self, parts: list[list[str]]) -> None:
+        """What is sent to the dead worker waits, and arrives once and in order when it is back."""
+        ((killed,),) = found(parts[2], r"^(worker\.\d) is killed")
+        letters = [f"letter {number}" for number in range(1, 6)]
+        assert found(parts[5], r"^(letter \d) is queued") == [(letter,) for letter in letters]
+        assert found(parts[5], r"\[(worker\.\d)\] mail from dispatcher: (.*)") == [
+            (killed, letter) for letter in letters
+        ]
+        last_sent = parts[5].index("letter 5 is queued")
+        first_read = parts[5].index(f"   [{killed}] mail from dispatcher: letter 1")
+        assert last_sent < parts[5].index(f"{killed} is started again") < first_read
+
+    def test_receipts(self, parts: list[list[str]]) -> None:
+        """The receipts of each letter tell every step, in order."""
+        told = found(parts[5], r"^letter (\d) was: (.*)")
+        assert told == [(str(number), ", ".join(LADDER)) for number in range(1, 6)]
+
+    def test_nothing_is_logged_as_wrong(self, parts: list[list[str]]) -> None:
+        """Neither the gateway nor an agent has anything to complain of."""
+        output = "\n".join(line for part in parts for line in part)
+        assert not re.search(r"Traceback|exception|\[(error|critical|warn)\]", output), output
 
 
-def test_explained(steps: dict[str, dict[str, Any]]) -> None:
-    """The gateway says who would get a call, and why the others would not."""
-    reasons = steps["explained"]["reasons"]
-    assert reasons["worker-1"].startswith("chosen by least_busy")
-    assert reasons["worker-2"] == reasons["worker-3"] == "it wants no calls now"
+def found(lines: list[str], pattern: str) -> list[tuple[str, ...]]:
+    """The groups of every line that matches."""
+    return [match.groups() for line in lines if (match := re.search(pattern, line))]
 
 
-def test_killed_before_it_began(steps: dict[str, dict[str, Any]]) -> None:
-    """The call of a worker that was killed before it began goes to another; when none is left, the caller is told."""
-    assert steps["killed_before_it_began"]["passed_on"]
-    assert steps["nobody_left"]["code"] == -32000
+class TestAgents:
+    """The agents, called by a client that is none of the examples."""
+
+    def test_worker_counts(self, gateway: GatewayProcess, start_agent: StartAgent) -> None:
+        """A worker shows that it has begun, and answers by its name and by what it can do."""
+        start_agent(gateway, "worker.py", "counter.1")
+        with Client(gateway, ADMIN_TOKEN) as client:
+            for number, where in enumerate(({"agent_id": "counter.1"}, {"capability": "wordcount"})):
+                call(client, f"call {number}", {"text": "one two three"}, **where)
+                assert progress_of(client, f"call {number}") == {"begun_by": "counter.1"}
+                assert answer(client, f"call {number}")["result"] == {"words": 3, "counted_by": "counter.1"}
+
+    def test_worker_fails(self, gateway: GatewayProcess, start_agent: StartAgent) -> None:
+        """What a worker raises reaches the caller as -32008 with the worker's own words, and the worker goes on."""
+        start_agent(gateway, "worker.py", "counter.2")
+        with Client(gateway, ADMIN_TOKEN) as client:
+            error = client.request("agent.call", agent_id="counter.2", message={})["error"]
+            assert error["code"] == -32008
+            assert error["data"]["agent_error"]["message"] == "KeyError: 'text'"
+            assert client.call("agent.call", agent_id="counter.2", message={"text": "a b"})["words"] == 2
+
+    def test_worker_is_not_overloaded(self, gateway: GatewayProcess, start_agent: StartAgent) -> None:
+        """Of three calls a worker gets two at once, by its max_inflight, and the third when it has answered one."""
+        start_agent(gateway, "worker.py", "counter.3")
+        with Client(gateway, ADMIN_TOKEN) as client:
+            call(client, "long", {"text": "a", "seconds": 3600}, agent_id="counter.3")
+            progress_of(client, "long")
+            for request_id in ("second", "third"):
+                call(client, request_id, {"text": "a"}, agent_id="counter.3")
+            entry = next(each for each in client.call("agent.list") if each["entity_id"] == "counter.3")
+            assert (entry["inflight"], entry["max_inflight"]) == (2, 2)
+            client.call("agent.cancel", request_id="long")
+            assert answer(client, "long")["error"]["code"] == -32009
+            assert answer(client, "second")["result"]["words"] == answer(client, "third")["result"]["words"] == 1
+
+    def test_mail_is_acknowledged(self, gateway: GatewayProcess, start_agent: StartAgent) -> None:
+        """Mail to a worker climbs the whole ladder, and nothing of it waits."""
+        worker = start_agent(gateway, "worker.py", "counter.4")
+        with Client(gateway, ADMIN_TOKEN) as client:
+            message_id = client.call("agent.send", agent_id="counter.4", message="hello", receipts=True)["message_id"]
+            receipts = [client.notification("agent.receipt") for _ in LADDER]
+            assert [receipt["status"] for receipt in receipts] == LADDER
+            assert {receipt["message_id"] for receipt in receipts} == {message_id}
+            assert client.call("gateway.getStats")["services"]["agent"]["messages_waiting"] == 0
+        worker.wait_for("^mail from admin: hello$")
+
+    def test_stories_at_once(self, gateway: GatewayProcess, start_agent: StartAgent) -> None:
+        """The storyteller tells two stories at the same time, each in order, and stops the one that is cancelled."""
+        teller = start_agent(gateway, "storyteller.py", "teller.1")
+        with Client(gateway, ADMIN_TOKEN) as client:
+            call(client, "endless", {"about": "a whale", "sentences": 1_000_000}, agent_id="teller.1")
+            assert [progress_of(client, "endless")["number"] for _ in range(5)] == list(range(5))
+            call(client, "short", {"about": "a cat", "sentences": 1}, agent_id="teller.1")
+            assert "".join(progress_of(client, "short")["word"] for _ in range(9)) == answer(client, "short")["result"]
+            assert [progress_of(client, "endless")["number"] for _ in range(5)] == list(range(5, 10))
+            client.call("agent.cancel", request_id="endless")
+            assert answer(client, "endless")["error"]["code"] == -32009
+            teller.wait_for(r"^stopped call_\w+ after \d+ words: cancelled$")
+
+    def test_caller_gone(self, gateway: GatewayProcess, start_agent: StartAgent) -> None:
+        """A story stops, too, when the one who wanted it is gone."""
+        teller = start_agent(gateway, "storyteller.py", "teller.2")
+        with Client(gateway, ADMIN_TOKEN) as client:
+            call(client, "endless", {"about": "a whale", "sentences": 1_000_000}, agent_id="teller.2")
+            progress_of(client, "endless")
+        teller.wait_for(r"^stopped call_\w+ after \d+ words: caller_gone$")
+
+    def test_dispatcher(self, gateway: GatewayProcess, start_agent: StartAgent, tmp_path: Path) -> None:
+        """dispatcher.py alone has each text counted, sends each, and prints the whole story of each letter."""
+        worker = start_agent(gateway, "worker.py", "counter.5")
+        env = environment(CELL0_TOKEN=mint(gateway, "dispatcher"), no_proxy="127.0.0.1")
+        texts = ["one two", "three", "four five six"]
+        run = run_to_end([sys.executable, EXAMPLES / "dispatcher.py", gateway.url, "counter.5", *texts], env, tmp_path)
+        assert run.status == 0, run.output
+        counts = [f"{len(text.split())} words, counted by counter.5: {text}" for text in texts]
+        assert run.output.splitlines() == counts + [f"{', '.join(LADDER)}: {text}" for text in texts]
+        worker.wait_for("^mail from dispatcher: four five six$")
+        assert [line for line in worker.lines if "mail" in line] == [f"mail from dispatcher: {text}" for text in texts]
 
 
-def test_killed_after_it_began(steps: dict[str, dict[str, Any]]) -> None:
-    """The caller of a worker that was killed after it began is told, though another could have taken the call."""
-    assert steps["killed_after_it_began"]["code"] == -32008
-    assert steps["others_go_on"]["result"] == "STILL HERE"
+class TestReconnecting:
+    """What breaks is made up for."""
+
+    def test_gateway_killed(self, start_gateway: StartGateway, start_agent: StartAgent) -> None:
+        """The gateway is killed with a call in flight: the worker stops that one, comes back by itself, answers calls,
+        and reads the mail that was sent meanwhile.
+        """
+        gateway = start_gateway()
+        teller = start_agent(gateway, "storyteller.py", "teller.1")
+        worker = start_agent(gateway, "worker.py", "worker.1")
+        with Client(gateway, ADMIN_TOKEN) as client:
+            call(client, "endless", {"about": "a whale", "sentences": 1_000_000}, agent_id="teller.1")
+            progress_of(client, "endless")
+            gateway.signal(signal.SIGKILL)
+            assert gateway.wait() == -signal.SIGKILL
+        teller.wait_for("^stopped .*: the connection is gone$")
+        gateway = start_gateway("--port", str(gateway.port))
+        with Client(gateway, ADMIN_TOKEN) as client:
+            client.call("agent.send", agent_id="worker.1", message="welcome back")
+            for agent in (teller, worker):
+                agent.wait_until(lambda agent=agent: sum("online" in line for line in agent.lines) == 2, "the agent")
+            assert client.call("agent.call", agent_id="worker.1", message={"text": "a b c"})["words"] == 3
+        worker.wait_for("^mail from admin: welcome back$")
+        assert worker.running and teller.running
+
+    def test_not_again(self, start_gateway: StartGateway, start_agent: StartAgent) -> None:
+        """When its token is revoked an agent ends, and does not try again."""
+        gateway = start_gateway()
+        worker = start_agent(gateway, "worker.py", "worker.1")
+        with Client(gateway, ADMIN_TOKEN) as admin:
+            admin.call("auth.revokeToken", entity_id="worker.1")
+        assert worker.wait() == 1
+        worker.wait_for("^sent away: 4507")
 
 
-def test_stream(steps: dict[str, dict[str, Any]]) -> None:
-    """A stream arrives whole, in order, before the answer."""
-    assert " ".join(steps["stream"]["words"]) == steps["stream"]["story"]
-    assert len(steps["stream"]["words"]) == 14
+def test_gateway_has_all_to_itself(gateway: GatewayProcess) -> None:
+    """Nothing of the agents of the other tests is left: no calls and no mail."""
+    with Client(gateway, ADMIN_TOKEN) as admin:
+
+        def left() -> list[int]:
+            counts = admin.call("gateway.getStats")["services"]["agent"]
+            return [counts[name] for name in ("mailboxes", "messages_waiting", "calls_inflight", "calls_waiting")]
+
+        eventually(lambda: not any(left()), "the end of all calls and mail")
 
 
-def test_cancel(steps: dict[str, dict[str, Any]]) -> None:
-    """A call that is cancelled ends for its caller, and the agent stops."""
-    assert steps["cancel"] == {"code": -32009, "stopped": True}
-
-
-def test_mail(steps: dict[str, dict[str, Any]]) -> None:
-    """Mail that was sent while an agent was down arrives in order when it is back, and receipts tell all of it."""
-    assert steps["mail_waits"]["statuses"] == ["queued"] * 5
-    assert steps["mail_arrives"]["numbers"] == list(range(5))
-    assert steps["receipts"]["ladder"] == ["queued", "sent", "received", "started", "done"]
+@pytest.mark.parametrize("program", sorted(EXAMPLES.glob("*.py")), ids=lambda program: program.name)
+def test_imports(program: Path) -> None:
+    """The examples need nothing but the standard library, each other, and websockets."""
+    imported = set()
+    for node in ast.walk(ast.parse(program.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0])
+    allowed = {*sys.stdlib_module_names, "websockets", *(each.stem for each in EXAMPLES.glob("*.py"))}
+    assert imported <= allowed

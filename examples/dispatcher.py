@@ -1,0 +1,97 @@
+"""Gives work to whoever can do it, and sends mail that provably arrives.
+
+    CELL0_TOKEN=cell0_... python dispatcher.py ws://localhost:18801 worker.1 "some text" "some other text"
+
+It has the words of each text counted, then sends each text to worker.1, and prints what becomes of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from agent import FIRST_DELAY, Agent, Gone, Refused
+
+ENDS = {"done", "failed", "expired"}
+
+
+class Dispatcher(Agent):
+    """Calls and writes. `receipts` is what became of each message, by its id."""
+
+    def __init__(self, url: str, token: str) -> None:
+        super().__init__(url, token)
+        self.receipts: dict[str, list[str]] = {}
+        self._told = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, url: str, token: str) -> AsyncIterator[Self]:
+        """One that is connected."""
+        dispatcher = cls(url, token)
+        running = asyncio.create_task(dispatcher.run())
+        waiting = asyncio.create_task(dispatcher.connected.wait())
+        await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await running
+        try:
+            yield dispatcher
+        finally:
+            running.cancel()
+
+    async def spread(self, capability: str, messages: Iterable[Any]) -> list[Any]:
+        """Have each message dealt with by whoever can and has least to do; all at the same time."""
+        return await asyncio.gather(
+            *(self.call("agent.call", capability=capability, message=message) for message in messages)
+        )
+
+    async def post(self, agent_id: str, message: Any) -> dict[str, Any]:
+        """Send a message, until we know that it was taken. By its key it is taken once, however often we repeat it."""
+        key = str(uuid.uuid4())
+        while True:
+            await self.connected.wait()
+            try:
+                return await self.call(
+                    "agent.send", agent_id=agent_id, message=message, receipts=True, idempotency_key=key
+                )
+            except Gone:
+                pass
+            except Refused as refusal:
+                if not refusal.data["retryable"]:
+                    raise
+                await asyncio.sleep(FIRST_DELAY)
+
+    async def until_over(self, message_ids: Iterable[str]) -> None:
+        """Wait until each message has come to an end."""
+        wanted = list(message_ids)
+        while not all(ENDS.intersection(self.receipts.get(each, ())) for each in wanted):
+            self._told.clear()
+            await self._told.wait()
+
+    def on_receipt(self, params: dict[str, Any]) -> None:
+        """One comes twice where a connection broke and nobody knew whether it had arrived."""
+        steps = self.receipts.setdefault(params["message_id"], [])
+        if params["status"] not in steps:
+            steps.append(params["status"])
+        self._told.set()
+
+
+async def main() -> None:
+    """The command."""
+    url, agent_id, *texts = sys.argv[1:]
+    async with Dispatcher.at(url, os.environ["CELL0_TOKEN"]) as dispatcher:
+        results = await dispatcher.spread("wordcount", ({"text": text} for text in texts))
+        for text, result in zip(texts, results, strict=True):
+            print(f"{result['words']} words, counted by {result['counted_by']}: {text}")
+        message_ids = [(await dispatcher.post(agent_id, text))["message_id"] for text in texts]
+        await dispatcher.until_over(message_ids)
+        for text, message_id in zip(texts, message_ids, strict=True):
+            print(f"{', '.join(dispatcher.receipts[message_id])}: {text}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
