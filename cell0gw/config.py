@@ -72,15 +72,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def mail_limits(self) -> MailLimits:
         """The part that limits mail, and conversations."""
-        return MailLimits(
-            mail_ttl=self.mail_ttl,
-            mailbox_messages=self.mailbox_messages,
-            mailbox_bytes=self.mailbox_bytes,
-            sender_messages=self.sender_messages,
-            total_mailbox_bytes=self.total_mailbox_bytes,
-            max_hops=self.max_hops,
-            conversation_rate=self.conversation_rate,
-        )
+        return MailLimits(**{name: getattr(self, name) for name in MailLimits.__struct_fields__})
 
 
 class Option(NamedTuple):

@@ -42,7 +42,7 @@ class Credentials:
     """Every token that was ever minted and not yet purged, by its digest; the store has the same.
 
     @param random_bytes: gives that many unpredictable bytes.
-    @ivar suggestions: whom tokens are for.
+    @ivar suggestions: whom tokens are for, and whoever else has a name here.
     """
 
     def __init__(self, store: ITokenStore, clock: IReactorTime, random_bytes: Callable[[int], bytes]) -> None:

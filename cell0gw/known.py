@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import itertools
 from collections.abc import Callable
 from typing import Final
 
@@ -13,7 +11,6 @@ from zope.interface import implementer
 from cell0gw.credentials import Credentials
 from cell0gw.interfaces import IMailStore, ISessionObserver
 from cell0gw.sessions import Session
-from cell0gw.suggestions import MOST, Suggestions
 
 MAX_HOLDERS: Final = 100_000
 """So many ids are remembered; those that were not used for longest are forgotten first."""
@@ -33,7 +30,7 @@ class Known:
         self._credentials = credentials
         self._clock = clock
         self._holders: dict[str, float] = {}
-        self._suggestions = Suggestions()
+        self._suggestions = credentials.suggestions
 
     def load(self, holders: dict[str, float]) -> None:
         """Take up who had sessions, and when that was noted, longest ago first."""
@@ -48,11 +45,7 @@ class Known:
 
         @param allowed: whether an id may be shown.
         """
-        found = itertools.chain.from_iterable(
-            suggestions.near(entity_id, lambda other: other in self and allowed(other))
-            for suggestions in (self._suggestions, self._credentials.suggestions)
-        )
-        return difflib.get_close_matches(entity_id, list(dict.fromkeys(found)), MOST, 0.0)
+        return self._suggestions.near(entity_id, lambda other: other in self and allowed(other))
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}: the id is held. That is written down once a day."""

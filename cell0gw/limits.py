@@ -47,13 +47,13 @@ OUTBOUND_LIMIT: Final = 1 * MIB
 class MailLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How much mail may wait, and how long; and how long conversations may be. Sizes are bytes, C{mail_ttl} seconds."""
 
-    mail_ttl: float = 7 * 86_400.0
-    mailbox_messages: int = 1000
-    mailbox_bytes: int = 8 * MIB
-    sender_messages: int = 10_000
-    total_mailbox_bytes: int = 1024 * MIB
-    max_hops: int = 100
-    conversation_rate: int = 600
+    mail_ttl: float
+    mailbox_messages: int
+    mailbox_bytes: int
+    sender_messages: int
+    total_mailbox_bytes: int
+    max_hops: int
+    conversation_rate: int
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from cell0gw.config import Config
 from cell0gw.errors import RateLimited
-from cell0gw.limits import MailLimits
 from cell0gw.quotas import Occupancy, Quotas
 
 letters = st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(1, 9))
@@ -19,7 +19,7 @@ class QuotasTests(SynchronousTestCase):
     """L{Quotas}"""
 
     def quotas(self, **limits: Any) -> Quotas:
-        return Quotas(MailLimits(**limits))
+        return Quotas(Config(**limits).mail_limits)
 
     def limit(self, quotas: Quotas, *letter: Any) -> str:
         refusal = self.assertRaises(RateLimited, quotas.check, *letter)
