@@ -27,6 +27,7 @@ class Agents:
     """The parts, by name.
 
     @param key_window: for how many seconds an idempotency key stands for its message.
+    @param silence: for how many seconds a dead connection may go unnoticed.
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
     @param new_id: makes an id from a prefix.
     @param randbelow: gives a random number below another.
@@ -38,6 +39,7 @@ class Agents:
         self,
         limits: MailLimits,
         key_window: float,
+        silence: float,
         clock: IReactorTime,
         directory: Directory,
         credentials: Credentials,
@@ -49,7 +51,7 @@ class Agents:
         self._store = store
         self._known = Known(store, credentials, clock)
         self._conversations = Conversations(clock, emit, limits.max_hops, limits.conversation_rate)
-        receipts = Receipts(store, directory, clock)
+        receipts = Receipts(store, directory, clock, silence)
         quotas = Quotas(limits)
         self.mailboxes = Mailboxes(store, directory, receipts, quotas, clock)
         self.mail = Mail(

@@ -83,6 +83,13 @@ class Assignments:
         self._leave_queue(call)
         self._take_back(call)
 
+    def interruption(self, call: Call) -> RPCError:
+        """What is to be said of a call that the gateway can't wait for."""
+        if call.worker is not None and has_begun(call):
+            agent_id = call.worker.session.entity_id
+            return AgentFailed(f"The gateway goes down, and {agent_id} had begun", agent_id=agent_id)
+        return Unavailable("The gateway goes down")
+
     def expire(self) -> None:
         """Look again at what waits: a worker that read too slowly may have caught up."""
         for pool in list(self._queues):
@@ -132,7 +139,7 @@ class Assignments:
         for call in list(worker.calls.values()):
             if call.worker is not worker:  # it ended when another one's caller was told
                 continue
-            if call.begun or not worker.session.acknowledges:
+            if has_begun(call):
                 self.failed(call, AgentFailed(f"{agent_id} was lost after it had begun", agent_id=agent_id))
             else:
                 self.pass_on(call)
@@ -155,6 +162,11 @@ class Assignments:
         call.pool.waiting.pop(call.call_id, None)
         if not call.pool.waiting:
             self._queues.pop(call.pool, None)
+
+
+def has_begun(call: Call) -> bool:
+    """Whether the worker of a call has begun with it, or can't say that it has not."""
+    return call.begun or (call.worker is not None and not call.worker.session.acknowledges)
 
 
 def reads(worker: Worker) -> bool:

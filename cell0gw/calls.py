@@ -25,7 +25,6 @@ from cell0gw.jsonrpc import Response
 from cell0gw.limits import OUTBOUND_LIMIT
 from cell0gw.notifications import AgentCancelled, AgentProgress
 from cell0gw.permissions import Permissions
-from cell0gw.pools import Pool
 from cell0gw.provenance import MESSAGE, Origin
 from cell0gw.sessions import Session
 from cell0gw.workforce import Workforce
@@ -93,7 +92,7 @@ class Calls:
         """
         if caller is not None and caller.connection.closing_since is not None:
             raise Cancelled("The caller has gone")
-        pool = self.pool(order)
+        pool = self.assignments.pool(order)
         if pool is None:
             raise NotFound(f"Nobody serves {order.target}", near=self.near(order, permissions))
         own = {} if caller is None else self._of_caller.get(caller, {})
@@ -114,10 +113,6 @@ class Calls:
             raise
         self.made += 1
         return call.answer
-
-    def pool(self, order: Order) -> Pool | None:
-        """Those who could take a call; None: nobody is here who could."""
-        return self.assignments.pool(order)
 
     def near(self, order: Order, permissions: Permissions) -> list[str]:
         """What looks like a target that nobody serves, as far as someone with these permissions may call it."""
@@ -182,6 +177,13 @@ class Calls:
         else:
             said = {"code": failure.code, "message": failure.message, "data": failure.data}
             self._fail(call, AgentFailed(f"{session.entity_id} failed", agent_id=session.entity_id, agent_error=said))
+
+    def drain(self) -> None:
+        """The gateway goes down: whoever waits for an answer is told, and may ask again if nobody has begun."""
+        waiting_first = sorted(self._calls.values(), key=lambda call: call.worker is not None)
+        for call in waiting_first:
+            if call.call_id in self._calls:  # else it ended with another one
+                self._give_up(call, self.assignments.interruption(call), "draining")
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""

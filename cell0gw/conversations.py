@@ -72,15 +72,19 @@ class Conversations:
         if self._max_hops and origin.hops > self._max_hops:
             raise self._loop(origin, sender, recipient, f"more than {self._max_hops} hops", dry)
         if self._rate and not self._counted(origin.root, dry):
-            raise self._loop(origin, sender, recipient, f"more than {self._rate} messages in a minute", dry)
+            reason = f"more than {self._rate} messages in a minute"
+            raise self._loop(origin, sender, recipient, reason, dry, retryable=True, retry_after_ms=int(WINDOW * 1000))
         return origin
 
     def _counted(self, root: str, dry: bool) -> bool:
         """Count one more message of a conversation, if it may have one more."""
+        if dry:
+            count = self._counts.get(root)
+            return count is None or count.since <= self._clock.seconds() - WINDOW or count.messages < self._rate
         count = self._count(root)
         if count.messages >= self._rate:
             return False
-        count.messages += not dry
+        count.messages += 1
         return True
 
     def _count(self, root: str) -> _Count:
@@ -99,12 +103,12 @@ class Conversations:
         while self._counts and next(iter(self._counts.values())).since <= before:
             self._counts.popitem(last=False)
 
-    def _loop(self, origin: Origin, sender: str, recipient: str, reason: str, dry: bool) -> LoopDetected:
+    def _loop(self, origin: Origin, sender: str, recipient: str, reason: str, dry: bool, **more: Any) -> LoopDetected:
         data = {"conversation_id": origin.conversation_id, "hops": origin.hops}
-        count = self._count(origin.root)
         if not dry:
             self.refused += 1
-        if not (dry or count.told):  # once in a window: agents in a loop don't listen
-            count.told = True
-            self._emit("$system", "agent.loop", {**data, "from": sender, "agent_id": recipient, "reason": reason})
-        return LoopDetected(f"The conversation goes in circles: {reason}", **data)
+            count = self._count(origin.root)
+            if not count.told:  # once in a window: agents in a loop don't listen
+                count.told = True
+                self._emit("$system", "agent.loop", {**data, "from": sender, "agent_id": recipient, "reason": reason})
+        return LoopDetected(f"The conversation goes in circles: {reason}", **data, **more)

@@ -70,12 +70,19 @@ class Explain:
         self._calls = calls
 
     def message(
-        self, sender: str, permissions: Permissions, recipient: str, size: int, in_reply_to: str | None
+        self,
+        sender: str,
+        permissions: Permissions,
+        recipient: str,
+        size: int,
+        in_reply_to: str | None = None,
+        kept: bool = False,
     ) -> Explanation:
         """What would become of a message.
 
         @param permissions: the sender's.
         @param size: of the message, in bytes.
+        @param kept: whether it is to be kept in any case, for its receipts or its key.
         @raise RPCError: what its sender would get, but for who is not found.
         """
         if not self._mail.reaches(recipient):
@@ -93,9 +100,9 @@ class Explain:
             )
             for session in sessions
         ]
-        if chosen is None or chosen.acknowledges or recipient in self._mailboxes:
+        if kept or chosen is None or chosen.acknowledges or recipient in self._mailboxes:
             self._quotas.check(sender, recipient, size)
-        waits = chosen is None or recipient in self._mailboxes
+        waits = chosen is None or self._mailboxes.queues(recipient)
         if not sessions:
             reason = "it is away: the message waits in its mailbox"
         elif chosen is None:
@@ -117,7 +124,7 @@ class Explain:
         @param permissions: the caller's.
         @raise RPCError: what its sender would get, but for who is not found.
         """
-        pool = self._calls.pool(order)
+        pool = self._calls.assignments.pool(order)
         others = [] if order.capability is None else list(self._not_serving(order.capability))
         if pool is None:
             return Explanation(

@@ -108,6 +108,7 @@ class Gateway(MultiService):
         self.agents = Agents(
             config.mail_limits,
             config.idempotency_window,
+            config.heartbeat_timeout,
             reactor,
             self.directory,
             self.credentials,
@@ -174,6 +175,7 @@ class Gateway(MultiService):
         """
         self.emit("gateway.draining", {})
         self.factory.draining = True
+        self.agents.calls.drain()
         for connection in self.connections:
             connection.close(CloseCode.DRAINING, "the gateway is going down")
         gone = self.connections.when_empty()

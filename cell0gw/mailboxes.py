@@ -6,7 +6,6 @@ once. A recipient that is slow to read has its mail wait, too.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any, Final
 
 import msgspec
@@ -24,10 +23,8 @@ from cell0gw.limits import OUTBOUND_LIMIT
 from cell0gw.mailbox import Mailbox
 from cell0gw.quotas import Occupancy, Quotas
 from cell0gw.receipts import Receipts
+from cell0gw.resends import Resends
 from cell0gw.sessions import Session
-
-RESEND_AFTER: Final = 30.0
-"""After so many seconds a message that was not acknowledged is sent again."""
 
 SLICE: Final = 100
 """So many messages are read from the disk at once."""
@@ -53,8 +50,7 @@ class Mailboxes:
         self._boxes: dict[str, Mailbox] = {}
         # Whose recipients could not take more, or whose disk could not be read.
         self._stalled: dict[Mailbox, None] = {}
-        # Everything that is to be acknowledged, by when it was sent last.
-        self._resend: OrderedDict[str, tuple[Mailbox, float]] = OrderedDict()
+        self._resends = Resends(clock)
         # What the disk did not take down; tried again.
         self._unrecorded: list[Step] = []
         self._next_expiry: float | None = None
@@ -72,6 +68,11 @@ class Mailboxes:
 
     def __len__(self) -> int:
         return len(self._boxes)
+
+    def queues(self, recipient: str) -> bool:
+        """Whether one more letter would have to wait, behind others or for acknowledgements."""
+        box = self._boxes.get(recipient)
+        return box is not None and (box.behind or box.reading or box.taker() is None)
 
     @property
     def waiting(self) -> Occupancy:
@@ -124,7 +125,7 @@ class Mailboxes:
         box = self._boxes.get(session.entity_id)
         if box is not None:
             for message_id in box.lost(session):
-                del self._resend[message_id]
+                self._resends.forget(message_id)
             self._pump(box)
 
     def session_closed(self, session: Session, reason: str) -> None:
@@ -138,16 +139,8 @@ class Mailboxes:
         if self._unrecorded:
             steps, self._unrecorded = self._unrecorded, []
             self._record(steps)
-        late: dict[Mailbox, list[str]] = {}
-        while self._resend:
-            message_id, (box, sent) = next(iter(self._resend.items()))
-            if sent > now - RESEND_AFTER:
-                break
-            self._resend[message_id] = (box, now)
-            self._resend.move_to_end(message_id)
-            late.setdefault(box, []).append(message_id)
-        for box, message_ids in late.items():
-            self._store.letters(message_ids).addCallbacks(self._send_again, self._failed, (box,))
+        for box, message_ids in self._resends.due().items():
+            self._store.letters(message_ids).addCallbacks(self._send_again, self._failed, (box, message_ids))
         if self._next_expiry is not None and self._next_expiry <= now:
             self._next_expiry = None
             self._store.expire(now).addCallbacks(self._expired, self._not_expired, errbackArgs=(now,))
@@ -218,7 +211,7 @@ class Mailboxes:
         self.delivered += 1
         now = self._clock.seconds()
         if session.acknowledges:
-            self._resend[letter.message_id] = (box, now)
+            self._resends.sent(letter.message_id, box)
         return Step(
             message_id=letter.message_id,
             recipient=box.recipient,
@@ -227,8 +220,10 @@ class Mailboxes:
             settles=not session.acknowledges,
         )
 
-    def _send_again(self, letters: list[Letter], box: Mailbox) -> None:
+    def _send_again(self, letters: list[Letter], box: Mailbox, message_ids: list[str]) -> None:
         settled = []
+        came = {letter.message_id for letter in letters}
+        self._resends.hasten(name for name in message_ids if name not in came)  # more than is read at once
         for letter in letters:
             session = self._directory.route(box.recipient, OUTBOUND_LIMIT)
             late = letter.expires_at <= self._clock.seconds()
@@ -246,7 +241,7 @@ class Mailboxes:
     def _forget(self, box: Mailbox, message_id: str) -> None:
         """It is no longer to be sent again."""
         if box.unacknowledged.pop(message_id, None) is not None:
-            del self._resend[message_id]
+            self._resends.forget(message_id)
 
     def _record(self, steps: list[Step]) -> Deferred[Any]:
         return self._store.record(steps).addCallbacks(self._recorded, self._not_recorded, errbackArgs=(steps,))

@@ -124,7 +124,7 @@ class AgentProgress(Struct, frozen=True, kw_only=True):
 
 class AgentCancelled(Struct, frozen=True, kw_only=True):
     """``agent.cancelled``: nobody wants the answer to an C{agent.invoke} any more; C{reason}: cancelled, caller_gone,
-    timeout, idle.
+    timeout, idle, draining.
     """
 
     call_id: str

@@ -16,9 +16,6 @@ from cell0gw.notifications import AgentReceipt
 from cell0gw.sessions import Session
 from cell0gw.timestamps import timestamp
 
-RETELL: Final = 60.0
-"""What a connection was told in so many seconds before it broke may not have arrived: it is told again."""
-
 GOODBYES: Final = frozenset({"1000", "1005"})
 
 SLICE: Final = 100
@@ -28,14 +25,17 @@ SLICE: Final = 100
 class Receipts:
     """Tells every session of a sender that is connected; when none is, the next one. Nothing is left out, and only
     what a connection may have lost is told twice.
+
+    @param doubt: what a connection was told in so many seconds before it broke may not have arrived.
     """
 
     log = Logger()
 
-    def __init__(self, store: IMailStore, directory: Directory, clock: IReactorTime) -> None:
+    def __init__(self, store: IMailStore, directory: Directory, clock: IReactorTime, doubt: float) -> None:
         self._store = store
         self._directory = directory
         self._clock = clock
+        self._doubt = doubt
         self._to_tell: list[tuple[str, Receipt, int]] = []
         # Who was told of what: the disk is to know. And when each was told last.
         self._told: dict[int, str] = {}
@@ -71,7 +71,7 @@ class Receipts:
     def expire(self) -> None:
         """Write down who was told, forget who was told long ago, and try again where the disk failed."""
         self.flush()
-        before = self._clock.seconds() - RETELL
+        before = self._clock.seconds() - self._doubt
         while self._lately and next(iter(self._lately.values())) < before:
             del self._lately[next(iter(self._lately))]
         missed, self._missed = self._missed, {}
@@ -95,7 +95,7 @@ class Receipts:
         """See L{ISessionObserver}."""
         if self._lately.pop(session.entity_id, None) is not None:
             self.flush()
-            self._untell(session.entity_id, max(session.connected_at, self._clock.seconds() - RETELL))
+            self._untell(session.entity_id, max(session.connected_at, self._clock.seconds() - self._doubt))
 
     def session_closed(self, session: Session, reason: str) -> None:
         """See L{ISessionObserver}: who says goodbye has read all."""

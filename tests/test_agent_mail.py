@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.engines.memory_mail import MemoryMailStore
 from cell0gw.mailbox import WINDOW
-from cell0gw.mailboxes import RESEND_AFTER
+from cell0gw.resends import RESEND_AFTER
 from cell0gw.testing import Client, MemoryGateway
 
 
@@ -230,6 +230,16 @@ class AcknowledgedTests(MailCase):
         self.gateway.advance(2 * RESEND_AFTER)
         self.assertEqual(self.got(b), [1, 1])
         self.assertEqual(self.waiting(), 0)
+
+    def test_more_than_is_read_at_once(self) -> None:
+        """What is due again and is more than the disk gives at once comes all the same, one part after the other."""
+        b = self.b("ack")
+        for n in range(4):
+            self.send(n)
+        letters = self.store.letters
+        self.store.letters = lambda ids: letters(ids).addCallback(lambda found: found[:1])  # type: ignore[method-assign]
+        self.gateway.advance(RESEND_AFTER + 5)
+        self.assertEqual(self.got(b), [0, 1, 2, 3, 0, 1, 2, 3])
 
     def test_after_a_break(self) -> None:
         """What was not acknowledged when the connection broke comes first on the next one, in order."""
@@ -460,6 +470,7 @@ class RateTests(MailCase):
         message_id = self.send(0)["message_id"]
         for n in range(5):
             b.call("agent.send", agent_id="a", message=n, in_reply_to=message_id)
-        self.assertEqual(b.refusal("agent.send", agent_id="a", message=6, in_reply_to=message_id)["code"], -32010)
+        refusal = b.refusal("agent.send", agent_id="a", message=6, in_reply_to=message_id)
+        self.assertEqual((refusal["code"], refusal["data"]["retryable"]), (-32010, True))
         self.gateway.advance(61)
         self.assertTrue(b.call("agent.send", agent_id="a", message=7, in_reply_to=message_id)["success"])

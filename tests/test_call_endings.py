@@ -110,3 +110,20 @@ class CancelTests(CallCase):
         self.assertEqual([m["reason"] for m in worker.received("agent.cancelled")], ["caller_gone"])
         self.assertEqual(len(self.asked(worker)), 1)
         self.assertNothingLeft()
+
+
+class DrainTests(CallCase):
+    """When the gateway goes down."""
+
+    def test_drain(self) -> None:
+        """Whoever waits for an answer is told before the goodbye, and may ask again only if nobody has begun."""
+        plain, acks = self.worker("plain"), self.worker("acks", "ack", max_inflight=2)
+        requests = [self.call(agent_id=name) for name in ("plain", "acks", "acks", "acks")]
+        acks.call("agent.ack", message_id=self.asked(acks)[0]["call_id"], status="started")
+        self.gateway.drain()
+        self.assertEqual([self.outcome(request) for request in requests], [-32008, -32008, -32000, -32000])
+        self.assertTrue(self.error(requests[3])["data"]["retryable"])
+        self.assertEqual([one["reason"] for one in plain.received("agent.cancelled")], ["draining"])
+        self.assertEqual(len(self.asked(acks)), 2)
+        self.assertEqual(self.caller.close_code, 4001)
+        self.assertNothingLeft()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cell0gw import explain
+from cell0gw import explain, mailbox
 from cell0gw.testing import Client
 from tests.calling import CallCase
 
@@ -223,12 +223,31 @@ class MessageTests(ExplainCase):
         """It would wait for who is away, who is slow, and who has mail already."""
         self.gateway.connect("away").vanish()
         self.slow(self.worker("slow"))
+        self.patch(mailbox, "WINDOW", 1)
         self.worker("behind", "ack")
         self.caller.call("agent.send", agent_id="behind", message=1)
         for name, word in (("away", "away"), ("slow", "slow"), ("behind", "come first")):
             told = self.explain("agent.send", agent_id=name)
             self.assertEqual(told["outcome"], "queued", name)
             self.assertIn(word, told["reason"])
+            self.assertEqual(self.caller.call("agent.send", agent_id=name, message=2)["status"], "queued")
+
+    def test_room_in_the_window(self) -> None:
+        """It would be sent to who has room for one more, though something is not acknowledged yet."""
+        self.worker("w", "ack")
+        self.caller.call("agent.send", agent_id="w", message=1)
+        self.assertEqual(self.explain("agent.send", agent_id="w")["outcome"], "sent")
+        self.assertEqual(self.caller.call("agent.send", agent_id="w", message=2)["status"], "sent")
+
+    def test_kept_in_any_case(self) -> None:
+        """What asks for receipts, or has a key, is held against the bounds, whoever is here."""
+        self.worker("w")
+        for _ in range(self.gateway.config.sender_messages):
+            self.gateway.agents.mailboxes._quotas.add("caller", "elsewhere", 1)
+        self.assertEqual(self.explain("agent.send", agent_id="w")["outcome"], "sent")
+        for more in ({"receipts": True}, {"idempotency_key": "k"}):
+            self.assertEqual(self.explain("agent.send", agent_id="w", **more)["outcome"], "refused")
+            self.assertEqual(self.caller.refusal("agent.send", agent_id="w", message=1, **more)["code"], -32003)
 
     def test_refused(self) -> None:
         """What the message itself would be refused for, it is refused for here."""

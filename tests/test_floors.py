@@ -18,7 +18,7 @@ FLOORS = [
     "interfaces",
     "agents assignments audience call calls channel channels connections conversations credentials directory engines "
     "explain heartbeat history idempotency known mail mailbox mailboxes pools quotas receipts recovery replay "
-    "retention services sessions watches workforce",
+    "resends retention services sessions watches workforce",
     "dispatch",
     "transports",
     "__main__ application awaitable cli config gateway lifecycle logs state tap testing values",

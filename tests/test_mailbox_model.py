@@ -11,10 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw import mailbox, mailboxes, receipts
+from cell0gw.engines.letters import LAST_WORDS
 from cell0gw.engines.memory import MemoryTokenStore
 from cell0gw.engines.memory_mail import MemoryMailStore
 from cell0gw.ladder import climbs
-from cell0gw.receipts import RETELL
 from cell0gw.testing import EPOCH, Client, MemoryGateway, counter
 
 RECIPIENTS = {"acks": ["ack"], "plain": []}
@@ -171,7 +171,7 @@ class MailMachine(RuleBasedStateMachine):
     def disk(self, held: bool, broken: bool) -> None:
         if broken and not self.store.broken:
             self.broken_since = self.now
-        elif self.store.broken and not broken and self.now - self.broken_since > RETELL - SLACK:
+        elif self.store.broken and not broken and self.now - self.broken_since > LAST_WORDS - SLACK:
             self.outages.append((self.broken_since, self.now))
         self.store.held, self.store.broken = held, broken
         if not held:
@@ -273,7 +273,7 @@ class MailMachine(RuleBasedStateMachine):
         heard = peer.heard.setdefault(receipt["message_id"], {})
         status = receipt["status"]
         if status in heard:
-            lost = any(-SLACK <= lost - heard[status] <= RETELL + SLACK for lost in peer.lost_at)
+            lost = any(-SLACK <= lost - heard[status] <= LAST_WORDS + SLACK for lost in peer.lost_at)
             late = any(start - SLACK <= heard[status] <= end for start, end in self.outages)
             assert lost or late, f"told of {status} twice"
         else:

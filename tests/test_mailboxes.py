@@ -14,15 +14,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cell0gw import mailbox, mailboxes
+from cell0gw.config import Config
 from cell0gw.directory import Directory
-from cell0gw.engines.letters import Letter
+from cell0gw.engines.letters import LAST_WORDS, Letter
 from cell0gw.engines.memory_mail import MemoryMailStore
 from cell0gw.errors import NotFound, RateLimited, Unavailable
 from cell0gw.interfaces import ISessionObserver
-from cell0gw.limits import OUTBOUND_LIMIT, MailLimits
-from cell0gw.mailboxes import RESEND_AFTER, Mailboxes
+from cell0gw.limits import OUTBOUND_LIMIT
+from cell0gw.mailboxes import Mailboxes
 from cell0gw.quotas import Quotas
 from cell0gw.receipts import Receipts
+from cell0gw.resends import RESEND_AFTER
 from cell0gw.sessions import Session
 from cell0gw.testing import EPOCH
 from tests.test_directory import make_session
@@ -39,7 +41,7 @@ def content(frame: bytes) -> dict[str, Any]:
 class OfficeCase(SynchronousTestCase):
     """Mailboxes and receipts on a store that is as quick as the test says, and sessions as it opens them."""
 
-    limits = MailLimits()
+    limits = Config().mail_limits
 
     def setUp(self) -> None:
         self.store = MemoryMailStore()
@@ -51,7 +53,7 @@ class OfficeCase(SynchronousTestCase):
     def start(self) -> None:
         """A process that finds what the store has."""
         self.directory = Directory(self.clock, lambda *event: None)
-        self.receipts = Receipts(self.store, self.directory, self.clock)
+        self.receipts = Receipts(self.store, self.directory, self.clock, LAST_WORDS)
         self.quotas = Quotas(self.limits)
         self.boxes = Mailboxes(self.store, self.directory, self.receipts, self.quotas, self.clock)
         self.boxes.load(self.store.load())
@@ -111,7 +113,7 @@ class OfficeCase(SynchronousTestCase):
         """All that was counted is given back, and nobody has a mailbox."""
         self.assertEqual((self.boxes.waiting.messages, self.boxes.waiting.size, len(self.boxes)), (0, 0, 0))
         self.assertEqual((self.quotas._of_recipient, dict(self.quotas._of_sender)), ({}, {}))
-        self.assertEqual((self.boxes._resend, self.boxes._unrecorded), ({}, []))
+        self.assertEqual((len(self.boxes._resends), self.boxes._unrecorded), (0, []))
 
 
 class OrderTests(OfficeCase):
@@ -439,7 +441,7 @@ class BrokenDiskTests(OfficeCase):
 class BoundsTests(OfficeCase):
     """How much may wait."""
 
-    limits = MailLimits(mailbox_messages=2)
+    limits = Config(mailbox_messages=2).mail_limits
 
     def test_slow_reader(self) -> None:
         """Whoever does not read has its mail wait; an older session of theirs that does gets it."""

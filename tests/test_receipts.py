@@ -8,9 +8,9 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from cell0gw import receipts
+from cell0gw.engines.letters import LAST_WORDS
 from cell0gw.errors import Unavailable
 from cell0gw.interfaces import ISessionObserver
-from cell0gw.receipts import RETELL
 from cell0gw.sessions import Session
 from tests.test_directory import make_session
 from tests.test_mailboxes import OfficeCase
@@ -63,7 +63,7 @@ class TellingTests(ReceiptCase):
         self.climb()
         self.assertEqual([self.told(each) for each in sessions], [WHOLE, WHOLE])
         self.assertEqual(self.told(other), [])
-        self.wait(2 * RETELL)
+        self.wait(2 * LAST_WORDS)
         self.assertEqual(self.told(sessions[0]), WHOLE)
 
     def test_after_the_answer(self) -> None:
@@ -110,7 +110,7 @@ class TellingTests(ReceiptCase):
         sender = self.open("a")
         self.send(1)
         self.told(sender)
-        self.wait(RETELL + 2)
+        self.wait(LAST_WORDS + 2)
         self.send(2)
         self.told(sender)
         self.wait()
@@ -128,10 +128,10 @@ class BreakingTests(ReceiptCase):
         sender = self.open("a")
         self.send()
         self.told(sender)
-        self.wait(RETELL + 1)
+        self.wait(LAST_WORDS + 1)
         self.climb(1, "received")
         self.told(sender)
-        self.wait(RETELL - 2)
+        self.wait(LAST_WORDS - 2)
         self.lose(sender)
         back = self.open("a")
         self.assertEqual(self.told(back), ["received"])

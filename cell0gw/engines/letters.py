@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from cell0gw.engines import Key
+
+LAST_WORDS: Final = 60.0
+"""What the process before told in its last so many seconds may not have arrived: it is told again."""
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):

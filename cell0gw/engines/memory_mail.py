@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.engines.letters import (
+    LAST_WORDS,
     Climbed,
     DeadLetter,
     Delivery,
@@ -49,7 +50,7 @@ class MemoryMailStore:
     def load(self) -> StoredMail:
         """See L{IMailStore}."""
         last = max(self._told.values(), default=0.0)
-        self._untold.update(number for number, told in self._told.items() if told >= last - 60)  # it may not have come
+        self._untold.update(number for number, told in self._told.items() if told >= last - LAST_WORDS)
         boxes: dict[str, list[int]] = {}
         senders: dict[str, int] = {}
         for letter in self._unsettled():
@@ -271,11 +272,9 @@ class MemoryMailStore:
     def _purge(
         self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
     ) -> None:
-        over = sorted(
-            ((entry.settled, entry.letter.sequence, name) for name, entry in self._entries.items()
-             if entry.settled is not None), reverse=True,
-        )  # fmt: skip
-        for rank, (settled, _, name) in enumerate(over):
+        entries = self._entries.items()
+        over = [(e.settled, e.letter.sequence, name) for name, e in entries if e.settled is not None]
+        for rank, (settled, _, name) in enumerate(sorted(over, reverse=True)):
             before = dead_before if self._entries[name].letter.message else settled_before
             if settled < before or rank >= keep:
                 del self._entries[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
-from cell0gw.engines.letters import Climbed, DeadLetter, Delivery, Kept, Letter, Receipt, Step
+from cell0gw.engines.letters import LAST_WORDS, Climbed, DeadLetter, Delivery, Kept, Letter, Receipt, Step
 from cell0gw.errors import Conflict
 from cell0gw.ladder import climbs
 
@@ -27,11 +27,11 @@ _UNTELL: Final = """
 UPDATE receipts SET told = NULL WHERE sender = ? AND told >= ?
 AND message_id IN (SELECT message_id FROM letters WHERE letters.message_id = receipts.message_id AND receipts = 1)
 """
-UNTELL_LAST: Final = """
-UPDATE receipts SET told = NULL WHERE told >= (SELECT MAX(told) FROM receipts) - 60
+UNTELL_LAST: Final = f"""
+UPDATE receipts SET told = NULL WHERE told >= (SELECT MAX(told) FROM receipts) - {LAST_WORDS}
 AND message_id IN (SELECT message_id FROM letters WHERE letters.message_id = receipts.message_id AND receipts = 1)
 """
-"""What the process before told in its last minute may not have arrived: it is told again."""
+"""See L{LAST_WORDS}."""
 _INSERT: Final = (
     f"INSERT INTO letters ({', '.join(_FIELDS)}, method, key, digest, status) "
     f"VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?, ?, 'queued')"

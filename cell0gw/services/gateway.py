@@ -134,7 +134,10 @@ class GatewayService(Service):
             given = self._examine(caller, method, bytes(params))
             if method == "agent.send":
                 size = len(bytes(given.message))
-                return self._explain.message(sender, principal.permissions, given.agent_id, size, given.in_reply_to)
+                kept = given.receipts or given.idempotency_key is not None
+                return self._explain.message(
+                    sender, principal.permissions, given.agent_id, size, given.in_reply_to, kept
+                )
             return self._explain.call(sender, principal.permissions, order_of(**asdict(given)))
         except RPCError as refusal:
             return Explanation(outcome="refused", reason=refusal.message)
