@@ -51,9 +51,9 @@ class Agents:
         self._store = store
         self._known = Known(store, credentials, clock)
         self._conversations = Conversations(clock, emit, limits.max_hops, limits.conversation_rate)
-        receipts = Receipts(store, directory, clock, silence)
+        self._receipts = Receipts(store, directory, clock, silence)
         quotas = Quotas(limits)
-        self.mailboxes = Mailboxes(store, directory, receipts, quotas, clock)
+        self.mailboxes = Mailboxes(store, directory, self._receipts, quotas, clock)
         self.mail = Mail(
             store,
             directory,
@@ -72,10 +72,10 @@ class Agents:
             directory, self.mail, self.mailboxes, quotas, self._conversations, self.workforce, self.calls
         )
         self.observers: list[ISessionObserver] = [
-            self._known, self.workforce, self.calls, receipts, self.mailboxes,
+            self._known, self.workforce, self.calls, self._receipts, self.mailboxes,
         ]  # fmt: skip
         self.sweeps: list[Callable[[], None]] = [
-            self.mailboxes.expire, receipts.expire, self.mail.expire, self._conversations.expire,
+            self.mailboxes.expire, self._receipts.expire, self.mail.expire, self._conversations.expire,
             self.calls.assignments.expire,
         ]  # fmt: skip
 
@@ -85,3 +85,4 @@ class Agents:
         self._conversations.provenance = Provenance(stored.key)
         self._known.load(stored.holders)
         self.mailboxes.load(stored)
+        self._receipts.load(stored.untold)

@@ -42,9 +42,15 @@ class Receipts:
         self._lately: dict[str, float] = {}
         # Who is being told what is on disk: what comes meanwhile is there, too, and has its turn.
         self._catching_up: set[str] = set()
+        # Who has not been told of something, as far as is known: only they are looked for on disk.
+        self._owed: set[str] = set()
         # Whom the disk failed, and since when they may have missed something: tried again.
         self._failed_for: set[str] = set()
         self._missed: dict[str, float] = {}
+
+    def load(self, untold: set[str]) -> None:
+        """Take up who has not been told of everything."""
+        self._owed |= untold
 
     def queued(self, letter: Letter, kept: Kept) -> None:
         """A letter is kept."""
@@ -121,6 +127,8 @@ class Receipts:
         for sender, receipt, number in to_tell:
             if self._notify(self._directory.live(sender), receipt):
                 self._told[number] = sender
+            else:
+                self._owed.add(sender)
 
     def _notify(self, sessions: Iterable[Session], receipt: Receipt) -> bool:
         told = False
@@ -133,7 +141,8 @@ class Receipts:
 
     def _catch_up(self, session: Session) -> None:
         """Tell a sender that is back what it has not been told."""
-        if not session.detached and session.entity_id not in self._catching_up:
+        owed = session.entity_id in self._owed or session.entity_id in self._missed
+        if owed and not session.detached and session.entity_id not in self._catching_up:
             self._catching_up.add(session.entity_id)
             self._to_tell = [one for one in self._to_tell if one[0] != session.entity_id]
             self.flush()
@@ -157,6 +166,8 @@ class Receipts:
         self._catching_up.discard(sender)
         if receipts:
             self._untell(sender, since)
+        else:
+            self._owed.discard(sender)
 
     def _not_taken(self, failure: Any, sender: str) -> None:
         self._failed_for.add(sender)
@@ -164,6 +175,7 @@ class Receipts:
 
     def _untell(self, sender: str, since: float) -> None:
         """What a sender was told since a moment may not have arrived: it is told again."""
+        self._owed.add(sender)
         again = self._store.untell(sender, since)
         again.addCallbacks(lambda done: self._again(sender), lambda failure: self._not_untold(failure, sender, since))
 

@@ -56,7 +56,9 @@ class OfficeCase(SynchronousTestCase):
         self.receipts = Receipts(self.store, self.directory, self.clock, LAST_WORDS)
         self.quotas = Quotas(self.limits)
         self.boxes = Mailboxes(self.store, self.directory, self.receipts, self.quotas, self.clock)
-        self.boxes.load(self.store.load())
+        stored = self.store.load()
+        self.boxes.load(stored)
+        self.receipts.load(stored.untold)
         self.observers = (self.directory, self.receipts, self.boxes)
 
     def open(self, entity_id: str = "b", *capabilities: str) -> Session:

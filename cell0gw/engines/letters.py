@@ -125,6 +125,7 @@ class StoredMail(msgspec.Struct, frozen=True, kw_only=True):
     @ivar key: with which ids are made, see L{cell0gw.provenance.Provenance}.
     @ivar senders: how many of the letters that wait are whose.
     @ivar holders: who has ever had a session, and when that was noted last, the longest ago first.
+    @ivar untold: the senders who have not been told of everything.
     @ivar next_expiry: when the first letter that waits expires.
     """
 
@@ -132,4 +133,5 @@ class StoredMail(msgspec.Struct, frozen=True, kw_only=True):
     mailboxes: list[StoredMailbox]
     senders: dict[str, int]
     holders: dict[str, float]
+    untold: set[str]
     next_expiry: float | None

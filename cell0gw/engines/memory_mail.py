@@ -60,6 +60,7 @@ class MemoryMailStore:
             key=bytes(32),
             mailboxes=[StoredMailbox(recipient=r, messages=len(sizes), size=sum(sizes)) for r, sizes in boxes.items()],
             senders=senders,
+            untold={e.letter.sender for e in self._entries.values() if not self._untold.isdisjoint(e.numbers)},
             holders=dict(sorted(self._holders.items(), key=lambda item: item[1])),
             next_expiry=min((letter.expires_at for letter in self._unsettled()), default=None),
         )

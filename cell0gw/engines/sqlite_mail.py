@@ -47,6 +47,7 @@ class SQLiteMailStore:
             mailboxes=[StoredMailbox(recipient=box[0], messages=box[1], size=box[2]) for box in boxes],
             senders=dict(read("SELECT sender, COUNT(*) FROM letters WHERE settled IS NULL GROUP BY sender")),
             holders=dict(read("SELECT entity_id, time FROM holders ORDER BY time")),
+            untold={sender for (sender,) in read("SELECT DISTINCT sender FROM receipts WHERE told IS NULL")},
             next_expiry=next_expiry,
         )
 
