@@ -175,9 +175,12 @@ class Receipts:
 
     def _untell(self, sender: str, since: float) -> None:
         """What a sender was told since a moment may not have arrived: it is told again."""
-        self._owed.add(sender)
         again = self._store.untell(sender, since)
-        again.addCallbacks(lambda done: self._again(sender), lambda failure: self._not_untold(failure, sender, since))
+        again.addCallbacks(lambda done: self._untold(sender), lambda failure: self._not_untold(failure, sender, since))
+
+    def _untold(self, sender: str) -> None:
+        self._owed.add(sender)  # only now: what was read before is answered by then
+        self._again(sender)
 
     def _not_untold(self, failure: Any, sender: str, since: float) -> None:
         self._missed[sender] = min(since, self._missed.get(sender, since))

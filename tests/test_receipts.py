@@ -123,6 +123,21 @@ class TellingTests(ReceiptCase):
 class BreakingTests(ReceiptCase):
     """Connections that break."""
 
+    def test_lost_while_the_rest_was_looked_for(self) -> None:
+        """What a connection lost while the disk was asked for more is told the next one, though there was no more."""
+        self.send()
+        self.climb()
+        self.wait()
+        self.store.held = True
+        first = self.open("a")
+        self.store.release()  # all of it, and whether there is more is asked
+        self.assertEqual(self.told(first), WHOLE)
+        self.lose(first)
+        for _ in range(9):
+            self.store.release()
+        self.store.held = False
+        self.assertEqual(self.told(self.open("a")), WHOLE)
+
     def test_told_again(self) -> None:
         """What a connection was told within a minute before it broke is told again; what was told earlier is not."""
         sender = self.open("a")
