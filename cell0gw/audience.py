@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from cell0gw.filters import Filter, decoded
 from cell0gw.frames import Batch, LongFrame
 from cell0gw.interfaces import IConnection
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 
 
 class Audience:

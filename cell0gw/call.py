@@ -12,7 +12,7 @@ from cell0gw.errors import Cancelled, InvalidParams, RPCError, TimedOut
 from cell0gw.notifications import AgentInvoke
 from cell0gw.pools import Policy, Pool, Worker
 from cell0gw.provenance import Origin
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.timestamps import timestamp
 
 REFUSALS: Final = frozenset({-32000, -32003, -32601})

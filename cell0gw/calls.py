@@ -26,7 +26,7 @@ from cell0gw.limits import OUTBOUND_LIMIT
 from cell0gw.notifications import AgentCancelled, AgentProgress
 from cell0gw.permissions import Permissions
 from cell0gw.provenance import MESSAGE, Origin
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.workforce import Workforce
 
 CALL: Final = "agent.call"

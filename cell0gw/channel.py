@@ -15,7 +15,7 @@ from cell0gw.frames import payload_of, text_frame
 from cell0gw.history import History
 from cell0gw.notifications import ChannelMessage
 from cell0gw.rules import ChannelRule
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.timestamps import timestamp
 
 

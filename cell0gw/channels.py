@@ -19,23 +19,22 @@ from cell0gw.filters import Filter
 from cell0gw.frames import text_frame
 from cell0gw.history import Budget, History
 from cell0gw.interfaces import IMessageStore, ISessionObserver
+from cell0gw.limits import Limits
 from cell0gw.notifications import Event, as_raw
 from cell0gw.patterns import PatternTree
 from cell0gw.retention import Retention, mark_lost
 from cell0gw.rules import ChannelRules
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.timestamps import timestamp
 
 
 @implementer(ISessionObserver)
 class Channels:
-    """All channels and all subscriptions.
-
-    A channel exists while someone is subscribed to it, or while it holds messages.
+    """All channels and all subscriptions. A channel exists while it has subscribers, or while it holds messages.
 
     @param store: keeps the messages of durable channels.
     @param new_id: makes an id from a prefix; an epoch must never come back, not in another process either.
-    @param max_subscriptions: how many channels and patterns one session may be subscribed to.
+    @param limits: C{max_subscriptions}: how many channels and patterns one session may be subscribed to.
     @param unheard: for how many seconds a connection may be broken without anyone knowing.
     """
 
@@ -46,7 +45,7 @@ class Channels:
         clock: IReactorTime,
         new_id: Callable[[str], str],
         budget: Budget,
-        max_subscriptions: int,
+        limits: Limits,
         unheard: float = 60.0,
     ) -> None:
         self._rules = rules
@@ -54,7 +53,7 @@ class Channels:
         self._clock = clock
         self._new_id = new_id
         self._budget = budget
-        self._max_subscriptions = max_subscriptions
+        self._limits = limits
         self._unheard = unheard
         self._channels: dict[str, Channel] = {}
         self.patterns: PatternTree[dict[Session, Subscription]] = PatternTree()
@@ -93,8 +92,8 @@ class Channels:
         @raise TooLarge: it has as many subscriptions as one may have.
         """
         before = session.subscriptions.get(name)
-        if before is None and len(session.subscriptions) >= self._max_subscriptions:
-            raise TooLarge(f"A session has at most {self._max_subscriptions} subscriptions")
+        if before is None and len(session.subscriptions) >= self._limits.max_subscriptions:
+            raise TooLarge(f"A session has at most {self._limits.max_subscriptions} subscriptions")
         since = self.publications if before is None else before.since
         subscription = session.subscriptions[name] = Subscription(name, filter, since)
         channel = self._join(session, subscription)

@@ -6,21 +6,35 @@ A flag wins over an environment variable, that over the configuration file, that
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from cell0gw.descriptors import open_file_limit
 from cell0gw.limits import MIB, Limits, MailLimits
-from cell0gw.rules import DEFAULT, DURABLE, ChannelRule
-from cell0gw.subjects import is_pattern
-from cell0gw.values import boolean, duration, integer, message_size, one_of, path, positive_duration, size, text, token
+from cell0gw.rules import ChannelRule
+from cell0gw.tables import ConfigError, read_file, read_rules
+from cell0gw.values import (
+    boolean,
+    duration,
+    host,
+    integer,
+    list_of,
+    message_size,
+    one_of,
+    origin,
+    path,
+    positive_duration,
+    proxy,
+    size,
+    text,
+    token,
+)
 
-
-class ConfigError(Exception):
-    """A value that can't be; the message names the option and where the value came from."""
+SPARE_DESCRIPTORS: Final = 128
+"""So many of the files that a process may open are not for connections."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,9 +52,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval: float = 30.0
     heartbeat_timeout: float = 60.0
     auth_timeout: float = 30.0
+    max_connections: int | None = None
+    max_connections_per_address: int = 0
+    max_unauthenticated: int = 10_000
+    max_unauthenticated_per_address: int = 1000
+    trusted_proxies: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     max_message_size: int = 10 * MIB
     max_batch: int = 50
     max_subscriptions: int = 1000
+    max_in_flight: int = 64
+    calls_per_second: int = 5000
+    calls_burst: int = 2500
+    entity_calls_per_second: int = 20_000
+    entity_calls_burst: int = 10_000
+    max_errors: int = 50
+    outbound_limit: int = 1 * MIB
+    total_outbound_limit: int = 512 * MIB
     resume_window: float = 120.0
     idempotency_window: float = 300.0
     history_bytes: int = 4 * MIB
@@ -63,11 +92,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def limits(self) -> Limits:
         """The part that limits what peers may do."""
-        return Limits(
-            max_message_size=self.max_message_size,
-            max_batch=self.max_batch,
-            max_subscriptions=self.max_subscriptions,
-        )
+        chosen = {name: getattr(self, name) for name in Limits.__struct_fields__ if hasattr(self, name)}
+        return Limits(**(chosen | {"max_connections": self.max_connections or (open_file_limit() - SPARE_DESCRIPTORS)}))
 
     @property
     def mail_limits(self) -> MailLimits:
@@ -119,9 +145,26 @@ OPTIONS: Final = (
         "heartbeat_timeout", positive_duration, "A silent connection is closed after this.", "CELL0_HEARTBEAT_TIMEOUT"
     ),
     _option("auth_timeout", duration, "A connection has this long to authenticate; 0: for ever."),
+    _option("max_connections", integer(1, 10_000_000), "How many connections there may be."),
+    _option("max_connections_per_address", integer(0, 10_000_000), "How many from one address; 0: any number."),
+    _option("max_unauthenticated", integer(0, 10_000_000), "How many of them strangers may have; 0: any number."),
+    _option(
+        "max_unauthenticated_per_address", integer(0, 10_000_000), "How many strangers of one address; 0: any number."
+    ),
+    _option("trusted_proxies", list_of(proxy), "Proxies whose X-Forwarded-For is believed: addresses, networks."),
+    _option("allowed_origins", list_of(origin), "The sites whose pages may connect; not given: any."),
+    _option("allowed_hosts", list_of(host), "The names this gateway is called by; not given: any."),
     _option("max_message_size", message_size, "The longest message."),
     _option("max_batch", integer(1, 10_000), "The longest batch."),
     _option("max_subscriptions", integer(1, 1_000_000), "How many channels one session may be subscribed to."),
+    _option("max_in_flight", integer(1, 1_000_000), "So many requests of a connection wait for the disk at most."),
+    _option("calls_per_second", integer(0, 10_000_000), "How many calls one connection may make; 0: any number."),
+    _option("calls_burst", integer(1, 10_000_000), "How many calls one connection may make at once."),
+    _option("entity_calls_per_second", integer(0, 10_000_000), "How many calls one entity may make; 0: any number."),
+    _option("entity_calls_burst", integer(1, 10_000_000), "How many calls one entity may make at once."),
+    _option("max_errors", integer(0, 1_000_000), "So many wrong requests of a connection in 10 s; 0: any number."),
+    _option("outbound_limit", message_size, "So many bytes may wait for one connection to read them."),
+    _option("total_outbound_limit", size, "So many bytes may wait for all connections together; 0: any number."),
     _option("resume_window", duration, "The place of a session whose connection broke is kept this long; 0: not."),
     _option("idempotency_window", positive_duration, "An idempotency key stands for its call this long."),
     _option("history_bytes", size, "How much of its history a channel holds in memory."),
@@ -159,7 +202,7 @@ def load(
     @raise ConfigError: a value can't be, or a key is unknown.
     """
     values: dict[str, Any] = {}
-    options, rules = ({}, []) if config_file is None else _read_file(config_file)
+    options, rules = ({}, []) if config_file is None else read_file(config_file)
     for name, value in options.items():
         if name not in _BY_NAME:
             raise ConfigError(f"{name} in {config_file}: there is no such option")
@@ -204,60 +247,6 @@ def default_state_dir(environment: Mapping[str, str]) -> Path:
     if not os.path.isabs(home):
         raise ConfigError("state_dir: there is no home to keep it in; choose a folder with --state-dir")
     return Path(home, ".local", "state", "cell0gw")
-
-
-def read_rules(entries: Any, source: str) -> tuple[ChannelRule, ...]:
-    """The rules of channels, from tables as they stand under C{[[channels]]}.
-
-    @raise ConfigError: one of them can't be.
-    """
-    if not isinstance(entries, list | tuple) or not all(isinstance(entry, Mapping) for entry in entries):
-        raise ConfigError(f"channels {source}: expected [[channels]] tables")
-    rules = []
-    for number, entry in enumerate(entries, 1):
-        where = f"channels {source}, rule {number}"
-        if not isinstance(entry.get("pattern"), str) or not is_pattern(entry["pattern"]):
-            raise ConfigError(f'{where}: expected a pattern of channels, as in pattern = "tasks.>"')
-        fields: dict[str, Any] = {"pattern": entry["pattern"]}
-        for name, value in entry.items():
-            if name == "pattern":
-                continue
-            if name not in _RULE:
-                raise ConfigError(f"{where}: there is no {name}; there are {', '.join(('pattern', *_RULE))}")
-            try:
-                fields[name] = _RULE[name](value)
-            except ValueError as problem:
-                raise ConfigError(f"{where}, {name}: {problem}, got {value!r:.100}") from None
-        default = DURABLE if fields.get("durable") else DEFAULT
-        rules.append(msgspec.structs.replace(default, **fields))
-    return tuple(rules)
-
-
-_RULE: Final[dict[str, Callable[[Any], Any]]] = {
-    "history_size": integer(0, 10_000_000),
-    "history_ttl": positive_duration,
-    "durable": boolean,
-    "max_message_size": lambda value: size(value) or None,
-    "presence": boolean,
-}
-
-
-def _read_file(path: Path) -> tuple[dict[str, Any], Any]:
-    """The options, and the rules of channels."""
-    try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except OSError as failure:
-        raise ConfigError(f"{path}: {failure.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
-        raise ConfigError(f"{path}: {failure}") from None
-    gateway, rules = tables.pop("gateway", {}), tables.pop("channels", [])
-    if tables:
-        raise ConfigError(
-            f"{next(iter(tables))} in {path}: there is no such table; there are [gateway] and [[channels]]"
-        )
-    if not isinstance(gateway, dict):
-        raise ConfigError(f"gateway in {path}: expected a table")
-    return gateway, rules
 
 
 def _parse(option: Option, value: Any, source: str) -> Any:

@@ -14,7 +14,7 @@ from cell0gw import tokens
 from cell0gw.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
 from cell0gw.interfaces import ITokenStore
 from cell0gw.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permissions, is_permission
-from cell0gw.sessions import EntityType, Principal
+from cell0gw.session import EntityType, Principal
 from cell0gw.subjects import covers, has_wildcard
 from cell0gw.suggestions import Suggestions
 from cell0gw.tokens import TokenRecord

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from cell0gw.interfaces import ISessionObserver
 from cell0gw.notifications import Departure
-from cell0gw.sessions import ACKNOWLEDGES, EntityType, Session
+from cell0gw.session import ACKNOWLEDGES, EntityType, Session
 from cell0gw.timestamps import timestamp
 
 Status = Literal["online", "away", "busy", "do_not_disturb", "offline"]

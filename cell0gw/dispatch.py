@@ -22,6 +22,7 @@ from cell0gw import jsonrpc
 from cell0gw.errors import (
     InternalError,
     InvalidParams,
+    InvalidRequest,
     MethodNotFound,
     NotAuthenticated,
     PermissionDenied,
@@ -33,10 +34,14 @@ from cell0gw.limits import Limits
 from cell0gw.methods import PREFIX, Method
 from cell0gw.permissions import Permissions
 from cell0gw.printable import printable
-from cell0gw.sessions import Caller, Session
+from cell0gw.session import Caller, Session
+from cell0gw.throttle import Throttle
 
 HEARTBEAT: Final = "heartbeat"
 """A client's own sign of life, a notification: that it came is all it has to say."""
+
+FOR_ANY_PAGE: Final = ("rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate")
+"""What a stranger can call on a page of a site that is not listed: it could be one that has been lured there."""
 
 _AT_ONCE: Final = (msgspec.Struct, Raw, str, dict, list, type(None))
 """What most results are. Asking whether something is a Deferred takes longer: that is an abstract base class."""
@@ -50,7 +55,9 @@ class Dispatcher:
 
     @param services: C{channel.publish} is the method C{rpc_publish} of the one named C{channel}.
     @param anonymous_reads: whether strangers may use the methods declared as L{anonymous_read}.
+    @param throttle: says who asks for too much.
     @param answered: called with a session and its L{Response} to a request of the gateway's.
+    @param refused: called with a caller, the method and the refusal, when it is for a want of permission.
     @ivar calls: how many requests and notifications were taken up; C{errors}: how many failed.
     """
 
@@ -60,13 +67,17 @@ class Dispatcher:
         self,
         services: MultiService,
         limits: Limits,
+        throttle: Throttle,
         anonymous_reads: bool = True,
         answered: Callable[[Session, Response], None] = lambda session, response: None,
+        refused: Callable[[Caller, str, RPCError], None] = lambda caller, method, error: None,
     ) -> None:
         self._services = services
         self._limits = limits
+        self._throttle = throttle
         self._anonymous_reads = anonymous_reads
         self._answered = answered
+        self._refused = refused
         self._methods: dict[str, Method] = {}
         self.calls = 0
         self.errors = 0
@@ -101,6 +112,7 @@ class Dispatcher:
             message = jsonrpc.decode(payload, self._limits.max_batch)
         except RPCError as refusal:
             self.errors += 1
+            self._throttle.erred(caller, refusal)
             return jsonrpc.error(refusal)
         if isinstance(message, list):
             return self._batch(caller, message)
@@ -131,6 +143,11 @@ class Dispatcher:
             return None
         try:
             method = self._methods.get(name) or self._locate(name)
+            if caller.principal is None:
+                self._judge_stranger(caller, method)
+            caller.credit -= 1
+            if caller.credit < 0:
+                self._throttle.refill(caller)
             params = self._authorise(caller, method, entry.params)
             if method.takes_id:
                 value = method.call(caller, request_id, **asdict(params))
@@ -143,14 +160,26 @@ class Dispatcher:
         if isinstance(value, CoroutineType):
             value = Deferred.fromCoroutine(value)
         if isinstance(value, Deferred):
-            return value.addCallback(self._succeeded, caller, name, request_id).addErrback(
-                self._failed, caller, name, request_id
-            )
+            value.addCallback(self._succeeded, caller, name, request_id)
+            value.addErrback(self._failed, caller, name, request_id)
+            # A call waits for an agent. If others had to wait for it, so could the agent's own answer.
+            return value if method.takes_id else self._count(caller, value)
         return self._succeeded(value, caller, name, request_id)
+
+    def _count(self, caller: Caller, answer: Deferred[Answer]) -> Deferred[Answer]:
+        caller.in_flight += 1
+        return answer.addCallback(self._landed, caller)
+
+    def _landed(self, answer: Answer, caller: Caller) -> Answer:
+        caller.in_flight -= 1
+        if caller.in_flight in (0, self._limits.max_in_flight // 2) and caller.connection is not None:
+            caller.connection.resume()
+        return answer
 
     def _no_request(self, caller: Caller, entry: Response | NotARequest) -> Answer:
         if isinstance(entry, NotARequest):
             self.errors += 1
+            self._throttle.erred(caller, InvalidRequest())
             return None if entry.error is None else jsonrpc.error(entry.error, entry.id)
         if caller.session is not None:
             try:
@@ -164,7 +193,10 @@ class Dispatcher:
 
         @raise RPCError: what the caller would get.
         """
-        return self._authorise(caller, self._locate(name), params)
+        method = self._locate(name)
+        if caller.principal is None:
+            self._judge_stranger(caller, method)
+        return self._authorise(caller, method, params)
 
     def _locate(self, name: str) -> Method:
         """
@@ -182,20 +214,28 @@ class Dispatcher:
             self._methods[name] = Method(name, bound)
         return self._methods[name]
 
+    def _judge_stranger(self, caller: Caller, method: Method) -> None:
+        """
+        @raise NotAuthenticated: it takes a token to call this.
+        """
+        who = method.access.who
+        if who not in ("anyone", "reader"):
+            raise NotAuthenticated
+        if who == "reader" and not self._anonymous_reads:
+            raise NotAuthenticated("Not authenticated: anonymous reads are switched off")
+        if caller.foreign and method.name not in FOR_ANY_PAGE:
+            raise NotAuthenticated("Not authenticated: the Origin of this connection is not among allowed_origins")
+
     def _authorise(self, caller: Caller, method: Method, params: bytes) -> msgspec.Struct:
-        """Judge in the documented order: authenticated, permission, params, permission on the resource.
+        """Judge in the documented order: permission, params, permission on the resource.
 
         @return: the params.
         """
-        who, principal = method.access.who, caller.principal
-        if who == "permission":
-            if principal is None:
-                raise NotAuthenticated
-            return self._permitted(method, principal.permissions, params)
-        if who == "session" and caller.session is None:
+        if method.access.who == "permission":
+            assert caller.principal is not None
+            return self._permitted(method, caller.principal.permissions, params)
+        if method.access.who == "session" and caller.session is None:
             raise NotAuthenticated
-        if who == "reader" and principal is None and not self._anonymous_reads:
-            raise NotAuthenticated("Not authenticated: anonymous reads are switched off")
         return method.decode(params)
 
     def _permitted(self, method: Method, permissions: Permissions, raw: bytes) -> msgspec.Struct:
@@ -240,6 +280,9 @@ class Dispatcher:
                 entity_id=caller.entity_id,
             )
             error = InternalError()
+        self._throttle.erred(caller, error)
+        if isinstance(error, PermissionDenied):
+            self._refused(caller, method, error)
         return jsonrpc.error(error, request_id) if request_id else None
 
     def _too_large(self) -> TooLarge:

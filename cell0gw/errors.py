@@ -146,6 +146,7 @@ class CloseCode(IntEnum):
 
     NORMAL = 1000
     UNSUPPORTED_DATA = 1003  # binary frames; this protocol is text
+    POLICY_VIOLATION = 1008  # too many fragments, or a message that never ends
     INTERNAL_ERROR = 1011
     DRAINING = 4001  # the gateway goes down or restarts: reconnect
     HEARTBEAT_TIMEOUT = 4002  # nothing was heard for the heartbeat timeout
@@ -154,9 +155,9 @@ class CloseCode(IntEnum):
     TOO_MANY_REQUESTS = 4013  # back off, then reconnect
     BAD_TOKEN = 4500  # five wrong tokens on one connection
     AUTHENTICATION_TIMEOUT = 4502  # no authentication in time
-    CONNECTION_LIMIT = 4504
+    CONNECTION_LIMIT = 4504  # too many connections from this address
     TOKEN_ENDED = 4507  # the token was revoked or has expired
-    TOO_MANY_ERRORS = 4509
+    TOO_MANY_ERRORS = 4509  # requests that make no sense, or are not allowed
 
     @property
     def reconnect(self) -> bool:

@@ -18,7 +18,7 @@ from cell0gw.permissions import Permissions
 from cell0gw.pools import Pool, Worker
 from cell0gw.provenance import MESSAGE
 from cell0gw.quotas import Quotas
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.workforce import SERVE, Workforce
 
 MAX_CONSIDERED = 100

@@ -1,4 +1,4 @@
-"""The gateway without a process around it: the services, the rules they stand on, and the door for this process."""
+"""The gateway without a process around it: the services, and the rules they stand on."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from twisted.application.service import IService, MultiService
+from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from cell0gw import subjects
 from cell0gw.agents import Agents
-from cell0gw.awaitable import Awaitable
-from cell0gw.channel import Publication
+from cell0gw.audit import Audit
 from cell0gw.channels import Channels
 from cell0gw.config import Config
-from cell0gw.connections import Connections
 from cell0gw.credentials import Credentials
 from cell0gw.directory import Directory
 from cell0gw.dispatch import Dispatcher
+from cell0gw.embedded import Embedded
 from cell0gw.errors import CloseCode
+from cell0gw.guard import Guard
 from cell0gw.heartbeat import HeartbeatService
 from cell0gw.history import Budget
 from cell0gw.idempotency import Idempotency
 from cell0gw.ids import Ids
 from cell0gw.interfaces import IMailStore, IMessageStore, ISessionObserver, ITokenStore
-from cell0gw.notifications import Event, as_raw
-from cell0gw.permissions import EVERYTHING, Permissions
+from cell0gw.notifications import Event
 from cell0gw.recovery import Recovery
 from cell0gw.retention import DiskRetention
 from cell0gw.rules import ChannelRules
@@ -39,7 +37,8 @@ from cell0gw.services.gateway import GatewayService
 from cell0gw.services.presence import PresenceService
 from cell0gw.services.rpc import RPCService
 from cell0gw.services.session import SessionService
-from cell0gw.sessions import EntityType, Principal, Session, Sessions
+from cell0gw.session import Session
+from cell0gw.sessions import Sessions
 from cell0gw.statistics import Counts
 from cell0gw.timestamps import timestamp
 from cell0gw.transports.factory import GatewayFactory
@@ -48,13 +47,9 @@ from cell0gw.watches import Watches
 GRACE: Final = 5.0
 """How many seconds connections have to say goodbye when the gateway goes down."""
 
-_PROCESS: Final = Principal(
-    entity_id=">", entity_type="system", permissions=Permissions((EVERYTHING,)), token_id="process", expires_at=None
-)
 
-
-class Gateway(MultiService):
-    """The services by namespace, as children by name; and what a program in the same process may do.
+class Gateway(Embedded):
+    """The services by namespace, as children by name.
 
     @ivar factory: makes the protocols of connections.
     """
@@ -75,6 +70,7 @@ class Gateway(MultiService):
         new_id: Callable[[str], str] | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
         randbelow: Callable[[int], int] = secrets.randbelow,
+        audit: Callable[[bytes], Any] = lambda line: None,
     ) -> None:
         """Put everything together.
 
@@ -82,11 +78,13 @@ class Gateway(MultiService):
         @param new_id: makes an id from a prefix; None: from L{Ids}.
         @param random_bytes: gives that many unpredictable bytes.
         @param randbelow: gives a random number below another.
+        @param audit: takes the lines of the L{Audit} log.
         """
-        config, limits = self.config, self.config.limits
+        config = self.config
         new_id = new_id or Ids(random_bytes)
         self._clock = reactor
-        self.connections = Connections()
+        self.guard = guard = Guard(config.limits, reactor.seconds, self.emit, Audit(audit, reactor.seconds))
+        self.connections = guard.connections
         self.sessions = Sessions(reactor, new_id, random_bytes, config.resume_window)
         self.sessions.warn = self._warn
         self.channels = Channels(
@@ -95,14 +93,14 @@ class Gateway(MultiService):
             reactor,
             new_id,
             Budget(config.history_bytes, config.total_history_bytes),
-            limits.max_subscriptions,
+            guard.limits,
             config.heartbeat_timeout,
         )
         disk = DiskRetention(reactor, self.channels, message_store, config.idempotency_window)
         self.recovery = Recovery(self.channels, message_store, reactor)
         self.directory = Directory(reactor, self.channels.emit)
         self.watches = Watches(self.directory, reactor)
-        self.sessions.observers += [self.directory, self.recovery, self.channels, self.watches]
+        self.sessions.observers += [guard.throttle, self.directory, self.recovery, self.channels, self.watches]
         self.idempotency = Idempotency(reactor, config.idempotency_window)
         self.credentials = Credentials(token_store, reactor, random_bytes)
         self.agents = Agents(
@@ -118,26 +116,28 @@ class Gateway(MultiService):
             randbelow,
         )
         self.sessions.observers += self.agents.observers
-        self.dispatcher = Dispatcher(self, limits, config.anonymous_reads, self.agents.calls.answered_by)
+        self.dispatcher = Dispatcher(
+            self,
+            guard.limits,
+            guard.throttle,
+            config.anonymous_reads,
+            self.agents.calls.answered_by,
+            lambda caller, method, error: guard.audit.refused("call.refused", caller, method, error.message),
+        )
         sweeps = [self.sessions.expire, self.channels.retention.expire, disk.expire, self.idempotency.expire]
         heartbeats = HeartbeatService(
             reactor,
             self.connections,
-            sweeps + self.agents.sweeps,
+            [*sweeps, *self.agents.sweeps, guard.alarms.sweep],
             interval=config.heartbeat_interval,
             timeout=config.heartbeat_timeout,
-            authentication_timeout=config.auth_timeout,
+            limits=guard.limits,
+            hit=guard.alarms.hit,
         )
         self.factory = GatewayFactory(
-            reactor,
-            self.dispatcher,
-            self.connections,
-            self.sessions,
-            heartbeats,
-            limits,
-            new_id,
-            compression=config.enable_compression,
+            reactor, self.dispatcher, guard, self.sessions, heartbeats, new_id, compression=config.enable_compression
         )
+        self.factory.door.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
         registered = list(self)
         self._composed = True
         for service in (*self._namespaces(), heartbeats):
@@ -150,7 +150,9 @@ class Gateway(MultiService):
         directory, agents, allows = self.directory, self.agents, self.dispatcher.allows
         return (
             RPCService(self._clock, self.dispatcher.methods),
-            AuthService(self.credentials, self.sessions, directory, self.recovery, agents.workforce, allows),
+            AuthService(
+                self.credentials, self.sessions, directory, self.recovery, agents.workforce, allows, self.guard
+            ),
             SessionService(self.sessions, directory, self.recovery, self.watches, allows),
             PresenceService(directory, self.watches),
             ChannelService(self.channels, self.recovery, self.idempotency),
@@ -200,61 +202,6 @@ class Gateway(MultiService):
         if self._composed:
             self._take_up(service)
 
-    def publish(self, channel: str, message: Any, sender: str = "gateway") -> Publication | Awaitable[Publication]:
-        """Publish to a channel.
-
-        @param message: any value that is JSON, or L{msgspec.Raw}.
-        @return: awaitable for a durable channel.
-        @raise ValueError: not the name of a channel.
-        """
-        if not subjects.is_name(channel):
-            raise ValueError(f"not the name of a channel: {channel}")
-        publication = self.channels.publish(channel, message, sender)
-        return Awaitable(publication) if isinstance(publication, Deferred) else publication
-
-    def send(self, agent_id: str, message: Any, sender: str = "gateway") -> str | Awaitable[str]:
-        """Send a message to an entity.
-
-        @param message: any value that is JSON, or L{msgspec.Raw}.
-        @return: the message's id; awaitable if it must be kept first.
-        @raise NotFound: nobody holds that id.
-        @raise RateLimited: too much mail waits.
-        """
-        sent = self.agents.mail.send(sender, "system", _PROCESS.permissions, agent_id, bytes(as_raw(message)))
-        if isinstance(sent, Deferred):
-            return Awaitable(sent.addCallback(lambda dispatched: dispatched.message_id))
-        return sent.message_id
-
-    def emit(self, type: str, data: Any, channel: str = "$system", source: str = "gateway") -> int:
-        """Bring an event to the subscribers of a channel.
-
-        @param data: any value that is JSON.
-        @return: how many connections it went to.
-        @raise ValueError: not the name of a channel.
-        """
-        if not (subjects.is_name(channel) or channel in subjects.OWN_CHANNELS):
-            raise ValueError(f"not the name of a channel: {channel}")
-        return self.channels.emit(channel, type, data, source)
-
-    def mint(
-        self,
-        entity_id: str,
-        entity_type: EntityType = "agent",
-        permissions: list[str] | None = None,
-        expires_in_hours: float = 24,
-    ) -> Awaitable[str]:
-        """Mint a token.
-
-        @param entity_id: whom it is for, or a pattern of those it is for.
-        @param permissions: None means the agent set.
-        @return: the token, once it is stored.
-        @raise ValueError: not the name of an entity, nor a pattern.
-        """
-        if not subjects.is_pattern(entity_id):
-            raise ValueError(f"not the name of an entity: {entity_id}")
-        minting = self.credentials.mint(_PROCESS, entity_id, entity_type, permissions, expires_in_hours)
-        return Awaitable(Deferred.fromCoroutine(minting).addCallback(lambda minted: minted.token))
-
     def _take_up(self, service: Any) -> None:
         try:
             for method in self.dispatcher.methods():
@@ -288,7 +235,11 @@ class Gateway(MultiService):
 
     def _statistics(self) -> Counts:
         return Counts(
-            current={"connections": len(self.connections), "tokens": len(self.credentials)},
+            current={
+                "connections": len(self.connections),
+                "unauthenticated": self.connections.unauthenticated,
+                "tokens": len(self.credentials),
+            },
             total={
                 "connections_accepted": self.connections.total,
                 "calls": self.dispatcher.calls,

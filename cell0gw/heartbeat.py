@@ -16,6 +16,7 @@ from cell0gw.connections import Connections
 from cell0gw.errors import CloseCode
 from cell0gw.frames import PING, text_frame
 from cell0gw.interfaces import IConnection
+from cell0gw.limits import KIB, Limits
 from cell0gw.notifications import Heartbeat
 from cell0gw.timestamps import timestamp
 
@@ -25,8 +26,13 @@ MAX_SHARES: Final = 3600
 HANDSHAKE: Final = 5.0
 """How many seconds a socket has to do its handshake."""
 
-LINGER: Final = 5.0
-"""How many seconds a connection that is closing has until its socket is taken away."""
+LINGER: Final = 4.0
+"""How many seconds a connection that is closing has until its socket is taken away, and what waits in it is let go."""
+
+MESSAGE_TIME: Final = 30.0
+"""How many seconds a message may take to come, and one more for every L{MESSAGE_SPEED} bytes of it."""
+
+MESSAGE_SPEED: Final = 64 * KIB
 
 
 class HeartbeatService(Service):
@@ -37,7 +43,9 @@ class HeartbeatService(Service):
     @param sweeps: what else is to be looked after each tick, each called without arguments.
     @param interval: seconds between two beats of a connection.
     @param timeout: after so many seconds without a byte from it, a connection is closed. Sending proves nothing.
-    @param authentication_timeout: so many seconds a connection has to authenticate; 0: for ever.
+    @param limits: C{auth_timeout}: so many seconds a connection has to authenticate; 0: for ever.
+        C{total_outbound_limit}: so many bytes may wait for all connections together; who has most waiting goes first.
+    @param hit: called with the name of a limit that was hit, and by whom.
     """
 
     name = "heartbeat"
@@ -50,14 +58,16 @@ class HeartbeatService(Service):
         sweeps: Iterable[Callable[[], None]],
         interval: float,
         timeout: float,
-        authentication_timeout: float,
+        limits: Limits,
+        hit: Callable[[str, str], None] = lambda limit, by: None,
     ) -> None:
         self._clock = clock
         self._connections = connections
         self._sweeps = list(sweeps)
         self.interval = interval
         self.timeout = timeout
-        self._authentication_timeout = authentication_timeout
+        self._limits = limits
+        self._hit = hit
         shares = max(1, min(math.ceil(interval), MAX_SHARES))
         self._tick_length = interval / shares
         self._shares: list[dict[str, IConnection]] = [{} for _ in range(shares)]
@@ -128,12 +138,33 @@ class HeartbeatService(Service):
             if connection.opened_at > now - HANDSHAKE:
                 break
             connection.abort()
-        authenticated_by = now - self._authentication_timeout if self._authentication_timeout else -math.inf
+        limits, waiting = self._limits, 0
+        authenticated_by = now - limits.auth_timeout if limits.auth_timeout else -math.inf
         for connection in self._connections:
+            waiting += connection.backlog
             if connection.closing_since is not None:
                 if connection.closing_since <= now - LINGER:
                     connection.abort()
-            elif connection.last_received <= now - self.timeout:
+            elif connection.last_received <= now - self.timeout and not connection.paused:
                 connection.close(CloseCode.HEARTBEAT_TIMEOUT, "heartbeat timeout")
             elif connection.session is None and connection.opened_at <= authenticated_by:
                 connection.close(CloseCode.AUTHENTICATION_TIMEOUT, "no authentication in time")
+            elif connection.unfinished is not None and _is_overdue(connection.unfinished, now):
+                connection.close(CloseCode.POLICY_VIOLATION, "a message took too long")
+        if 0 < limits.total_outbound_limit < waiting:
+            self._relieve(waiting - limits.total_outbound_limit)
+
+    def _relieve(self, excess: int) -> None:
+        """Too much waits for all together: let go of the connections for which most does."""
+        for connection in sorted(self._connections, key=lambda connection: -connection.backlog):
+            if excess <= 0:
+                break
+            excess -= connection.backlog
+            self._hit("total_outbound_limit", connection.address)
+            connection.close(CloseCode.SLOW_CONSUMER, "too much waits to be read, by all together")
+            connection.abort()
+
+
+def _is_overdue(unfinished: tuple[float, int], now: float) -> bool:
+    since, size = unfinished
+    return since + MESSAGE_TIME + size / MESSAGE_SPEED <= now

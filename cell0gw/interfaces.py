@@ -14,6 +14,7 @@ class IConnection(Interface):
     """A socket that speaks the protocol, as the rules see it."""
 
     connection_id = Attribute("str: names the connection in logs.")
+    address = Attribute("str: where it comes from, as L{cell0gw.addresses.source} spells it.")
     session = Attribute("Session or None: its authenticated span.")
     last_received = Attribute(
         "float: when anything, pongs included, last came from it; seconds of the gateway's clock."
@@ -21,6 +22,8 @@ class IConnection(Interface):
     opened_at = Attribute("float: when the handshake was done.")
     closing_since = Attribute("float or None: since when the connection is on its way out.")
     backlog = Attribute("int: how many bytes wait for the peer to read.")
+    paused = Attribute("bool: whether nothing is read, since too many of its requests wait.")
+    unfinished = Attribute("tuple or None: since when a message comes, and how many bytes of it have been announced.")
     bad_tokens = Attribute("int: how many wrong tokens it has sent.")
 
     def notify(method: str, params: Any) -> None:
@@ -43,6 +46,12 @@ class IConnection(Interface):
 
     def close_when_answered(code: int, reason: str) -> None:
         """Close it once the message that is being handled has its answer."""
+
+    def resume() -> None:
+        """Few of its requests wait still: read on, if that was paused."""
+
+    def fall_behind() -> None:
+        """Too much waits for the peer to read: it is a slow consumer, and is closed."""
 
     def abort() -> None:
         """Let go of the socket at once, whatever was still to be written."""

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from cell0gw.credentials import Credentials
 from cell0gw.interfaces import IMailStore, ISessionObserver
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 
 MAX_HOLDERS: Final = 100_000
 """So many ids are remembered; those that were not used for longest are forgotten first."""

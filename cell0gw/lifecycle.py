@@ -1,11 +1,9 @@
-"""The gateway as a whole process: its signals, its log, its limits."""
+"""The gateway as a whole process: its signals, its log, its memory."""
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
-import resource
 import signal
 from types import FrameType
 from typing import Any
@@ -68,10 +66,3 @@ def tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 10)
-
-
-def raise_file_limit() -> None:
-    """Let the process open as many files, and so connections, as the system lets it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # where the system takes no limit that is infinite
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

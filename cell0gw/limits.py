@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
+
+from cell0gw.subjects import MAX_LENGTH
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -20,6 +22,21 @@ MAX_ID_LENGTH: Final = 128
 
 MAX_BAD_TOKENS: Final = 5
 """The wrong token with this number closes the connection."""
+
+BAD_TOKENS_A_MINUTE: Final = 10
+"""So many wrong tokens from one address are told apart; those that follow are told to wait."""
+
+ALL_BAD_TOKENS_A_MINUTE: Final = 1000
+"""So many from all addresses together."""
+
+ERROR_WINDOW: Final = 10.0
+"""Over how many seconds the errors of a connection are counted."""
+
+MAX_FRAGMENTS: Final = 1024
+"""How many fragments a message may come in, empty ones included."""
+
+FRAGMENT_COST: Final = 128
+"""What each fragment counts for beside its payload, in bytes: it costs that much to keep."""
 
 MAX_PAGE: Final = 1000
 """How many messages C{channel.history} shows at once."""
@@ -41,7 +58,24 @@ MAX_DETAIL: Final = 1000
 """The longest C{detail} of an acknowledgement, in characters."""
 
 OUTBOUND_LIMIT: Final = 1 * MIB
-"""So many bytes may wait for a peer to read; then it is slow, and gets no more mail and no more calls."""
+"""So many bytes may wait for a peer to read; then it gets no more mail and no more calls."""
+
+
+class Rate(NamedTuple):
+    """How many a second, and how many at once after a silence."""
+
+    per_second: float
+    burst: int
+
+
+FRAGMENT_RATE: Final = Rate(2000, 4000)
+"""Fragments of one connection. Each costs as much as a message, and counts for none."""
+
+CONTROL_FRAME_RATE: Final = Rate(50, 200)
+"""Pings, pongs and closes of one connection."""
+
+PONG_RATE: Final = Rate(10, 20)
+"""Pings beyond this are answered by one pong, to the latest of them. RFC 6455, section 5.5.3"""
 
 
 class MailLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,13 +90,33 @@ class MailLimits(msgspec.Struct, frozen=True, kw_only=True):
     conversation_rate: int
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits that an operator sets; C{connection.welcome} announces them.
+class Limits(msgspec.Struct, kw_only=True):
+    """The limits that an operator sets; C{connection.welcome} announces them. All parts of a gateway have the same
+    object, so that L{change} reaches them.
 
-    Sizes are bytes.
+    Sizes are bytes, C{auth_timeout} seconds; 0 is no limit where C{config.OPTIONS} says so.
     """
 
     max_message_size: int = 10 * MIB
     max_batch: int = 50
     max_subscriptions: int = 1000
     max_depth: int = MAX_DEPTH
+    max_name_length: int = MAX_LENGTH
+    max_in_flight: int = 64
+    calls_per_second: int = 5000
+    calls_burst: int = 2500
+    entity_calls_per_second: int = 20_000
+    entity_calls_burst: int = 10_000
+    max_errors: int = 50
+    outbound_limit: int = 1 * MIB
+    total_outbound_limit: int = 512 * MIB
+    max_connections: int = 10_000
+    max_connections_per_address: int = 0
+    max_unauthenticated: int = 10_000
+    max_unauthenticated_per_address: int = 1000
+    auth_timeout: float = 30.0
+
+    def change(self, limits: Limits) -> None:
+        """Let these be as others are, from now on."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(limits, name))

@@ -12,7 +12,7 @@ from cell0gw.engines.letters import Letter
 from cell0gw.frames import text_frame
 from cell0gw.limits import OUTBOUND_LIMIT
 from cell0gw.notifications import AgentMessage
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.timestamps import timestamp
 
 WINDOW: Final = 256

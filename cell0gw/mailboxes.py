@@ -24,7 +24,7 @@ from cell0gw.mailbox import Mailbox
 from cell0gw.quotas import Occupancy, Quotas
 from cell0gw.receipts import Receipts
 from cell0gw.resends import Resends
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 
 SLICE: Final = 100
 """So many messages are read from the disk at once."""

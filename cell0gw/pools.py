@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final, Literal
 from weakref import ref
 
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 
 Policy = Literal["least_busy", "round_robin", "random", "sticky"]
 

@@ -13,7 +13,7 @@ from cell0gw.directory import Directory
 from cell0gw.engines.letters import Climbed, Kept, Letter, Receipt
 from cell0gw.interfaces import IMailStore, ISessionObserver
 from cell0gw.notifications import AgentReceipt
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.timestamps import timestamp
 
 GOODBYES: Final = frozenset({"1000", "1005"})

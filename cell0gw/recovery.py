@@ -21,7 +21,7 @@ from cell0gw.history import Held
 from cell0gw.interfaces import IMessageStore, ISessionObserver
 from cell0gw.notifications import HistoryMessage
 from cell0gw.replay import Replay, Slice
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.timestamps import timestamp
 
 SLICE_BYTES = 256 * 1024

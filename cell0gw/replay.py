@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cell0gw.errors import CloseCode
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 
 SLICE: Final = 100
 """How many messages are written before others have their turn."""

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from cell0gw.channel import Channel
 from cell0gw.interfaces import IMessageStore
 from cell0gw.patterns import PatternTree
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.subjects import covers
 
 PURGE_EVERY: Final = 60.0

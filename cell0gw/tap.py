@@ -15,9 +15,11 @@ from twisted.python.logfile import LogFile
 
 from cell0gw.about import SERVER_VERSION
 from cell0gw.application import StartError, WebSocketGateway
-from cell0gw.config import OPTIONS, Config, ConfigError, load
-from cell0gw.lifecycle import ProcessService, raise_file_limit
+from cell0gw.config import OPTIONS, Config, load
+from cell0gw.descriptors import raise_file_limit
+from cell0gw.lifecycle import ProcessService
 from cell0gw.logs import observer
+from cell0gw.tables import ConfigError
 
 
 class Options(usage.Options):

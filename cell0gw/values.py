@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from cell0gw.addresses import network
 from cell0gw.limits import KIB
+from cell0gw.sites import is_host, read_origin
 from cell0gw.tokens import is_operator_token
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z", re.ASCII)
@@ -102,6 +104,40 @@ def one_of(*choices: str) -> Callable[[Any], str]:
         return str(value)
 
     return parse
+
+
+def list_of(parse: Callable[[Any], str]) -> Callable[[Any], tuple[str, ...]]:
+    """Several values: a list, or one text with commas between them."""
+
+    def parse_all(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, str | list | tuple):
+            raise ValueError("expected a list, or a text with commas")
+        entries = value.split(",") if isinstance(value, str) else value
+        return tuple(parse(entry.strip() if isinstance(entry, str) else entry) for entry in entries)
+
+    return parse_all
+
+
+def proxy(value: Any) -> str:
+    """An address, a network, or C{local}: whoever comes by a unix socket."""
+    try:
+        return str(network(text(value)))
+    except ValueError:
+        raise ValueError('expected an address, a network as "10.0.0.0/8", or "local"') from None
+
+
+def origin(value: Any) -> str:
+    """Where a page is from: scheme, host, and port if it is not the scheme's own."""
+    if read_origin(text(value)) is None:
+        raise ValueError('expected origins like "https://app.example.com"')
+    return str(value)
+
+
+def host(value: Any) -> str:
+    """As in the Host field of a request."""
+    if not is_host(text(value)):
+        raise ValueError('expected hosts like "gateway.example.com" or "gateway.example.com:18801"')
+    return str(value).lower()
 
 
 def token(value: Any) -> str:

@@ -15,7 +15,7 @@ from cell0gw.frames import text_frame
 from cell0gw.interfaces import ISessionObserver
 from cell0gw.notifications import Departure, PresenceDiff
 from cell0gw.patterns import PatternTree
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 
 EVERY: Final = 0.25
 """For how many seconds changes are gathered before they are told."""

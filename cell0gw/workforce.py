@@ -10,7 +10,7 @@ from zope.interface import implementer
 from cell0gw.directory import Directory
 from cell0gw.interfaces import ISessionObserver
 from cell0gw.pools import Pool, Sticky, Worker
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.suggestions import Suggestions
 
 SERVE: Final = "agent.serve"

@@ -14,9 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.application import StartError, WebSocketGateway
 from cell0gw.awaitable import Awaitable
-from cell0gw.config import Config, ConfigError
+from cell0gw.config import Config
 from cell0gw.engines.sqlite import Database
 from cell0gw.state import StateError, StateFolder
+from cell0gw.tables import ConfigError
 from cell0gw.transports.tcp import ListeningService
 from tests.test_stores import QueueReactor
 from tests.test_tcp import Port, Socket

@@ -14,9 +14,10 @@ from cell0gw.engines.memory import MemoryMessageStore
 from cell0gw.errors import TooLarge
 from cell0gw.history import Budget
 from cell0gw.interfaces import IMessageStore, ISessionObserver
+from cell0gw.limits import Limits
 from cell0gw.permissions import Permissions
 from cell0gw.rules import ChannelRule, ChannelRules
-from cell0gw.sessions import Principal, Session
+from cell0gw.session import Principal, Session
 from cell0gw.testing import RecordingConnection, counter
 
 PRINCIPAL = Principal(
@@ -38,7 +39,7 @@ class ChannelsTests(SynchronousTestCase):
             self.clock,
             counter(),
             Budget(1_000_000, total),
-            max_subscriptions=3,
+            Limits(max_subscriptions=3),
         )
 
     def session(self, name: str) -> Session:

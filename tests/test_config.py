@@ -9,7 +9,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.config import OPTIONS, Config, ConfigError, default_state_dir, load
+from cell0gw.config import OPTIONS, Config, default_state_dir, load
+from cell0gw.tables import ConfigError
 
 SECRET = "Sesame" * 6
 HOME = {"XDG_STATE_HOME": "/var/home"}
@@ -24,9 +25,32 @@ LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
     "heartbeat_interval": ((1.5, 1.5), ("2s", 2.0), ("250ms", 0.25)),
     "heartbeat_timeout": (("1h", 3600.0), ("61", 61.0), ("2m", 120.0)),
     "auth_timeout": (("10s", 10.0), ("0", 0.0), ("1d", 86400.0)),
+    "max_connections": ((1, 1), ("2", 2), ("3", 3)),
+    "max_connections_per_address": ((1, 1), ("2", 2), ("3", 3)),
+    "max_unauthenticated": ((1, 1), ("2", 2), ("3", 3)),
+    "max_unauthenticated_per_address": ((1, 1), ("2", 2), ("3", 3)),
+    "trusted_proxies": (
+        (["10.0.0.0/8", "local"], ("10.0.0.0/8", "local")),
+        ("::1", ("::1/128",)),
+        ("10.0.0.1, local", ("10.0.0.1/32", "local")),
+    ),
+    "allowed_origins": (
+        (["https://a.example"], ("https://a.example",)),
+        ("http://b:1", ("http://b:1",)),
+        ("http://a,http://b", ("http://a", "http://b")),
+    ),
+    "allowed_hosts": ((["a.example"], ("a.example",)), ("B:1", ("b:1",)), ("a,[::1]:1", ("a", "[::1]:1"))),
     "max_message_size": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
     "max_batch": ((1, 1), ("2", 2), ("3", 3)),
     "max_subscriptions": ((1, 1), ("2", 2), ("3", 3)),
+    "max_in_flight": ((1, 1), ("2", 2), ("3", 3)),
+    "calls_per_second": ((1, 1), ("2", 2), ("3", 3)),
+    "calls_burst": ((1, 1), ("2", 2), ("3", 3)),
+    "entity_calls_per_second": ((1, 1), ("2", 2), ("3", 3)),
+    "entity_calls_burst": ((1, 1), ("2", 2), ("3", 3)),
+    "max_errors": ((1, 1), ("2", 2), ("3", 3)),
+    "outbound_limit": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
+    "total_outbound_limit": (("1MiB", 1024**2), ("64KiB", 65536), ("0", 0)),
     "resume_window": (("1m", 60.0), ("0", 0.0), ("5m", 300.0)),
     "idempotency_window": (("1m", 60.0), ("1", 1.0), ("5m", 300.0)),
     "history_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.connections import Connections
+from cell0gw.limits import Limits
 from cell0gw.testing import RecordingConnection
 
 
@@ -12,7 +13,7 @@ class ConnectionsTests(SynchronousTestCase):
     """Who is connected."""
 
     def setUp(self) -> None:
-        self.connections = Connections()
+        self.connections = Connections(Limits(), lambda: 0.0)
         self.a, self.b = RecordingConnection("a"), RecordingConnection("b")
 
     def test_open_and_closed(self) -> None:

@@ -13,7 +13,7 @@ from cell0gw.credentials import HOUR, RETENTION, Credentials, Minted
 from cell0gw.engines.memory import MemoryTokenStore
 from cell0gw.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied, Unavailable
 from cell0gw.permissions import AGENT_PERMISSIONS, Permissions
-from cell0gw.sessions import Principal
+from cell0gw.session import Principal
 from cell0gw.testing import now
 from cell0gw.tokens import TokenRecord
 

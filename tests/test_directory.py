@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 from cell0gw.directory import Directory
 from cell0gw.interfaces import ISessionObserver
 from cell0gw.permissions import Permissions
-from cell0gw.sessions import EntityType, Principal, Session
+from cell0gw.session import EntityType, Principal, Session
 from cell0gw.testing import RecordingConnection
 
 

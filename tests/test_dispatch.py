@@ -14,8 +14,9 @@ from cell0gw.errors import InvalidParams, MethodNotFound, NotAuthenticated, NotF
 from cell0gw.jsonrpc import Response
 from cell0gw.limits import Limits
 from cell0gw.permissions import Permissions, anonymous_read, anyone, permission, session
-from cell0gw.sessions import Caller, Principal, Session
+from cell0gw.session import Caller, Principal, Session
 from cell0gw.testing import RecordingConnection
+from tests.throttles import unthrottled
 
 
 class Lab(Service):
@@ -86,7 +87,7 @@ class DispatchTestCase(SynchronousTestCase):
         self.lab = Lab()
         self.services = MultiService()
         self.lab.setServiceParent(self.services)
-        self.dispatcher = Dispatcher(self.services, self.limits)
+        self.dispatcher = Dispatcher(self.services, self.limits, unthrottled(self.limits))
         self.caller = Caller()
 
     def bearer(self, *permissions: str) -> Caller:
@@ -243,7 +244,7 @@ class JudgementTests(DispatchTestCase):
     def test_anonymous_reads(self) -> None:
         """Reads are open to strangers until that is switched off."""
         self.assertEqual(self.call("lab.read"), "ok")
-        self.dispatcher = Dispatcher(self.services, self.limits, anonymous_reads=False)
+        self.dispatcher = Dispatcher(self.services, self.limits, unthrottled(self.limits), anonymous_reads=False)
         self.assertEqual(self.call("lab.read"), -32001)
         self.assertEqual(self.call("lab.read", (), self.bearer()), "ok")
 
@@ -281,7 +282,7 @@ class ResponseTests(DispatchTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.answered: list[tuple[Session, Response]] = []
-        self.dispatcher = Dispatcher(self.services, self.limits, answered=self.take)
+        self.dispatcher = Dispatcher(self.services, self.limits, unthrottled(self.limits), answered=self.take)
         bearer = self.bearer().principal
         assert bearer is not None
         self.member = Caller(RecordingConnection(), bearer)

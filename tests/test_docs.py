@@ -171,7 +171,9 @@ class MethodDocsTests(DocsTestCase):
     def test_limits(self) -> None:
         """The limits that the welcome announces are in the table, with their defaults."""
         limits = self.gateway.connect().received("connection.welcome")[0]["limits"]
-        table = {code(row[0])[0]: int(row[1]) for row in rows(section(PROTOCOL, "Connection"))}
+        listed = [row for row in rows(section(PROTOCOL, "Connection")) if row[0].startswith("`")]
+        table = {code(row[0])[0]: int(row[1]) if row[1].isdigit() else None for row in listed}
+        limits["max_connections"] = None  # depends on the machine
         self.assertEqual(table, limits)
 
     def test_figures(self) -> None:
@@ -217,7 +219,10 @@ class OperationsDocsTests(SynchronousTestCase):
             self.assertEqual(flag, "none" if option.secret else f"`--{option.flag}`")
             self.assertEqual(variable, f"`{option.variable}`")
             known = getattr(config.Config(), option.name)
-            self.assertEqual(option.parse(code(default)[0]) if default.startswith("`") else None, known, option.name)
+            if default.startswith("`"):
+                self.assertEqual(option.parse(code(default)[0]), known, option.name)
+            else:
+                self.assertIn(known, (None, ()), option.name)
 
     def test_readme_variables(self) -> None:
         """The README's variables are options, with these defaults."""

@@ -13,20 +13,21 @@ import cell0gw
 
 ROOT = Path(cell0gw.__file__).parent
 FLOORS = [
-    "about errors filters frames ids jsonrpc ladder limits methods notifications openrpc patterns permissions "
-    "printable provenance rules statistics subjects suggestions timestamps tokens",
+    "about addresses buckets errors filters frames ids jsonrpc ladder limits methods notifications openrpc patterns "
+    "permissions printable provenance rules sites statistics subjects suggestions timestamps tokens",
     "interfaces",
-    "agents assignments audience call calls channel channels connections conversations credentials directory engines "
-    "explain heartbeat history idempotency known mail mailbox mailboxes pools quotas receipts recovery replay "
-    "resends retention services sessions watches workforce",
+    "agents alarms assignments audience audit call calls channel channels connections conversations credentials "
+    "directory engines explain guard guesses heartbeat history idempotency known mail mailbox mailboxes pools quotas "
+    "receipts recovery replay resends retention services session sessions throttle watches workforce",
     "dispatch",
     "transports",
-    "__main__ application awaitable cli config gateway lifecycle logs state tap testing values",
+    "__main__ application awaitable cli config descriptors embedded gateway lifecycle logs state tables tap testing "
+    "values",
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}
 PURE = {
     "__future__", "ast", "bisect", "collections", "datetime", "difflib", "enum", "functools", "hashlib", "hmac",
-    "inspect", "itertools", "operator", "re", "types", "typing", "msgspec", "cell0gw",
+    "inspect", "ipaddress", "itertools", "operator", "re", "types", "typing", "msgspec", "cell0gw",
 }  # fmt: skip
 
 

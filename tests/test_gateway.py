@@ -12,7 +12,7 @@ from cell0gw.errors import CloseCode, NotFound
 from cell0gw.gateway import GRACE, Gateway
 from cell0gw.interfaces import ISessionObserver, IStatistics
 from cell0gw.permissions import anyone, permission
-from cell0gw.sessions import Caller, Session
+from cell0gw.session import Caller, Session
 from cell0gw.statistics import Counts
 from cell0gw.testing import Client, MemoryGateway
 
@@ -87,7 +87,7 @@ class StatisticsTests(GatewayTestCase):
         self.assertEqual(services["presence"], {"entities": 2})
         self.assertEqual(
             services["gateway"],
-            {"connections": 2, "tokens": 2, "connections_accepted": 2, "calls": 6, "errors": 1},
+            {"connections": 2, "unauthenticated": 0, "tokens": 2, "connections_accepted": 2, "calls": 6, "errors": 1},
         )
         self.assertEqual(stats["version"], "cell0-1.0.0")
 

@@ -9,6 +9,7 @@ from cell0gw.connections import Connections
 from cell0gw.errors import CloseCode
 from cell0gw.frames import PING
 from cell0gw.heartbeat import HANDSHAKE, LINGER, HeartbeatService
+from cell0gw.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
 
 
@@ -24,10 +25,10 @@ class HeartbeatTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.connections = Connections()
+        self.connections = Connections(Limits(), self.clock.seconds)
         self.swept, self.broken = 0, False
         self.heartbeats = HeartbeatService(
-            self.clock, self.connections, [self.fail_to_sweep, self.sweep], 4.0, 10.0, authentication_timeout=8.0
+            self.clock, self.connections, [self.fail_to_sweep, self.sweep], 4.0, 10.0, Limits(auth_timeout=8.0)
         )
         self.heartbeats.startService()
         self.addCleanup(self.heartbeats.stopService)
@@ -141,7 +142,9 @@ class HeartbeatTests(SynchronousTestCase):
     def test_short_interval(self) -> None:
         """An interval below a second is kept, too."""
         clock = Clock()
-        heartbeats = HeartbeatService(clock, Connections(), [], 0.25, 10.0, 0.0)
+        heartbeats = HeartbeatService(
+            clock, Connections(Limits(), clock.seconds), [], 0.25, 10.0, Limits(auth_timeout=0)
+        )
         heartbeats.startService()
         connection = RecordingConnection()
         heartbeats.opened(connection)

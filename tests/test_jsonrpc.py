@@ -19,7 +19,8 @@ from cell0gw.errors import InvalidRequest, ParseError, RPCError
 from cell0gw.jsonrpc import NotARequest, Request, Response
 from cell0gw.limits import MAX_DEPTH, MAX_ID_LENGTH, Limits
 from cell0gw.permissions import anyone
-from cell0gw.sessions import Caller
+from cell0gw.session import Caller
+from tests.throttles import unthrottled
 
 
 class Examples(Service):
@@ -114,7 +115,7 @@ class SpecificationTests(SynchronousTestCase):
     def setUp(self) -> None:
         services = MultiService()
         Examples().setServiceParent(services)
-        self.dispatcher = Dispatcher(services, Limits())
+        self.dispatcher = Dispatcher(services, Limits(), unthrottled(Limits()))
 
     def test_section_7(self) -> None:
         """Every example of section 7 is answered as it is there."""

@@ -8,33 +8,16 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.protocol import WebSocketProtocol
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.testing import MemoryGateway
-from cell0gw.transports.handshake import read_request
 from cell0gw.transports.lean import LeanProtocol
 from tests.test_chunking import frame
+from tests.test_handshake import request
 from tests.transports import MemoryTransport
-
-FIELDS = {
-    "Host": "gateway.example:18801",
-    "Upgrade": "websocket",
-    "Connection": "Upgrade",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Version": "13",
-}
-
-
-def request(line: str = "GET / HTTP/1.1", **fields: str | None) -> bytes:
-    """A request; C{Name_In_Parts=None} leaves a field out."""
-    all_fields = FIELDS | {name.replace("_", "-"): value for name, value in fields.items()}
-    rows = [line, *(f"{name}: {value}" for name, value in all_fields.items() if value is not None)]
-    return ("\r\n".join(rows) + "\r\n\r\n").encode("latin-1")
 
 
 class StateTests(SynchronousTestCase):
@@ -111,6 +94,11 @@ class OverriddenTests(SynchronousTestCase):
             (WebSocketProtocol._fail_connection, ["self", "code", "reason"]),
             (WebSocketProtocol.sendCloseFrame, ["self", "code", "reasonUtf8", "isReply"]),
             (WebSocketServerProtocol.processHandshake, ["self"]),
+            (WebSocketServerProtocol.failHandshake, ["self", "reason", "code", "responseHeaders"]),
+            (WebSocketProtocol.onMessageBegin, ["self", "isBinary"]),
+            (WebSocketProtocol.onMessageFrameBegin, ["self", "length"]),
+            (WebSocketProtocol.processControlFrame, ["self"]),
+            (WebSocketProtocol.onPing, ["self", "payload"]),
             (WebSocketServerProtocol.succeedHandshake, ["self", "res"]),
             (WebSocketServerProtocol._parseExtensionsHeader, ["self", "header", "removeQuotes"]),
             (tcp.Port._fromListeningDescriptor, ["reactor", "fd", "addressFamily", "factory"]),
@@ -124,62 +112,3 @@ class OverriddenTests(SynchronousTestCase):
         self.assertEqual((descriptor._tempDataBuffer, descriptor._tempDataLen, descriptor.dataBuffer), ([], 0, b""))
         self.assertEqual((descriptor.offset, descriptor._writeDisconnected, descriptor._writeDisconnecting), (0, 0, 0))
         self.assertTrue(inspect.isclass(tcp.Port.transport))
-
-
-class HandshakeTests(SynchronousTestCase):
-    """The short way through the handshake."""
-
-    def setUp(self) -> None:
-        self.gateway = MemoryGateway()
-        self.addCleanup(self.gateway.close)
-
-    def answer(self, data: bytes, short_way: bool) -> tuple[bytes, Any]:
-        """What is written in return, up to the welcome; and the state it ends in."""
-        server: Any = self.gateway.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
-        transport = MemoryTransport(server)
-        if not short_way:
-            server.processHandshake = lambda: WebSocketServerProtocol.processHandshake(server)
-        server.dataReceived(data)
-        state = (server.state, server.data, bool(server._perMessageCompress))
-        server.abort()
-        return transport.value().partition(b"\r\n\r\n")[0], state
-
-    def agree(self, data: bytes) -> None:
-        self.assertEqual(self.answer(data, short_way=True), self.answer(data, short_way=False), data)
-
-    def test_common(self) -> None:
-        """A plain request takes the short way, with or without subprotocols and extensions."""
-        for fields in (
-            {}, {"Sec_WebSocket_Protocol": "x, cell0.v1"}, {"User_Agent": "x/1"}, {"Connection": "keep-alive, Upgrade"},
-            {"Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits"}, {"Host": "localhost"},
-        ):  # fmt: skip
-            self.assertIsNotNone(read_request(request(**fields)), fields)
-            self.agree(request(**fields))
-        self.agree(request("GET /ws HTTP/1.1"))
-
-    def test_uncommon(self) -> None:
-        """Whatever else a request may be is judged by Autobahn."""
-        for data in (
-            request("POST / HTTP/1.1"), request("GET / HTTP/1.0"), request("GET /x HTTP/1.1"),
-            request("GET /?a=b HTTP/1.1"),
-            request(Origin="https://example.com"), request(Host=None), request(Host="a b"), request(Upgrade="h2c"),
-            request(Sec_WebSocket_Version="8"), request(Sec_WebSocket_Key="short"), request(Connection="close"),
-            request(Sec_WebSocket_Key=None), request(Sec_WebSocket_Protocol="x, x"), request(X="\x0bOrigin: y"),
-            request(X="\x85"), request().replace(b"\r\n", b"\n"), request().replace(b"Host", b"Host: a\r\nHost"),
-            request().replace(b"Host:", b"Host :"), request(X="a\r\n folded"), request()[:-2], b"\r\n\r\n",
-        ):  # fmt: skip
-            self.assertIsNone(read_request(data), data)
-            self.agree(data)
-
-    @settings(max_examples=200, deadline=None)
-    @given(
-        st.dictionaries(
-            st.sampled_from([*FIELDS, "Origin", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "X-A"]),
-            st.none() | st.text(alphabet=st.characters(min_codepoint=0, max_codepoint=255), max_size=12)
-            | st.sampled_from(["websocket", "Upgrade", "13", "cell0.v1", "permessage-deflate", "a:1"]),
-            max_size=4,
-        )
-    )  # fmt: skip
-    def test_any_fields(self, fields: dict[str, str | None]) -> None:
-        """Whatever the fields say, the short way and Autobahn's end in the same."""
-        self.agree(request(**{name.replace("-", "_"): value for name, value in fields.items()}))

@@ -13,7 +13,8 @@ from twisted.logger import ILogObserver, LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from cell0gw.lifecycle import ProcessService, raise_file_limit
+from cell0gw.descriptors import raise_file_limit
+from cell0gw.lifecycle import ProcessService
 
 NOT_ENDED = 77
 """The status of a child that was not ended by the code under test."""

@@ -25,7 +25,7 @@ from cell0gw.mailboxes import Mailboxes
 from cell0gw.quotas import Quotas
 from cell0gw.receipts import Receipts
 from cell0gw.resends import RESEND_AFTER
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.testing import EPOCH
 from tests.test_directory import make_session
 

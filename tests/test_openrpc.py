@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw.errors import ERRORS
 from cell0gw.notifications import NOTIFICATIONS
 from cell0gw.permissions import anyone
-from cell0gw.sessions import Caller
+from cell0gw.session import Caller
 from cell0gw.testing import MemoryGateway
 
 DATA = Path(__file__).parent / "data" / "openrpc"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cell0gw.audience import Audience
 from cell0gw.frames import LONG, Batch, text_frame
 from cell0gw.permissions import Permissions
-from cell0gw.sessions import Principal, Session
+from cell0gw.session import Principal, Session
 from tests.sockets import PollerCase, Producer
 
 PEERS = 3

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw import pools
 from cell0gw.permissions import Permissions
 from cell0gw.pools import Policy, Pool, Sticky, Worker
-from cell0gw.sessions import Principal, Session
+from cell0gw.session import Principal, Session
 from cell0gw.testing import RecordingConnection
 
 numbers = st.integers(0, 4)

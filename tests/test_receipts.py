@@ -11,7 +11,7 @@ from cell0gw import receipts
 from cell0gw.engines.letters import LAST_WORDS
 from cell0gw.errors import Unavailable
 from cell0gw.interfaces import ISessionObserver
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from tests.test_directory import make_session
 from tests.test_mailboxes import OfficeCase
 

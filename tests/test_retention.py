@@ -12,9 +12,10 @@ from cell0gw.channels import Channels
 from cell0gw.engines.memory import MemoryMessageStore
 from cell0gw.errors import Unavailable
 from cell0gw.history import EMPTY, Budget
+from cell0gw.limits import Limits
 from cell0gw.retention import PURGE_EVERY, DiskRetention
 from cell0gw.rules import ChannelRule, ChannelRules
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 from cell0gw.testing import RecordingConnection, counter
 from tests.test_wildcards import PRINCIPAL
 
@@ -53,7 +54,7 @@ class Case(SynchronousTestCase):
             ]
         )
         self.budget = Budget(PLENTY, total)
-        self.channels = Channels(rules, self.store, self.clock, counter(), self.budget, 10)
+        self.channels = Channels(rules, self.store, self.clock, counter(), self.budget, Limits())
 
     def publish(self, channel: str) -> Any:
         return self.channels.publish(channel, 1, "a")

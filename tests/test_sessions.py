@@ -12,7 +12,8 @@ from zope.interface.verify import verifyObject
 from cell0gw.errors import CloseCode
 from cell0gw.interfaces import ICaller, IConnection, ISessionObserver
 from cell0gw.permissions import Permissions
-from cell0gw.sessions import Caller, Principal, Session, Sessions
+from cell0gw.session import Caller, Principal, Session
+from cell0gw.sessions import Sessions
 from cell0gw.testing import RecordingConnection, counter
 
 

@@ -11,8 +11,9 @@ from twisted.internet.protocol import Factory
 
 from bench.certificate import make_certificate
 from cell0gw.application import StartError
-from cell0gw.config import Config, ConfigError, load
+from cell0gw.config import Config, load
 from cell0gw.frames import Batch
+from cell0gw.tables import ConfigError
 from cell0gw.transports.tls import CertificateError, over_tls, read_certificate
 from tests.sockets import PollerCase, Recorder
 from tests.test_application import Case

@@ -8,6 +8,7 @@ from typing import Any
 from autobahn.websocket.protocol import WebSocketProtocol
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -55,12 +56,7 @@ class ConnectionTests(WireTestCase):
                 "capabilities": ["jsonrpc_2.0", "event_streaming", "presence"],
                 "timestamp": "2026-02-12T10:30:00.000Z",
                 "protocol": 1,
-                "limits": {
-                    "max_message_size": 10485760,
-                    "max_batch": 50,
-                    "max_subscriptions": 1000,
-                    "max_depth": 64,
-                },
+                "limits": asdict(self.gateway.guard.limits),
                 "heartbeat_interval": 30.0,
                 "heartbeat_timeout": 60.0,
             },

@@ -13,9 +13,10 @@ from cell0gw.channels import Channels
 from cell0gw.engines.memory import MemoryMessageStore
 from cell0gw.filters import Filter
 from cell0gw.history import Budget
+from cell0gw.limits import Limits
 from cell0gw.permissions import Permissions
 from cell0gw.rules import ChannelRules
-from cell0gw.sessions import Principal, Session
+from cell0gw.session import Principal, Session
 from cell0gw.subjects import OWN_CHANNELS, covers
 from cell0gw.testing import Client, MemoryGateway, RecordingConnection, counter
 from tests.test_patterns import names, patterns
@@ -245,7 +246,7 @@ class ModelTests(SynchronousTestCase):
     @given(st.lists(st.one_of(subscriptions, st.tuples(names, st.integers(1, 3), st.sampled_from([None, 0, 1, 2])))))
     def test_who_gets_what(self, todo: list[tuple[Any, ...]]) -> None:
         """Whoever subscribes to what, with or without a filter, gets each message that one of them wants, once."""
-        channels = Channels(ChannelRules(), MemoryMessageStore(), Clock(), counter(), Budget(10**9, 10**9), 1000)
+        channels = Channels(ChannelRules(), MemoryMessageStore(), Clock(), counter(), Budget(10**9, 10**9), Limits())
         sessions = [Session(str(n), str(n), PRINCIPAL, RecordingConnection(str(n)), 0.0) for n in range(3)]
         model: list[dict[str, int | None]] = [{}, {}, {}]
         for step in todo:

@@ -12,7 +12,7 @@ from cell0gw.directory import Directory
 from cell0gw.interfaces import ISessionObserver
 from cell0gw.permissions import Permissions
 from cell0gw.pools import Pool, Worker
-from cell0gw.sessions import Principal, Session
+from cell0gw.session import Principal, Session
 from cell0gw.testing import RecordingConnection
 from cell0gw.workforce import Workforce
 

@@ -27,7 +27,7 @@ from cell0gw.notifications import AgentReceipt
 from cell0gw.permissions import anonymous_read, permission, session
 from cell0gw.pools import Policy
 from cell0gw.receipts import receipt_of
-from cell0gw.sessions import Caller
+from cell0gw.session import Caller
 from cell0gw.statistics import Counts
 from cell0gw.subjects import Name
 from cell0gw.timestamps import timestamp

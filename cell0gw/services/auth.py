@@ -12,10 +12,12 @@ from twisted.application.service import Service
 from cell0gw.credentials import BAD_TOKEN, HOUR, Credentials
 from cell0gw.directory import Directory
 from cell0gw.errors import CloseCode, InvalidParams, NotAuthenticated, PermissionDenied, TooLarge, Unavailable
+from cell0gw.guard import Guard
 from cell0gw.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE
 from cell0gw.permissions import Permission, Permissions, anyone, permission, session
 from cell0gw.recovery import Recovery
-from cell0gw.sessions import Caller, EntityType, Principal, Session, Sessions
+from cell0gw.session import Caller, EntityType, Principal, Session
+from cell0gw.sessions import Sessions
 from cell0gw.subjects import Name, Pattern, covers, is_name
 from cell0gw.timestamps import timestamp
 from cell0gw.tokens import TokenRecord
@@ -90,6 +92,7 @@ class AuthService(Service):
         recovery: Recovery,
         workforce: Workforce,
         allows: Callable[[Permissions, str, str], bool],
+        guard: Guard,
     ) -> None:
         self._credentials = credentials
         self._sessions = sessions
@@ -97,6 +100,8 @@ class AuthService(Service):
         self._recovery = recovery
         self._workforce = workforce
         self._allows = allows
+        self._guesses = guard.guesses
+        self._audit = guard.audit
 
     @anyone
     def rpc_authenticate(
@@ -155,6 +160,7 @@ class AuthService(Service):
         minted = await self._credentials.mint(caller.principal, entity_id, entity_type, permissions, expires_in_hours)
         record = minted.record
         assert record.expires_at is not None
+        self._audit.record("token.minted", caller, minted=_entry(record))
         return GeneratedToken(
             token=minted.token,
             token_id=record.token_id,
@@ -173,6 +179,7 @@ class AuthService(Service):
             raise InvalidParams("Invalid params: either token_id or entity_id")
         ended, stored = self._credentials.revoke(token_id, entity_id)
         closed = self._sessions.end_tokens(ended, "token revoked")
+        self._audit.record("token.revoked", caller, token_ids=ended, sessions_closed=closed)
         await stored
         return RevokedToken(sessions_closed=closed)
 
@@ -187,11 +194,13 @@ class AuthService(Service):
             if connection is not None and connection.bad_tokens >= MAX_BAD_TOKENS:
                 raise NotAuthenticated(BAD_TOKEN)  # a batch can't go on guessing
             return self._credentials.verify(token)
-        except NotAuthenticated:
+        except NotAuthenticated as refusal:
             if connection is not None:
                 connection.bad_tokens += 1
                 if connection.bad_tokens >= MAX_BAD_TOKENS:
                     connection.close_when_answered(CloseCode.BAD_TOKEN, "too many wrong tokens")
+                self._audit.refused("authentication.refused", caller, "auth.authenticate", refusal.message)
+                self._guesses.wrong(connection.address)
             raise
 
     def _open(

@@ -22,7 +22,7 @@ from cell0gw.limits import MAX_LISTED, MAX_PAGE
 from cell0gw.notifications import HistoryMessage
 from cell0gw.permissions import permission, session
 from cell0gw.recovery import Page, Recovery
-from cell0gw.sessions import Caller
+from cell0gw.session import Caller
 from cell0gw.statistics import Counts
 from cell0gw.subjects import ChannelPattern, Name, Pattern, covers
 

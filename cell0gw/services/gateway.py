@@ -22,7 +22,7 @@ from cell0gw.explain import Explanation
 from cell0gw.interfaces import IStatistics
 from cell0gw.limits import MAX_PAGE
 from cell0gw.permissions import permission
-from cell0gw.sessions import Caller
+from cell0gw.session import Caller
 from cell0gw.statistics import Counts, Rates
 from cell0gw.subjects import Name
 from cell0gw.timestamps import timestamp

@@ -14,7 +14,7 @@ from cell0gw.errors import InvalidParams, NotFound, TooLarge
 from cell0gw.interfaces import IStatistics
 from cell0gw.limits import MAX_METADATA_SIZE
 from cell0gw.permissions import anonymous_read, session
-from cell0gw.sessions import Caller, EntityType
+from cell0gw.session import Caller, EntityType
 from cell0gw.statistics import Counts
 from cell0gw.subjects import Name, Pattern
 from cell0gw.watches import Snapshot, Watches

@@ -15,7 +15,7 @@ from cell0gw.jsonrpc import VERSION
 from cell0gw.methods import Method
 from cell0gw.openrpc import document
 from cell0gw.permissions import anyone
-from cell0gw.sessions import Caller
+from cell0gw.session import Caller
 from cell0gw.timestamps import timestamp
 
 

@@ -15,7 +15,8 @@ from cell0gw.permissions import Permissions, session
 from cell0gw.recovery import Recovered, Recovery
 from cell0gw.services.channel import Since
 from cell0gw.services.presence import PresenceSnapshot, snapshot
-from cell0gw.sessions import Caller, EntityType, Sessions
+from cell0gw.session import Caller, EntityType
+from cell0gw.sessions import Sessions
 from cell0gw.statistics import Counts
 from cell0gw.subjects import Name
 from cell0gw.timestamps import timestamp

@@ -32,7 +32,7 @@ from cell0gw.engines.memory import MemoryMessageStore, MemoryTokenStore
 from cell0gw.engines.memory_mail import MemoryMailStore
 from cell0gw.gateway import Gateway
 from cell0gw.interfaces import IMailStore, IMessageStore, ITokenStore
-from cell0gw.sessions import EntityType
+from cell0gw.session import EntityType
 from cell0gw.testing.recording import EPOCH, RecordingConnection
 
 __all__ = ["EPOCH", "CallFailed", "Client", "MemoryGateway", "RecordingConnection", "counter", "now"]

@@ -8,9 +8,10 @@ from typing import Any
 from zope.interface import implementer
 
 from cell0gw import jsonrpc
+from cell0gw.errors import CloseCode
 from cell0gw.frames import Batch
 from cell0gw.interfaces import IConnection
-from cell0gw.sessions import Session
+from cell0gw.session import Session
 
 EPOCH = 1_770_892_200.0
 """When the clock of a memory gateway starts: 2026-02-12T10:30:00Z."""
@@ -26,13 +27,16 @@ class RecordingConnection:
     @ivar producer: what has more to write to it.
     """
 
-    def __init__(self, connection_id: str = "conn", opened_at: float = EPOCH) -> None:
+    def __init__(self, connection_id: str = "conn", opened_at: float = EPOCH, address: str = "192.0.2.1") -> None:
         self.connection_id = connection_id
+        self.address = address
         self.opened_at = self.last_received = opened_at
         self.session: Session | None = None
         self.closing_since: float | None = None
         self.bad_tokens = 0
         self.backlog = 0
+        self.paused = False
+        self.unfinished: tuple[float, int] | None = None
         self.notifications: list[tuple[str, Any]] = []
         self.frames: list[bytes] = []
         self.closed: tuple[int, str] | None = None
@@ -64,6 +68,14 @@ class RecordingConnection:
     def close_when_answered(self, code: int, reason: str) -> None:
         """See L{IConnection}."""
         self.farewell = (int(code), reason)
+
+    def resume(self) -> None:
+        """See L{IConnection}."""
+        self.paused = False
+
+    def fall_behind(self) -> None:
+        """See L{IConnection}."""
+        self.close(CloseCode.SLOW_CONSUMER, "too slow")
 
     def abort(self) -> None:
         """See L{IConnection}."""

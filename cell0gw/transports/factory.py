@@ -9,15 +9,15 @@ from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.interfaces import IReactorTime
 
 from cell0gw.about import CAPABILITIES, PROTOCOL_VERSION, SERVER_VERSION
-from cell0gw.connections import Connections
 from cell0gw.dispatch import Dispatcher
+from cell0gw.guard import Guard
 from cell0gw.heartbeat import HeartbeatService
 from cell0gw.interfaces import IConnection
-from cell0gw.limits import Limits
 from cell0gw.notifications import ConnectionWelcome
 from cell0gw.sessions import Sessions
 from cell0gw.timestamps import timestamp
 from cell0gw.transports.deflate import accept_deflate
+from cell0gw.transports.door import Door
 from cell0gw.transports.handshake import SUBPROTOCOL
 from cell0gw.transports.lean import with_options
 from cell0gw.transports.websocket import GatewayProtocol
@@ -26,6 +26,7 @@ from cell0gw.transports.websocket import GatewayProtocol
 class GatewayFactory(WebSocketServerFactory):
     """All that a connection needs to know of the gateway.
 
+    @ivar door: says who may connect.
     @ivar draining: whether the gateway is going down; who connects is sent away.
     """
 
@@ -37,10 +38,9 @@ class GatewayFactory(WebSocketServerFactory):
         self,
         reactor: Any,
         dispatcher: Dispatcher,
-        connections: Connections,
+        guard: Guard,
         sessions: Sessions,
         heartbeats: HeartbeatService,
-        limits: Limits,
         new_id: Callable[[str], str],
         compression: bool,
     ) -> None:
@@ -48,10 +48,12 @@ class GatewayFactory(WebSocketServerFactory):
         self.clock: IReactorTime = reactor
         self.seconds = reactor.seconds
         self.dispatch = dispatcher.dispatch
-        self.connections = connections
+        self.connections = guard.connections
         self.sessions = sessions
         self.heartbeats = heartbeats
-        self.limits = limits
+        self.limits = limits = guard.limits
+        self.hit = guard.alarms.hit
+        self.door = Door(self.connections, self.hit)
         self.new_id = new_id
         # Autobahn's own limits are off unless asked for; and setting any option flips allowNullOrigin, so it is named.
         self.setProtocolOptions(
@@ -67,6 +69,10 @@ class GatewayFactory(WebSocketServerFactory):
             perMessageCompressionAccept=accept_deflate if compression else None,
         )
         self.protocol = with_options(GatewayProtocol, self)
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """See L{IProtocolFactory}. None, and so a closed socket, when there is no room."""
+        return super().buildProtocol(addr) if self.connections.make_room(self.door.source(addr)) else None
 
     def welcome(self, connection: IConnection) -> ConnectionWelcome:
         """The first message on a connection."""

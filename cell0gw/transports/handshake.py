@@ -1,71 +1,160 @@
-"""The opening handshake: which requests become connections."""
+"""The opening handshake, read from bytes: which requests may become connections. RFC 6455, section 4.2
+
+Strict where leniency has cost others: a head that two parsers could read in two ways is refused.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final, NamedTuple
 
-from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from cell0gw.sites import is_host
 
 SUBPROTOCOL: Final = "cell0.v1"
 PATHS: Final = ("/", "/ws")
 
+MAX_HEAD: Final = 8 * 1024
+"""The longest head of a request, in bytes."""
+
+MAX_FIELDS: Final = 64
+MAX_PROTOCOLS: Final = 32
+
+_REASONS: Final = {
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    426: "Upgrade Required",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+
+_ONCE: Final = ("host", "origin", "upgrade", "content-length", "sec-websocket-key", "sec-websocket-version")
+"""The fields that must not be there twice; of others the values are one list."""
+
+# Some take C0 and C1 controls for the end of a line; a tab is white space, and what is above them is text.
+_unusual = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)|(?<!\r)\n").search
+_is_token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z").match
+_is_key = re.compile(r"[A-Za-z0-9+/]{22}==\Z").match
+_is_version = re.compile(r"HTTP/[0-9](\.[0-9])?\Z").match
+
+
+class Refused(Exception):
+    """A request that does not become a connection.
+
+    @param status: of HTTP.
+    @param fields: lines of the response, which hold nothing that the peer has sent.
+    """
+
+    def __init__(self, status: int, *fields: str) -> None:
+        super().__init__(status)
+        self.status = status
+        self.fields = fields
+
+    def response(self) -> bytes:
+        """The whole response."""
+        status_line = f"HTTP/1.1 {self.status} {_REASONS[self.status]}"
+        return "\r\n".join((status_line, "Connection: close", "Content-Length: 0", *self.fields, "", "")).encode()
+
 
 class UpgradeRequest(NamedTuple):
-    """What counts of a request of the common kind; C{length} is that of its head, in bytes."""
+    """What counts of a request. C{length} is that of its head, in bytes; C{extensions} and C{origin} are as they were
+    sent, C{forwarded} are those for whom proxies passed it on."""
 
     length: int
     key: str
+    host: str
+    origin: str | None
     protocols: list[str]
     extensions: str
-
-
-_UNUSUAL = re.compile(rb"[^\x20-\x7e\r\n]|\r(?!\n)|(?<!\r)\n")
-_REQUEST_LINES: Final = {f"GET {path} HTTP/1.1" for path in PATHS}
-_is_host = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?\Z").match
-_is_key = re.compile(r"[A-Za-z0-9+/]{22}==\Z").match
+    forwarded: list[str]
 
 
 def read_request(data: bytes) -> UpgradeRequest | None:
-    """Read a request of the common kind: whole, for a path that is served, no header twice, no page's.
+    """Read the request that some bytes begin with.
 
-    @return: None for any other, right or wrong.
+    @return: None: its head has not all come yet.
+    @raise Refused: it can't become a connection, or is none.
     """
-    end = data.find(b"\r\n\r\n")
-    if end < 0 or _UNUSUAL.search(data, 0, end):
+    end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
+    head = data[: end if end >= 0 else MAX_HEAD]
+    if _unusual(head if end >= 0 or not head.endswith(b"\r") else head[:-1]):
+        raise Refused(400)
+    if end < 0:
+        if len(data) >= MAX_HEAD:
+            raise Refused(431)
         return None
-    line, *fields = data[:end].decode("ascii").split("\r\n")
-    headers: dict[str, str] = {}
-    for field in fields:
-        name, colon, value = field.partition(":")
-        if not colon or name != name.strip():
-            return None
-        headers[name.lower()] = value.strip()
-    if line not in _REQUEST_LINES or len(headers) < len(fields) or "origin" in headers:
-        return None
-    key = headers.get("sec-websocket-key", "")
-    common = (
-        headers.get("upgrade", "").lower() == "websocket"
-        and headers.get("connection", "").lower() in ("upgrade", "keep-alive, upgrade")
-        and headers.get("sec-websocket-version") == "13"
-        and _is_key(key)
-        and _is_host(headers.get("host", ""))
+    line, *fields = head.decode("latin-1").split("\r\n")
+    _judge_line(line)
+    if len(fields) > MAX_FIELDS:
+        raise Refused(431)
+    return _judge_fields(end + 4, _read_fields(fields))
+
+
+def _judge_line(line: str) -> None:
+    method, _, rest = line.partition(" ")
+    target, _, version = rest.partition(" ")
+    if not (_is_token(method) and target and _is_version(version)):
+        raise Refused(400)
+    if version != "HTTP/1.1":
+        raise Refused(505)
+    if method != "GET":
+        raise Refused(405, "Allow: GET")
+    if "?" in target or "#" in target:
+        raise Refused(400)  # a token that is put there ends up in everybody's logs
+    if target.startswith(("http://", "https://", "ws://", "wss://")):  # RFC 9112, section 3.2.2
+        _, slash, path = target.partition("://")[2].partition("/")
+        target = "/" + path if slash else "/"
+    if target not in PATHS:
+        raise Refused(404)
+
+
+def _read_fields(lines: list[str]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not (colon and _is_token(name)):  # nor may a line go on in the next one
+            raise Refused(400)
+        name, value = name.lower(), value.strip(" \t")
+        if name in fields:
+            if name in _ONCE:
+                raise Refused(400)
+            value = f"{fields[name]}, {value}"
+        fields[name] = value
+    return fields
+
+
+def _judge_fields(length: int, fields: dict[str, str]) -> UpgradeRequest:
+    host = fields.get("host", "")
+    if not is_host(host) or fields.get("content-length", "0") != "0" or "transfer-encoding" in fields:
+        raise Refused(400)
+    if "websocket" not in _listed(fields.get("upgrade", "").lower()):
+        raise Refused(426, "Upgrade: websocket")
+    if "upgrade" not in _listed(fields.get("connection", "").lower()):
+        raise Refused(400)
+    if fields.get("sec-websocket-version") != "13":
+        raise Refused(400, "Sec-WebSocket-Version: 13")
+    key = fields.get("sec-websocket-key", "")
+    if not _is_key(key):
+        raise Refused(400)
+    return UpgradeRequest(
+        length,
+        key,
+        host.lower(),
+        fields.get("origin"),
+        _protocols(fields.get("sec-websocket-protocol")),
+        fields.get("sec-websocket-extensions", ""),
+        _listed(fields["x-forwarded-for"]) if "x-forwarded-for" in fields else [],
     )
-    if not common:
-        return None
-    asked = headers.get("sec-websocket-protocol")
-    protocols = [] if asked is None else [protocol.strip() for protocol in asked.split(",")]
-    if len(set(protocols)) < len(protocols):
-        return None
-    return UpgradeRequest(end + 4, key, protocols, headers.get("sec-websocket-extensions", ""))
 
 
-def judge(request: ConnectionRequest) -> str | None:
-    """Whether a request may become a connection.
+def _protocols(value: str | None) -> list[str]:
+    protocols = [] if value is None else _listed(value)
+    if len(protocols) > MAX_PROTOCOLS or len(set(protocols)) < len(protocols) or not all(map(_is_token, protocols)):
+        raise Refused(400)
+    return protocols
 
-    @return: the subprotocol to speak; None when the client asked for none that is known, which is fine.
-    @raise ConnectionDeny: it may not; with the HTTP status.
-    """
-    if request.path not in PATHS:
-        raise ConnectionDeny(404, "Not Found")
-    return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
+
+def _listed(value: str) -> list[str]:
+    return [element.strip(" \t") for element in value.split(",")]

@@ -18,7 +18,6 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from cell0gw.transports.deflate import forget_context
-from cell0gw.transports.handshake import SUBPROTOCOL, read_request
 
 
 class Unheard:
@@ -92,20 +91,6 @@ class LeanProtocol(WebSocketServerProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See L{IProtocol}."""
         WebSocketProtocol._connectionLost(self, reason)  # type: ignore[arg-type]
-
-    def processHandshake(self) -> None:
-        """Take up a request of the common kind; Autobahn judges the others, and refuses them in its own words."""
-        request = read_request(self.data)
-        if request is None:
-            super().processHandshake()
-            return
-        self.data = self.data[request.length :]
-        self._wskey = request.key
-        if request.protocols:
-            self.websocket_protocols = request.protocols
-        if request.extensions:
-            self.websocket_extensions = self._parseExtensionsHeader(request.extensions)
-        self.succeedHandshake(SUBPROTOCOL if SUBPROTOCOL in request.protocols else None)
 
     def _onOpen(self) -> None:
         self.onOpen()

@@ -17,6 +17,7 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from cell0gw.frames import Batch, join
+from cell0gw.limits import Limits
 from cell0gw.transports.poller import Poller, reactor_for_connections
 
 BACKLOG: Final = 1024
@@ -47,7 +48,34 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class PlainTransport(tcp.Server):
-    """A connection's socket on whatever reactor there is."""
+    """A connection's socket on whatever reactor there is.
+
+    @ivar limits: say how much may wait for the peer to read; None: nobody watches.
+    """
+
+    limits: Limits | None = None
+    fell_behind: Callable[[], None]
+
+    def watch_backlog(self, limits: Limits, fell_behind: Callable[[], None]) -> None:
+        """Say, once, when more is to be written while more than C{limits.outbound_limit} waits already. However long it
+        is, it is written: an empty buffer takes a frame of any length.
+        """
+        self.limits, self.fell_behind = limits, fell_behind
+
+    def write(self, data: bytes) -> None:
+        """See L{ITransport}."""
+        if self.limits is not None and self.backlog > self.limits.outbound_limit:
+            self._judge_backlog()
+        super().write(data)
+
+    def _judge_backlog(self) -> None:
+        """Whoever reads has had no turn, maybe, since it became so much: the kernel may have room by now."""
+        if self.connected and not self.disconnected:
+            self.doWrite()
+        limits = self.limits
+        if limits is not None and self.backlog > limits.outbound_limit:
+            self.limits = None
+            self.fell_behind()
 
     @property
     def backlog(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
 from cell0gw.frames import Batch
+from cell0gw.limits import Limits
 
 
 class CertificateError(Exception):
@@ -47,22 +49,44 @@ class TLSTransport(TLSMemoryBIOProtocol):
     """What a protocol over TLS has for a transport. What is not here it asks of the transport below."""
 
     TLS = True
+    _limits: Limits | None = None
+    _fell_behind: Callable[[], None]
 
     @property
     def backlog(self) -> int:
         """How many bytes wait for the peer to read, some of them encrypted."""
         return sum(map(len, self._appSendBuffer)) + int(getattr(self.transport, "backlog", 0))
 
+    def watch_backlog(self, limits: Limits, fell_behind: Callable[[], None]) -> None:
+        """See L{GatewayTransport.watch_backlog}."""
+        self._limits, self._fell_behind = limits, fell_behind
+
+    def write(self, data: bytes) -> None:
+        """See L{ITransport}."""
+        if self._limits is not None and self.backlog > self._limits.outbound_limit:
+            self._limits = None
+            self._fell_behind()
+        super().write(data)
+
     def share(self, batch: Batch) -> bool:
         """See L{IConnection.share}: each connection has its own cipher."""
         return False
 
 
-def over_tls(factory: IProtocolFactory, options: CertificateOptions, clock: Any) -> TLSMemoryBIOFactory:
+class TLSFactory(TLSMemoryBIOFactory):
+    """Makes protocols that speak over TLS, if the one below makes any."""
+
+    protocol = TLSTransport
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """See L{IProtocolFactory}."""
+        wrapped = self.wrappedFactory.buildProtocol(addr)
+        return None if wrapped is None else self.protocol(self, wrapped)
+
+
+def over_tls(factory: IProtocolFactory, options: CertificateOptions, clock: Any) -> TLSFactory:
     """A factory whose protocols speak over TLS.
 
     @param factory: makes those that speak.
     """
-    wrapping = TLSMemoryBIOFactory(options, isClient=False, wrappedFactory=factory, clock=clock)
-    wrapping.protocol = TLSTransport
-    return wrapping
+    return TLSFactory(options, isClient=False, wrappedFactory=factory, clock=clock)

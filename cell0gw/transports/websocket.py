@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 from autobahn.websocket.protocol import WebSocketProtocol
-from autobahn.websocket.types import ConnectionRequest
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -17,10 +17,11 @@ from cell0gw.frames import Batch, read_text_frames, text_frame
 from cell0gw.interfaces import IConnection
 from cell0gw.limits import UNAUTHENTICATED_MESSAGE_SIZE
 from cell0gw.printable import printable
-from cell0gw.sessions import Caller, Session
+from cell0gw.session import Caller, Session
 from cell0gw.transports.deflate import deflating
-from cell0gw.transports.handshake import judge
-from cell0gw.transports.lean import LeanProtocol, unmask_long
+from cell0gw.transports.handshake import UpgradeRequest
+from cell0gw.transports.hardened import HardenedProtocol
+from cell0gw.transports.lean import unmask_long
 
 GOODBYES: Final = (1000, None)
 """How a client closes for good; None is a close without a code, as browsers send it unless told otherwise."""
@@ -32,7 +33,7 @@ OPEN: Final = WebSocketProtocol.STATE_OPEN
 
 
 @implementer(IConnection)
-class GatewayProtocol(LeanProtocol):
+class GatewayProtocol(HardenedProtocol):
     """One connection.
 
     An exception that left one of Autobahn's callbacks would drop the connection, so none does.
@@ -45,42 +46,48 @@ class GatewayProtocol(LeanProtocol):
     # Up to thirty names of a class's instances share one table, which Autobahn's own would fill.
     __slots__ = (
         "_farewell",
+        "_held",
         "_share",
+        "address",
         "bad_tokens",
         "caller",
         "closing_since",
         "connection_id",
-        "last_received",
         "opened_at",
         "session",
     )
 
     def __init__(self) -> None:
         super().__init__()
-        self.connection_id = ""
+        self.connection_id = self.address = ""
         self.session: Session | None = None
-        self.last_received = self.opened_at = 0.0
+        self.opened_at = 0.0
         self.closing_since: float | None = None
         self.bad_tokens = 0
         self._share: int | None = None
         self._farewell: tuple[int, str] | None = None
+        self._held: deque[bytes] | None = None
 
     def connectionMade(self) -> None:
         """See L{IProtocol}."""
         super().connectionMade()
-        self.opened_at = self.factory.seconds()
-        self.factory.connections.accepted(self)
+        factory = self.factory
+        self.opened_at = factory.seconds()
+        self.address = factory.door.source(self.transport.getPeer()) or ""
+        self.caller = Caller(self)
+        if hasattr(self.transport, "watch_backlog"):
+            self.transport.watch_backlog(factory.limits, self.fall_behind)
+        factory.connections.accepted(self)
 
-    def onConnect(self, request: ConnectionRequest) -> str | None:
-        """See L{judge}. Must stay synchronous: Autobahn would parse the next bytes as a second handshake."""
-        return judge(request)
+    def admit(self, request: UpgradeRequest) -> None:
+        """See L{Door.admit}."""
+        self.caller.foreign = self.factory.door.admit(self, request)
 
     def onOpen(self) -> None:
         """The handshake is done: welcome."""
         factory = self.factory
         self.opened_at = factory.seconds()
         self.connection_id = factory.new_id("conn")
-        self.caller = Caller(self)
         write: Callable[[bytes], None] = self.transport.write
         extension = self._perMessageCompress
         self.share = getattr(self.transport, "share", self.share)  # type: ignore[method-assign]
@@ -90,6 +97,10 @@ class GatewayProtocol(LeanProtocol):
         )
         factory.connections.opened(self)
         self._share = factory.heartbeats.opened(self)
+        if not factory.connections.has_room_from(self.address):
+            factory.hit("max_connections_per_address", self.address)
+            self.close(CloseCode.CONNECTION_LIMIT, "too many connections from this address")
+            return
         self.notify("connection.welcome", factory.welcome(self))
         if factory.draining:
             self.close(CloseCode.DRAINING, "the gateway is going down")
@@ -103,6 +114,7 @@ class GatewayProtocol(LeanProtocol):
         """See L{IConnection}."""
         self.session = session
         self.maxMessagePayloadSize = self.maxFramePayloadSize = self.factory.limits.max_message_size
+        self.factory.connections.no_stranger(self)
         self._log.info(
             "{entity_id} opened {session_id} on {connection_id} from {peer}",
             entity_id=session.entity_id,
@@ -126,25 +138,15 @@ class GatewayProtocol(LeanProtocol):
             if end == len(data):
                 return
             data = data[end:]
-        if self.state == self.STATE_CLOSED:
-            return  # Autobahn would keep it
         try:
-            self._dataReceived(data)
+            self.feed(data)
         except Exception:
             self._log.failure("{connection_id} could not be read", connection_id=self.connection_id)
             self.abort()
 
     def processData(self) -> bool:
-        """Autobahn's next step through its buffer. After a violation the rest of the stream means nothing."""
-        if self.failedByMe:
-            self.data = b""
-            return False
-        return super().processData()
-
-    def _fail_connection(self, *arguments: Any, **options: Any) -> None:
-        """One violation is told; that the same frame holds another one changes nothing."""
-        if not self.failedByMe:
-            super()._fail_connection(*arguments, **options)
+        """See L{HardenedProtocol.processData}. What is not taken up now stays as it is, maybe compressed."""
+        return self._held is None and super().processData()
 
     def _between_messages(self) -> bool:
         """Whether Autobahn waits for the first byte of a message, nothing left over from before."""
@@ -161,6 +163,9 @@ class GatewayProtocol(LeanProtocol):
             self._take_up(payload)
 
     def _take_up(self, payload: bytes) -> None:
+        if self._held is not None:
+            self._held.append(payload)
+            return
         try:
             answer = self.factory.dispatch(self.caller, payload)
             if answer.__class__ is bytes and self._farewell is None:
@@ -169,8 +174,34 @@ class GatewayProtocol(LeanProtocol):
                 self._answer(answer)
             else:
                 answer.addCallback(self._answer).addErrback(self._failed)
+                if self.caller.in_flight >= self.factory.limits.max_in_flight:
+                    self._pause()
         except Exception:
             self._failed(None)
+
+    @property
+    def paused(self) -> bool:
+        """See L{IConnection}."""
+        return self._held is not None
+
+    def _pause(self) -> None:
+        """Read nothing more. What has been read already waits."""
+        self._held = deque()
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """See L{IConnection}."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        while held and self._held is None and self.closing_since is None:
+            self._take_up(held.popleft())
+        if self._held is not None:  # as many wait again
+            self._held.extend(held)
+            return
+        self.transport.resumeProducing()
+        if self.data:
+            self.dataReceived(b"")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The socket is gone, possibly before any handshake."""
@@ -181,9 +212,8 @@ class GatewayProtocol(LeanProtocol):
         """Whoever begins the closing, it begins here: the session ends now, not when the peer lets go of the socket."""
         super().sendCloseFrame(*arguments, **options)
         self._leave(str(self.localCloseCode if self.closedByMe else self.remoteCloseCode or NO_CODE))
-        if self.failedByMe and not getattr(self.transport, "TLS", True):
-            # Nothing more is read, so no reply to the close either: say by the end of the stream that it was the last.
-            self.transport.loseWriteConnection()
+        if self.failedByMe:
+            self.end_stream()  # nothing more is read, so no reply to the close either
 
     def _closeConnection(self, abort: bool = False) -> None:
         self._leave("aborted" if abort else "closed")
@@ -205,6 +235,12 @@ class GatewayProtocol(LeanProtocol):
         # Not sendClose(), which knows only 1000 and 3000 to 4999.
         if self.state == self.STATE_OPEN:
             self.sendCloseFrame(code=int(code), reasonUtf8=reason.encode(), isReply=False)
+
+    def fall_behind(self) -> None:
+        """See L{IConnection}."""
+        if self.closing_since is None:
+            self.factory.hit("outbound_limit", self.caller.entity_id or self.address)
+            self.close(CloseCode.SLOW_CONSUMER, "too much waits to be read")
 
     def close_when_answered(self, code: int, reason: str) -> None:
         """See L{IConnection}."""
@@ -246,6 +282,9 @@ class GatewayProtocol(LeanProtocol):
         self.closing_since = factory.clock.seconds()
         del self.write_frame, self.share
         factory.heartbeats.closed(self, self._share)
+        factory.connections.no_stranger(self)
+        if self._held is not None:
+            self.resume()
         if self.session is not None:
             factory.sessions.leave(self.session, reason, self._for_good())
             self._log.info(

@@ -1,0 +1,82 @@
+"""Where peers come from: one spelling for each, and what proxies say of those behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+LOCAL: Final = "local"
+"""Who comes by a unix socket, and so has no address."""
+
+SITE: Final = 64
+"""The prefix of IPv6 that one subscriber has, and so may choose addresses from as he likes."""
+
+Network = IPv4Network | IPv6Network
+
+
+def source(host: str | None) -> str:
+    """What limits by address count under: an address of IPv4, or a network of IPv6.
+
+    IPv4 that is written as IPv6 is the same peer.
+
+    @param host: an address; None or anything else is L{LOCAL}.
+    """
+    address = _address(host or "")
+    if address is None:
+        return LOCAL
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(ip_network((address, SITE), strict=False))
+
+
+def network(text: str) -> Network | str:
+    """A network, an address as the network of itself, or L{LOCAL}.
+
+    @raise ValueError: it is none of them.
+    """
+    return LOCAL if text == LOCAL else ip_network(text)
+
+
+def behind(host: str | None, forwarded: Iterable[str], trusted: Iterable[Network | str]) -> str | None:
+    """Who is behind some proxies: of those who passed a request on the last that is not trusted.
+
+    What a trusted proxy did not write itself, anybody could have: hence from the right.
+
+    @param host: the peer's own address.
+    @param forwarded: the addresses in X-Forwarded-For, in order.
+    @param trusted: the proxies, see L{network}.
+    @return: an address; the peer's own, if it is not trusted or says nothing that can be one.
+    """
+    trusted = list(trusted)
+    for said in reversed(list(forwarded)):
+        if not is_among(host, trusted):
+            break
+        address = _address(_without_port(said))
+        if address is None:
+            break
+        host = str(address)
+    return host
+
+
+def _without_port(text: str) -> str:
+    """Some proxies write C{192.0.2.1:50000} or C{[2001:db8::1]:50000}."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def is_among(host: str | None, networks: Iterable[Network | str]) -> bool:
+    """Whether an address is in one of some networks, see L{network}."""
+    address = _address(host or "")
+    if address is None:
+        return LOCAL in set(networks)
+    return any(not isinstance(network, str) and address in network for network in networks)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.partition("%")[0])  # IPv6 may name an interface
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

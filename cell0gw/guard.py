@@ -1,0 +1,32 @@
+"""What holds peers to their limits, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cell0gw.alarms import Alarms
+from cell0gw.audit import Audit
+from cell0gw.connections import Connections
+from cell0gw.guesses import Guesses
+from cell0gw.limits import Limits
+from cell0gw.throttle import Throttle
+
+
+class Guard:
+    """The limits of a gateway, and all who see to it that they are kept.
+
+    @param seconds: tells the time.
+    @param emit: brings an event to C{$system}: its type and its data.
+    @ivar limits: one object for all, whose values may change.
+    """
+
+    def __init__(
+        self, limits: Limits, seconds: Callable[[], float], emit: Callable[[str, Any], Any], audit: Audit
+    ) -> None:
+        self.limits = limits
+        self.audit = audit
+        self.alarms = Alarms(seconds, emit)
+        self.connections = Connections(limits, seconds, self.alarms.hit)
+        self.throttle = Throttle(limits, seconds, self.alarms.hit)
+        self.guesses = Guesses(seconds, self.alarms.hit)

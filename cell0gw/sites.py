@@ -1,0 +1,35 @@
+"""Origins and hosts: the sites that an operator lists, and those that requests name. RFC 6454"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?\Z")
+_HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?\Z")
+_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+class Origin(NamedTuple):
+    """Where a page is from. Two are the same only if all three are (section 5)."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def read_origin(text: str) -> Origin | None:
+    """Read C{https://app.example.com:8443}.
+
+    @return: None: it is none, as is C{null}, which a page sends that must not say where it is from.
+    """
+    match = _ORIGIN.match(text.lower())
+    if match is None:
+        return None
+    scheme, host, port = match.groups()
+    return Origin(scheme, host, int(port) if port else _PORTS.get(scheme, 0))
+
+
+def is_host(text: str) -> bool:
+    """Whether this may stand in the Host field of a request: a name or an address, and a port if need be."""
+    return _HOST.match(text.lower()) is not None

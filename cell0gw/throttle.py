@@ -1,0 +1,110 @@
+"""How much each caller may ask for: so many calls a second, and not too many that make no sense."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from zope.interface import implementer
+
+from cell0gw.buckets import Bucket
+from cell0gw.errors import (
+    CloseCode,
+    InvalidParams,
+    InvalidRequest,
+    MethodNotFound,
+    NotAuthenticated,
+    ParseError,
+    PermissionDenied,
+    RateLimited,
+    RPCError,
+)
+from cell0gw.interfaces import ISessionObserver
+from cell0gw.limits import ERROR_WINDOW, Limits
+from cell0gw.session import Caller
+
+SHARE: Final = 16
+"""A caller gets this part of a burst at once, and is counted exactly only when that is used up: nearly every call costs
+it one subtraction."""
+
+MISTAKES: Final = (ParseError, InvalidRequest, MethodNotFound, InvalidParams, NotAuthenticated, PermissionDenied)
+"""The refusals that a client in order does not get: not those that depend on others, or on the time."""
+
+
+@implementer(ISessionObserver)
+class Throttle:
+    """Counts what callers do.
+
+    @param seconds: tells the time.
+    @param hit: called with the name of a limit that was hit, and by whom.
+    """
+
+    def __init__(self, limits: Limits, seconds: Callable[[], float], hit: Callable[[str, str], None]) -> None:
+        self._limits = limits
+        self._seconds = seconds
+        self._hit = hit
+        self._of_entity: dict[str, tuple[Bucket, set[str]]] = {}
+
+    def refill(self, caller: Caller) -> None:
+        """A caller makes a call, and its credit is used up: give it more.
+
+        @raise RateLimited: there is none, for itself or for its entity.
+        """
+        limits, now, session = self._limits, self._seconds(), caller.session
+        own = caller.bucket = caller.bucket or Bucket(now)
+        given = 1 + limits.calls_burst // SHARE
+        if limits.calls_per_second:
+            given = own.take(given, now, limits.calls_per_second, limits.calls_burst)
+            if not given:
+                self._refuse(caller, "calls_per_second", own.wait(limits.calls_per_second, limits.calls_burst))
+        if limits.entity_calls_per_second and session is not None and session.entity_id in self._of_entity:
+            shared, _ = self._of_entity[session.entity_id]
+            rate, burst = limits.entity_calls_per_second, limits.entity_calls_burst
+            allowed = shared.take(min(given, 1 + burst // SHARE), now, rate, burst)
+            own.give_back(given - allowed)
+            given = allowed
+            if not given:
+                self._refuse(caller, "entity_calls_per_second", shared.wait(rate, burst))
+        caller.credit, caller.refused = given - 1, 0
+
+    def erred(self, caller: Caller, error: RPCError) -> None:
+        """A request of a caller was refused."""
+        connection, most = caller.connection, self._limits.max_errors
+        if connection is None or not most or not isinstance(error, MISTAKES):
+            return
+        now = self._seconds()
+        if caller.errors_since <= now - ERROR_WINDOW:
+            caller.errors_since, caller.errors = now, 0
+        caller.errors += 1
+        if caller.errors == most + 1:
+            self._hit("max_errors", _name(caller))
+            connection.close_when_answered(CloseCode.TOO_MANY_ERRORS, f"{caller.errors} errors in {ERROR_WINDOW:g} s")
+
+    def session_opened(self, session: Any) -> None:
+        """See L{ISessionObserver}."""
+        _, sessions = self._of_entity.setdefault(session.entity_id, (Bucket(self._seconds()), set()))
+        sessions.add(session.session_id)
+
+    def session_detached(self, session: Any, reason: str) -> None:
+        """See L{ISessionObserver}."""
+
+    def session_closed(self, session: Any, reason: str) -> None:
+        """See L{ISessionObserver}."""
+        _, sessions = self._of_entity[session.entity_id]
+        sessions.discard(session.session_id)
+        if not sessions:
+            del self._of_entity[session.entity_id]
+
+    def _refuse(self, caller: Caller, limit: str, wait: float) -> NoReturn:
+        caller.credit = 0
+        caller.refused += 1
+        self._hit(limit, _name(caller))
+        if caller.connection is not None and caller.refused == self._limits.calls_burst + 1:
+            caller.connection.close_when_answered(CloseCode.TOO_MANY_REQUESTS, "too many calls")
+        raise RateLimited(retry_after_ms=max(1, math.ceil(wait * 1000)))
+
+
+def _name(caller: Caller) -> str:
+    connection = caller.connection
+    return caller.entity_id or (connection.address if connection is not None else "") or "somebody"

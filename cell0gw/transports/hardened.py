@@ -1,0 +1,184 @@
+"""Autobahn's server protocol, hardened: what a peer sends costs it more than it costs the gateway.
+
+Autobahn keeps reading after a violation, counts no fragments, answers every ping, and waits for the end of a head
+however long it gets. No option changes that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from cell0gw.buckets import Bucket
+from cell0gw.errors import CloseCode
+from cell0gw.limits import (
+    CONTROL_FRAME_RATE,
+    FRAGMENT_COST,
+    FRAGMENT_RATE,
+    KIB,
+    MAX_FRAGMENTS,
+    PONG_RATE,
+    Rate,
+)
+from cell0gw.transports.handshake import SUBPROTOCOL, Refused, UpgradeRequest, read_request
+from cell0gw.transports.lean import LeanProtocol
+
+DISCARDED = 256 * KIB
+"""So many bytes are read, and thrown away, of a peer that was told that it won't be heard; then its socket is taken."""
+
+
+class HardenedProtocol(LeanProtocol):
+    """A connection whose peer is limited in everything it can send.
+
+    @cvar max_fragments: how many fragments a message may have.
+    @cvar fragment_cost: what each counts for, in bytes.
+    @ivar last_received: when anything came last, in seconds of the factory's clock.
+    """
+
+    max_fragments: ClassVar[int] = MAX_FRAGMENTS
+    fragment_cost: ClassVar[int] = FRAGMENT_COST
+    fragment_rate: ClassVar[Rate] = FRAGMENT_RATE
+    control_frame_rate: ClassVar[Rate] = CONTROL_FRAME_RATE
+    pong_rate: ClassVar[Rate] = PONG_RATE
+
+    maxMessagePayloadSize: int
+    # Not in the table of names that a class's instances share, which has room for thirty.
+    __slots__ = ("_begun", "_buckets", "_discarded", "_fragments", "_late_pong", "last_received")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_received = 0.0
+        self._begun: float | None = None
+        self._buckets: dict[Rate, Bucket] | None = None
+        self._discarded = 0
+        self._fragments = 0
+        self._late_pong: bytes | None = None
+
+    def admit(self, request: UpgradeRequest) -> None:
+        """Judge a request that is well-formed.
+
+        @raise Refused: it can't become a connection.
+        """
+
+    def processHandshake(self) -> None:
+        """See L{WebSocketServerProtocol}, whose own reads on without end."""
+        try:
+            request = read_request(self.data)
+            if request is None:
+                return
+            self.admit(request)
+        except Refused as refusal:
+            self._refuse(refusal)
+            return
+        self.data = self.data[request.length :]
+        self._wskey = request.key
+        if request.protocols:
+            self.websocket_protocols = request.protocols
+        if request.extensions:
+            self.websocket_extensions = self._parseExtensionsHeader(request.extensions)
+        self.succeedHandshake(SUBPROTOCOL if SUBPROTOCOL in request.protocols else None)
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        """See L{WebSocketServerProtocol}, whose own tells the peer what it has sent."""
+        self._refuse(Refused(code))
+
+    def feed(self, data: bytes) -> None:
+        """Let Autobahn read some bytes, unless nobody listens any more."""
+        if self.failedByMe or self.state == self.STATE_CLOSED:
+            self._discarded += len(data)
+            if self._discarded > DISCARDED:
+                self._closeConnection(abort=True)
+            return
+        self._dataReceived(data)
+        if not (self.inside_message or self.data or self.current_frame is not None):
+            self._begun = None
+        elif self._begun is None:
+            self._begun = self.last_received
+
+    @property
+    def unfinished(self) -> tuple[float, int] | None:
+        """See L{IConnection}."""
+        return None if self._begun is None else (self._begun, self.__dict__.get("message_data_total_length", 0))
+
+    def forget_message(self) -> None:
+        """See L{LeanProtocol.forget_message}."""
+        super().forget_message()
+        self._begun = None
+
+    def processData(self) -> bool:
+        """See L{WebSocketProtocol}. After a violation the rest of the stream means nothing."""
+        if self.failedByMe:
+            self.data = b""
+            return False
+        return super().processData()
+
+    def _fail_connection(self, *arguments: Any, **options: Any) -> None:
+        """One violation is told; that the same frame holds another one changes nothing."""
+        if not self.failedByMe:
+            super()._fail_connection(*arguments, **options)
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        """See L{WebSocketProtocol}."""
+        super().onMessageBegin(isBinary)
+        self._fragments = 0
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """See L{WebSocketProtocol}, whose own counts only what fragments hold: empty ones are for nothing."""
+        super().onMessageFrameBegin(length)
+        self._fragments += 1
+        if self._fragments == 1 and self.current_frame.fin:
+            return
+        size = self.message_data_total_length + self.fragment_cost * (self._fragments - 1)
+        if self._fragments > self.max_fragments or size > self.maxMessagePayloadSize:
+            self._fail_connection(CloseCode.POLICY_VIOLATION, "too many fragments")
+        elif not self._take(self.fragment_rate):
+            self._fail_connection(CloseCode.TOO_MANY_REQUESTS, "too many fragments")
+
+    def processControlFrame(self) -> bool:
+        """See L{WebSocketProtocol}."""
+        if self._take(self.control_frame_rate):
+            return super().processControlFrame()
+        self._fail_connection(CloseCode.TOO_MANY_REQUESTS, "too many control frames")
+        return False
+
+    def onPing(self, payload: bytes) -> None:
+        """See L{WebSocketProtocol}. Of pings in quick succession the last one is answered, a little later."""
+        if self._late_pong is None and self._take(self.pong_rate):
+            self.sendPong(payload)
+            return
+        if self._late_pong is None:
+            self.factory.clock.callLater(1 / self.pong_rate.per_second, self._send_late_pong)
+        self._late_pong = payload
+
+    def onPong(self, payload: bytes) -> None:
+        """See L{WebSocketProtocol}: that it came says all."""
+
+    def _send_late_pong(self) -> None:
+        payload, self._late_pong = self._late_pong, None
+        if self.state == self.STATE_OPEN:
+            self.sendPong(payload)
+
+    def _take(self, rate: Rate) -> bool:
+        """Whether there may be one more of those that a rate is for."""
+        if self._buckets is None:
+            self._buckets = {}
+        bucket = self._buckets.get(rate)
+        if bucket is None:
+            bucket = self._buckets[rate] = Bucket(self.last_received)
+        return bucket.take(1, self.last_received, *rate) > 0
+
+    def _refuse(self, refusal: Refused) -> None:
+        self.data = b""
+        self.state = self.STATE_CLOSED
+        self.transport.write(refusal.response())
+        self.end_stream()
+
+    def end_stream(self) -> None:
+        """Say by the end of the stream that nothing more will come.
+
+        Closing a socket with something unread in it makes Linux reset the connection, and the peer may never see what
+        was written last. Over TLS nothing can be half-closed.
+        """
+        if getattr(self.transport, "TLS", True):
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()

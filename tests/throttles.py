@@ -1,0 +1,11 @@
+"""Throttles of tests."""
+
+from __future__ import annotations
+
+from cell0gw.limits import Limits
+from cell0gw.throttle import Throttle
+
+
+def unthrottled(limits: Limits) -> Throttle:
+    """A throttle at a time that stands still, whose alarms nobody hears."""
+    return Throttle(limits, lambda: 0.0, lambda limit, by: None)
