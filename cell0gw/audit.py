@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+from twisted.logger import Logger
 
 from cell0gw.printable import printable
 from cell0gw.session import Caller
@@ -21,6 +22,8 @@ class Audit:
     @param write: takes a line, its end included.
     @param wall: the time of day, in seconds since the epoch.
     """
+
+    log = Logger()
 
     def __init__(self, write: Callable[[bytes], Any], wall: Callable[[], float]) -> None:
         self._write = write
@@ -44,7 +47,10 @@ class Audit:
             line["address"] = connection and connection.address
             line["connection_id"] = connection and connection.connection_id
         line.update(details)
-        self._write(msgspec.json.encode(line) + b"\n")
+        try:
+            self._write(msgspec.json.encode(line) + b"\n")
+        except OSError:
+            self.log.failure("{action} could not be written to the audit log", action=action)
 
     def refused(self, action: str, caller: Caller, what: str, why: str) -> None:
         """Something was not done, since the caller may not do it.

@@ -48,5 +48,5 @@ class Guesses:
         rate = a_minute / 60
         if not bucket.take(1, now, rate, a_minute):
             self._hit(limit, address)
-            wait = math.ceil(bucket.wait(rate, a_minute) * 1000)
+            wait = math.ceil(bucket.wait(rate, a_minute) * 1000) + 1
             raise RateLimited("Too many wrong tokens", retry_after_ms=wait)

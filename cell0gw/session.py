@@ -107,6 +107,12 @@ class Caller:
         self.errors_since = 0.0
         self.bucket: Bucket | None = None
 
+    def settle(self) -> None:
+        """Give back what credit there is: it was given to somebody else than the caller is from now on."""
+        if self.bucket is not None:
+            self.bucket.give_back(self.credit)
+        self.credit = 0
+
     @property
     def entity_id(self) -> str | None:
         """Whom the caller speaks for; None before authentication."""

@@ -74,6 +74,7 @@ class Sessions:
         assert caller.connection is not None
         session = Session(self._new_id("sess"), entity_id, principal, caller.connection, self._clock.seconds())
         prepare(session)
+        caller.settle()
         caller.session, caller.principal = session, principal
         self._by_id[session.session_id] = session
         self._hold(session)

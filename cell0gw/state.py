@@ -5,6 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
+
+from twisted.python.logfile import LogFile
+
+AUDIT_LOG: Final = "audit.log"
+AUDIT_LENGTH: Final = 10 * 1024 * 1024
+OLD_AUDIT_LOGS: Final = 5
 
 
 class StateError(Exception):
@@ -20,6 +27,7 @@ class StateFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: int | None = None
+        self._audit: LogFile | None = None
 
     @property
     def database(self) -> Path:
@@ -62,6 +70,20 @@ class StateFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        if self._audit is not None:
+            self._audit.close()
+            self._audit = None
+
+    def write_audit(self, line: bytes) -> None:
+        """Add a line to the audit log, and begin another file when it has become long.
+
+        @raise OSError: the disk is full, for example.
+        """
+        if self._audit is None:
+            self._audit = LogFile(
+                AUDIT_LOG, str(self.path), AUDIT_LENGTH, defaultMode=0o600, maxRotatedFiles=OLD_AUDIT_LOGS
+            )
+        self._audit.write(line)
 
     def keep_admin_token(self, token: str) -> None:
         """Write the first token down, readable for the owner alone: whole, or not at all."""

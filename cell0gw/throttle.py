@@ -102,7 +102,7 @@ class Throttle:
         self._hit(limit, _name(caller))
         if caller.connection is not None and caller.refused == self._limits.calls_burst + 1:
             caller.connection.close_when_answered(CloseCode.TOO_MANY_REQUESTS, "too many calls")
-        raise RateLimited(retry_after_ms=max(1, math.ceil(wait * 1000)))
+        raise RateLimited(retry_after_ms=math.ceil(wait * 1000) + 1)
 
 
 def _name(caller: Caller) -> str:

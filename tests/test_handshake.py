@@ -129,13 +129,13 @@ class ReadingTests(SynchronousTestCase):
     def test_what_it_says(self) -> None:
         """Subprotocols, extensions, origin, host and those behind proxies are read; lists may come in parts."""
         found = read_request(
-            request(Host="Gateway.Example", Origin="null", Sec_WebSocket_Protocol="a,b", X_Forwarded_For="1::1, 2.2.2.2")
+            request(Host="Gateway.Example", Origin="null", Sec_WebSocket_Protocol="a,b", X_Forwarded_For="1::1, 2::2")
             .replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: c\r\nSec-WebSocket-Extensions: x; y=1\r\n\r\n\x81\x80")
         )  # fmt: skip
         assert found is not None
         self.assertEqual(found.protocols, ["a", "b", "c"])
         self.assertEqual((found.host, found.origin, found.extensions), ("gateway.example", "null", "x; y=1"))
-        self.assertEqual(found.forwarded, ["1::1", "2.2.2.2"])
+        self.assertEqual(found.forwarded, ["1::1", "2::2"])
 
     def test_not_yet(self) -> None:
         """A head that has not come to its end is waited for."""

@@ -70,6 +70,7 @@ class MemoryGateway(Gateway):
         token_store: ITokenStore | None = None,
         message_store: IMessageStore | None = None,
         mail_store: IMailStore | None = None,
+        audit: Callable[[bytes], Any] = lambda line: None,
         **options: Any,
     ) -> None:
         super().__init__(Config(**options))
@@ -87,6 +88,7 @@ class MemoryGateway(Gateway):
             new_id=counter(),
             random_bytes=lambda length: next(bytes_of).to_bytes(length, "big"),
             randbelow=lambda bound: 0,
+            audit=audit,
         )
         self.startService()
 

@@ -1,0 +1,110 @@
+"""The audit log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw import state
+from cell0gw.audit import REFUSALS_A_SECOND, Audit
+from cell0gw.session import Caller
+from cell0gw.state import StateFolder
+from cell0gw.testing import MemoryGateway, RecordingConnection
+
+
+class AuditTests(SynchronousTestCase):
+    """What is written down, in memory."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.lines: list[bytes] = []
+        self.audit = Audit(self.lines.append, self.clock.seconds)
+        self.caller = Caller(RecordingConnection("conn_1"))
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        for line in self.lines:
+            self.assertTrue(line.endswith(b"\n") and line.count(b"\n") == 1)
+        return [json.loads(line) for line in self.lines]
+
+    def test_refusals_are_bounded(self) -> None:
+        """Of many refusals in a second some are written down whole, and of the rest how many they were."""
+        for _ in range(1000):
+            self.audit.refused("call.refused", self.caller, "channel.publish\n", "no")
+        self.clock.advance(1)
+        self.audit.refused("call.refused", self.caller, "channel.publish", "no")
+        actions = [entry["action"] for entry in self.entries]
+        self.assertEqual(actions, ["call.refused"] * REFUSALS_A_SECOND + ["refusals.dropped", "call.refused"])
+        self.assertEqual(self.entries[REFUSALS_A_SECOND]["count"], 1000 - REFUSALS_A_SECOND)
+        self.assertEqual(self.entries[0]["what"], "channel.publish\\n")
+
+    def test_full_disk(self) -> None:
+        """What can't be written down is in the log, and what was done stays done."""
+
+        def full(line: bytes) -> None:
+            raise OSError("no space left")
+
+        Audit(full, self.clock.seconds).record("token.minted", self.caller)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+
+class GatewayTests(SynchronousTestCase):
+    """What a gateway writes down."""
+
+    def test_story(self) -> None:
+        """Minting, revoking, wrong tokens and calls without permission are there, with who it was; no token is."""
+        lines: list[bytes] = []
+        gateway = MemoryGateway(audit=lines.append)
+        self.addCleanup(gateway.close)
+        operator = gateway.connect(token=gateway.token("ops", "system", ["*"]))
+        minted = operator.call("auth.generateToken", entity_id="agent_1", permissions=["channel.subscribe"])
+        agent = gateway.connect(token=minted["token"])
+        agent.refusal("channel.publish", channel="a", message=1)
+        gateway.connect().refusal("auth.authenticate", token="cell0_wrong_1")
+        operator.call("auth.revokeToken", token_id=minted["token_id"])
+        entries = [json.loads(line) for line in lines]
+        self.assertEqual(
+            [(entry["action"], entry["entity_id"]) for entry in entries],
+            [
+                ("token.minted", "ops"),
+                ("call.refused", "agent_1"),
+                ("authentication.refused", None),
+                ("token.revoked", "ops"),
+            ],
+        )
+        self.assertEqual(entries[0]["minted"]["token_id"], minted["token_id"])
+        self.assertEqual((entries[1]["what"], entries[1]["token_id"]), ("channel.publish", minted["token_id"]))
+        self.assertEqual((entries[3]["token_ids"], entries[3]["sessions_closed"]), ([minted["token_id"]], 1))
+        self.assertNotIn(minted["token"].encode(), b"".join(lines))
+        self.assertNotIn(b"cell0_wrong", b"".join(lines))
+
+
+class FileTests(SynchronousTestCase):
+    """The file in the state folder."""
+
+    def test_rotation(self) -> None:
+        """A long file is put aside, only so many are kept, and all are the owner's alone."""
+        self.patch(state, "AUDIT_LENGTH", 100)
+        folder = StateFolder(Path(self.mktemp()))
+        folder.lock()
+        for number in range(100):
+            folder.write_audit(b"%050d\n" % number)
+        folder.unlock()
+        files = sorted(path.name for path in folder.path.glob("audit*"))
+        self.assertEqual(files, ["audit.log", *(f"audit.log.{n}" for n in range(1, 6))])
+        self.assertTrue((folder.path / "audit.log").read_bytes().endswith(b"99\n"))
+        for name in files:
+            self.assertEqual((folder.path / name).stat().st_mode & 0o777, 0o600)
+
+    def test_goes_on(self) -> None:
+        """After a restart the file is gone on with."""
+        folder = StateFolder(Path(self.mktemp()))
+        for line in (b"a\n", b"b\n"):
+            folder.lock()
+            folder.write_audit(line)
+            folder.unlock()
+        self.assertEqual((folder.path / "audit.log").read_bytes(), b"a\nb\n")

@@ -1,0 +1,161 @@
+"""How much a caller may ask for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cell0gw.limits import ERROR_WINDOW
+from cell0gw.testing import CallFailed, Client, MemoryGateway
+from cell0gw.throttle import SHARE
+
+
+class Case(SynchronousTestCase):
+    """A gateway with limits that are soon reached."""
+
+    def make(self, **options: Any) -> MemoryGateway:
+        gateway = MemoryGateway(**options)
+        self.addCleanup(gateway.close)
+        return gateway
+
+    def calls(self, client: Client, count: int) -> list[int | None]:
+        """Make some calls; None is one that was answered, a number the error it got."""
+        outcomes: list[int | None] = []
+        for _ in range(count):
+            try:
+                client.call("rpc.ping")
+                outcomes.append(None)
+            except CallFailed as failed:
+                outcomes.append(failed.code)
+        return outcomes
+
+
+class RateTests(Case):
+    """Calls of a connection and of an entity."""
+
+    def test_burst(self) -> None:
+        """After a silence a burst is answered, the rest is -32003 with when to come back; then it goes on."""
+        gateway = self.make(calls_per_second=10, calls_burst=32)
+        client = gateway.connect()
+        outcomes = self.calls(client, 40)
+        self.assertEqual(outcomes, [None] * 32 + [-32003] * 8)
+        error = client.refusal("rpc.ping")
+        self.assertEqual((error["data"]["code"], error["data"]["retryable"]), ("rate_limited", True))
+        gateway.advance(error["data"]["retry_after_ms"] / 1000)
+        self.assertEqual(self.calls(client, 1), [None])
+
+    def test_over_time(self) -> None:
+        """Over a minute a caller that tries all the time gets its rate, a burst and a share of it more, at most."""
+        gateway = self.make(calls_per_second=10, calls_burst=32)
+        client = gateway.connect("a")
+        answered = 0
+        for _ in range(60):
+            answered += self.calls(client, 15).count(None)
+            gateway.advance(1)
+        self.assertTrue(600 <= answered <= 600 + 32 + 1 + 32 // SHARE, answered)
+
+    def test_goes_on_nevertheless(self) -> None:
+        """Who makes as many calls again as a burst, all of them refused, is closed with 4013, after the answer."""
+        client = self.make(calls_per_second=1, calls_burst=10).connect()
+        self.calls(client, 20)
+        self.assertIsNone(client.close_code)
+        self.assertEqual(self.calls(client, 1), [-32003])
+        self.assertEqual(client.close_code, 4013)
+
+    def test_batches(self) -> None:
+        """Each entry of a batch is a call."""
+        client = self.make(calls_per_second=1, calls_burst=10).connect()
+        ping = {"jsonrpc": "2.0", "method": "rpc.ping"}
+        (answers,) = client.send(json.dumps([{**ping, "id": number} for number in range(12)]))
+        self.assertEqual([("error" in answer) for answer in answers], [False] * 10 + [True] * 2)
+
+    def test_entity(self) -> None:
+        """All connections of an entity share what it has; another entity has its own."""
+        gateway = self.make(entity_calls_per_second=1, entity_calls_burst=20)
+        agents = [gateway.connect("a") for _ in range(3)]
+        outcomes = [outcome for agent in agents for outcome in self.calls(agent, 10)]
+        self.assertEqual(outcomes.count(None), 20)
+        self.assertEqual(self.calls(gateway.connect("b"), 15), [None] * 15)
+
+    def test_entity_leaves_nothing(self) -> None:
+        """When the last session of an entity is over, nothing is kept of it."""
+        gateway = self.make()
+        for client in [gateway.connect("a"), gateway.connect("a"), gateway.connect("b")]:
+            client.call("rpc.ping")
+            client.disconnect()
+        self.assertEqual(gateway.guard.throttle._of_entity, {})
+
+    def test_none(self) -> None:
+        """A limit of 0 is none."""
+        gateway = self.make(calls_per_second=0, calls_burst=1, entity_calls_per_second=0, entity_calls_burst=1)
+        self.assertEqual(self.calls(gateway.connect("a"), 100), [None] * 100)
+
+    def test_before_the_permission(self) -> None:
+        """Too much is said before not allowed, and after not authenticated and not found."""
+        gateway = self.make(calls_per_second=1, calls_burst=2)
+        client = gateway.connect("a")
+        self.calls(client, 1)
+        self.assertEqual(client.refusal("gateway.getStats")["code"], -32003)
+        self.assertEqual(client.refusal("no.such")["code"], -32601)
+        stranger = gateway.connect()
+        self.calls(stranger, 2)
+        self.assertEqual(stranger.refusal("gateway.getStats")["code"], -32001)
+
+    def test_refused_are_not_errors(self) -> None:
+        """Who is too fast is not closed as one that makes mistakes."""
+        client = self.make(calls_per_second=1, calls_burst=200, max_errors=5).connect()
+        self.calls(client, 390)
+        self.assertIsNone(client.close_code)
+
+
+class ErrorTests(Case):
+    """Requests that make no sense."""
+
+    MISTAKES = (
+        "{", "[]", '{"jsonrpc":"2.0","method":"no.such","id":1}', '{"jsonrpc":"2.0","method":"rpc.echo","id":1}',
+        '{"jsonrpc":"2.0","method":"gateway.getStats","id":1}', '{"jsonrpc":"2.0","method":"rpc.echo"}',
+        '{"jsonrpc":"2.0","method":"auth.listTokens","id":1}',
+    )  # fmt: skip
+
+    def test_too_many(self) -> None:
+        """The one beyond the limit is answered, and closes the connection with 4509."""
+        for mistake in self.MISTAKES:
+            client = self.make(max_errors=5).connect("a")
+            for _ in range(5):
+                client.send(mistake)
+            self.assertIsNone(client.close_code, mistake)
+            answers = client.send(mistake)
+            self.assertEqual((client.close_code, len(answers)), (4509, '"id"' in mistake or mistake in ("{", "[]")))
+
+    def test_strangers(self) -> None:
+        """Strangers have no more mistakes than others."""
+        client = self.make(max_errors=5).connect()
+        for _ in range(6):
+            client.send('{"jsonrpc":"2.0","method":"session.getInfo","id":1}')
+        self.assertEqual(client.close_code, 4509)
+
+    def test_now_and_then(self) -> None:
+        """Mistakes that are spread over time don't add up."""
+        gateway = self.make(max_errors=5)
+        client = gateway.connect("a")
+        for _ in range(10):
+            for _ in range(5):
+                client.send("{")
+            gateway.advance(ERROR_WINDOW + 1)
+        self.assertIsNone(client.close_code)
+
+    def test_not_the_clients(self) -> None:
+        """Refusals that depend on others or on the time are no mistakes."""
+        client = self.make(max_errors=5).connect("a")
+        for _ in range(20):
+            client.refusal("agent.send", agent_id="nobody", message=1)
+        self.assertIsNone(client.close_code)
+
+    def test_none(self) -> None:
+        """A limit of 0 is none."""
+        client = self.make(max_errors=0).connect("a")
+        for _ in range(200):
+            client.send("{")
+        self.assertIsNone(client.close_code)
