@@ -10,8 +10,6 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
-from twisted.internet.interfaces import IProtocolFactory
-from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 
 from cell0gw.awaitable import Awaitable, loop_of_task
@@ -21,8 +19,10 @@ from cell0gw.engines.sqlite_mail import SQLiteMailStore
 from cell0gw.engines.sqlite_messages import SQLiteMessageStore
 from cell0gw.gateway import Gateway
 from cell0gw.state import StateError, StateFolder
-from cell0gw.transports.tcp import ListeningService, bind
-from cell0gw.transports.tls import CertificateError, over_tls, read_certificate
+from cell0gw.transports.endpoints import Endpoint, EndpointError, read_endpoints
+from cell0gw.transports.listening import ListenError, Listening
+from cell0gw.transports.places import TCPPlace
+from cell0gw.transports.tls import Certificate, CertificateError, read_certificate
 
 
 class StartError(Exception):
@@ -56,17 +56,14 @@ class WebSocketGateway(Gateway):
         assert config.state_dir is not None
         self._state = StateFolder(config.state_dir)
         self._reactor = reactor
-        self._listening: Any = None
-        self._listener: ListeningService | None = None
+        self._listening: Listening | None = None
         self._database: Database | None = None
-        self._certificate: CertificateOptions | None = None
+        self._certificate: Certificate | None = None
 
     @property
     def port(self) -> int:
-        """The port that is bound; the one asked for, as long as none is."""
-        if self._listening is not None:
-            return int(self._listening.getsockname()[1])
-        return self.config.port if self._listener is None else self._listener.port
+        """The TCP port that is bound, the first of several; the one asked for, as long as none is."""
+        return self.config.port if self._listening is None else self._listening.port
 
     def start(self) -> Awaitable[None]:
         """Open the port.
@@ -85,13 +82,14 @@ class WebSocketGateway(Gateway):
         return Awaitable(maybeDeferred(self.stopService))
 
     def prepare(self) -> None:
-        """Take the state folder and the port, so that what can't work is known before the process goes on. Forks after
-        this are fine.
+        """Take the state folder and the sockets, so that what can't work is known before the process goes on.
+
+        Forks after this are fine.
 
         @raise StartError: one of them can't be had.
         """
-        host, port = self.config.host, self.config.port
         self._certificate = self._read_certificate()
+        listening = self._read_endpoints()
         try:
             self._state.lock()
             self._try_database()
@@ -106,13 +104,14 @@ class WebSocketGateway(Gateway):
                 f"{self._state.database} can't be used: {problem}; restore a copy, or move it away and lose its tokens"
             ) from None
         try:
-            self._listening = bind(host, port)
-        except OSError as problem:
+            listening.open()
+        except ListenError as problem:
             self._state.unlock()
+            options = "--host and --port" if self.config.listen is None else "--listen"
             raise StartError(
-                f"can't listen on {host} port {port} ({problem.strerror or problem}): "
-                "stop what listens there, or choose another with --host and --port"
+                f"can't listen on {problem}: stop what listens there, or choose another with {options}"
             ) from None
+        self._listening = listening
 
     def startService(self) -> None:
         """See L{IService}.
@@ -121,14 +120,24 @@ class WebSocketGateway(Gateway):
         """
         self._begin()
 
-    def _read_certificate(self) -> CertificateOptions | None:
-        certificate = self.config.tls_cert
-        if certificate is None:
+    def _read_certificate(self) -> Certificate | None:
+        path = self.config.tls_cert
+        if path is None:
             return None
         try:
-            return read_certificate(certificate, self.config.tls_key or certificate)
+            return Certificate(read_certificate(path, self.config.tls_key or path))
         except CertificateError as problem:
             raise StartError(f"can't speak TLS: {problem}") from None
+
+    def _read_endpoints(self) -> Listening:
+        """Where to listen; nothing is open yet."""
+        host, port, listen = self.config.host, self.config.port, self.config.listen
+        if listen is None:
+            return Listening([Endpoint(f"{host} port {port}", TCPPlace(host, port))])
+        try:
+            return Listening(read_endpoints(listen))
+        except EndpointError as problem:
+            raise StartError(f"can't listen on {problem}") from None
 
     def _try_database(self) -> None:
         """Open the database, read what is read at the start, and close it again."""
@@ -161,21 +170,14 @@ class WebSocketGateway(Gateway):
             self._database.open()
             super().startService()
             has_admin = self._first_token()
-            self._listener = self._listen()
-            self._listening = None
-            self._listener.startService()
+            assert self._listening is not None
+            self._listening.serve(self.factory, self._certificate, self._reactor)
         except BaseException:
             self._let_go()
             raise
-        tls = "" if self._certificate is None else " with TLS"
-        self.log.info("listening on {host} port {port}{tls}", host=self.config.host, port=self.port, tls=tls)
+        for address in self._listening.addresses:
+            self.log.info("listening on {address}", address=address)
         return has_admin
-
-    def _listen(self) -> ListeningService:
-        factory: IProtocolFactory = self.factory
-        if self._certificate is not None:
-            factory = over_tls(factory, self._certificate, self._reactor)
-        return ListeningService(self._listening, factory, self._reactor)
 
     def _let_go(self) -> None:
         """Give back what was taken for a start that did not come about."""
@@ -194,13 +196,14 @@ class WebSocketGateway(Gateway):
         if not self.running:
             self._let_go()
             return
-        assert self._listener is not None and self._database is not None
-        yield self._listener.stopService()
+        assert self._listening is not None and self._database is not None
+        yield self._listening.stopService()
         # Whoever waits for a write has the answer before the goodbye.
         yield self._database.write(lambda connection: None).addErrback(lambda failure: None)
         yield self.drain()
         yield maybeDeferred(super().stopService)
-        self._listener.close()
+        self._listening.close()
+        self._listening = None
         self._database.close()
         self._state.unlock()
         self.log.info("stopped")

@@ -30,6 +30,7 @@ from cell0gw.values import (
     proxy,
     size,
     text,
+    texts,
     token,
 )
 
@@ -40,12 +41,14 @@ SPARE_DESCRIPTORS: Final = 128
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Every option with its default. Durations are seconds, sizes bytes.
 
-    C{tls_cert} None: no TLS; C{tls_key} None: the key is in the file of the certificate. C{state_dir} None: nothing is
-    kept on disk beyond the process. C{admin_token}: an operator's own.
+    C{listen}: server endpoints, as Twisted describes them; None: C{host} and C{port}. C{tls_cert} None: no TLS;
+    C{tls_key} None: the key is in the file of the certificate. C{state_dir} None: nothing is kept on disk beyond the
+    process. C{admin_token}: an operator's own.
     """
 
     host: str = "0.0.0.0"
     port: int = 18801
+    listen: tuple[str, ...] | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     state_dir: Path | None = None
@@ -137,6 +140,7 @@ def _option(name: str, parse: Callable[[Any], Any], help: str, variable: str | N
 OPTIONS: Final = (
     _option("host", text, "The address to listen on."),
     _option("port", integer(0, 65535), "The port to listen on; 0 lets the system choose."),
+    _option("listen", texts, "Endpoints to listen on instead, as in unix:/run/x.sock; spaces separate them."),
     _option("tls_cert", path, "A PEM file: the certificate to speak TLS with, and its chain."),
     _option("tls_key", path, "A PEM file: the certificate's key; it may be in the same file."),
     _option("state_dir", path, "The folder for tokens and whatever else must survive."),

@@ -145,3 +145,11 @@ def token(value: Any) -> str:
     if not is_operator_token(text(value)):
         raise ValueError("expected cell0_<32 or more letters and digits>_<unix seconds>")
     return str(value)
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """Some texts: a list, or one text in which spaces separate them."""
+    found = value.split() if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not found:
+        raise ValueError("expected a text, or a list of texts")
+    return tuple(text(each) for each in found)

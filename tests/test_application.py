@@ -18,9 +18,10 @@ from cell0gw.config import Config
 from cell0gw.engines.sqlite import Database
 from cell0gw.state import StateError, StateFolder
 from cell0gw.tables import ConfigError
-from cell0gw.transports.tcp import ListeningService
+from cell0gw.transports.endpoints import Endpoint
+from cell0gw.transports.listening import Listening
+from tests.test_listening import Nowhere, Port
 from tests.test_stores import QueueReactor
-from tests.test_tcp import Port, Socket
 
 ELSEWHERE = "192.0.2.1"
 """An address that is no machine's: RFC 5737."""
@@ -205,8 +206,8 @@ class Threaded(QueueReactor, MemoryReactorClock):
         QueueReactor.__init__(self)
         self.ports: list[Port] = []
 
-    def listen(self, listening: Any, factory: Any, reactor: Any) -> Any:
-        """See L{cell0gw.transports.tcp.listen_on}."""
+    def listen(self, listening: Any, factory: Any, reactor: Any, connections: Any) -> Any:
+        """See L{cell0gw.transports.listening.listen_on}."""
         self.ports.append(port := Port())
         port.gone.callback(None)
         return port
@@ -215,14 +216,8 @@ class Threaded(QueueReactor, MemoryReactorClock):
 class Portless(WebSocketGateway):
     """A gateway whose port is none."""
 
-    def prepare(self) -> None:
-        """See L{WebSocketGateway}."""
-        self._state.lock()
-        self._try_database()
-        self._listening = Socket()
-
-    def _listen(self) -> ListeningService:
-        return ListeningService(self._listening, self.factory, self._reactor, self._reactor.listen)
+    def _read_endpoints(self) -> Listening:
+        return Listening([Endpoint("nowhere", Nowhere())], self._reactor.listen)
 
 
 class LifeTests(Case):

@@ -19,6 +19,7 @@ HOME = {"XDG_STATE_HOME": "/var/home"}
 LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
     "host": (("10.0.0.1", "10.0.0.1"), ("::1", "::1"), ("gateway.example", "gateway.example")),
     "port": ((1001, 1001), ("1002", 1002), ("0", 0)),
+    "listen": ((["a b", "c"], ("a b", "c")), ("tcp:1 unix:/a", ("tcp:1", "unix:/a")), ("tcp:2", ("tcp:2",))),
     "tls_cert": (("/a", Path("/a")), ("/b", Path("/b")), ("/c", Path("/c"))),
     "tls_key": (("/a", Path("/a")), ("/b", Path("/b")), ("/c", Path("/c"))),
     "state_dir": (("/a", Path("/a")), ("/b", Path("/b")), ("/c", Path("/c"))),

@@ -22,7 +22,7 @@ from cell0gw.state import StateFolder
 from cell0gw.tap import Options, makeService
 
 NOTHING = {
-    "config": None, "host": None, "port": None, "tls-cert": None, "tls-key": None, "state-dir": None,
+    "config": None, "host": None, "port": None, "listen": None, "tls-cert": None, "tls-key": None, "state-dir": None,
     "heartbeat-interval": None,
     "heartbeat-timeout": None, "auth-timeout": None, "max-message-size": None, "max-batch": None,
     "max-subscriptions": None, "max-connections": None, "max-connections-per-address": None,

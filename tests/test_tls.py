@@ -14,7 +14,7 @@ from cell0gw.application import StartError
 from cell0gw.config import Config, load
 from cell0gw.frames import Batch
 from cell0gw.tables import ConfigError
-from cell0gw.transports.tls import CertificateError, over_tls, read_certificate
+from cell0gw.transports.tls import Certificate, CertificateError, over_tls, read_certificate
 from tests.sockets import PollerCase, Recorder
 from tests.test_application import Case
 
@@ -81,7 +81,7 @@ class TransportTests(PollerCase):
         transport, _, theirs = self.connect()
         protocol = Recorder()
         factory = Factory.forProtocol(lambda: protocol)
-        wrapped: Any = over_tls(factory, read_certificate(path, path), self.reactor).buildProtocol(None)  # type: ignore[arg-type]
+        wrapped: Any = over_tls(factory, Certificate(read_certificate(path, path)), self.reactor).buildProtocol(None)  # type: ignore[arg-type]
         transport.protocol = wrapped
         wrapped.makeConnection(transport)
         peer = Peer(theirs, self.reactor.turn)

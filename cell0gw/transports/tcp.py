@@ -1,50 +1,17 @@
-"""The port: a listening socket that is bound before the service starts, so that a taken port is known at once, and
-whose connections write little and often at little cost."""
+"""The port, and its connections, which write little and often at little cost."""
 
 from __future__ import annotations
 
-import errno
-import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from twisted.application.service import Service
 from twisted.internet import tcp
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from cell0gw.frames import Batch, join
 from cell0gw.limits import Limits
-from cell0gw.transports.poller import Poller, reactor_for_connections
-
-BACKLOG: Final = 1024
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens.
-
-    @param host: an address or a name; IPv4 and IPv6 alike.
-    @param port: 0 lets the system choose.
-    @raise OSError: the address is taken, is not one of this machine, or is not allowed.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except UnicodeError:
-        raise OSError(errno.EINVAL, "not the name of a host") from None
-    family, kind, protocol, _, address = found[0]
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening
+from cell0gw.transports.poller import Poller
 
 
 class PlainTransport(tcp.Server):
@@ -234,67 +201,3 @@ class GatewayPort(tcp.Port):
         """Twisted's port looks up the class of its transports here."""
         kind = GatewayTransport if isinstance(self.connections_reactor, Poller) else PlainTransport
         return kind(skt, protocol, address, port, number, self.connections_reactor)
-
-    def abandon(self) -> None:
-        """Let go of whatever is connected still."""
-        if isinstance(self.connections_reactor, Poller):
-            self.connections_reactor.close(Failure(ConnectionAborted("the gateway has stopped")))
-
-
-def listen_on(listening: socket.socket, factory: IProtocolFactory, reactor: Any) -> GatewayPort:
-    """Accept connections on a bound socket.
-
-    @return: a port that listens, on a descriptor of its own.
-    """
-    port: GatewayPort = GatewayPort._fromListeningDescriptor(reactor, listening.fileno(), listening.family, factory)
-    port.connections_reactor = reactor_for_connections(reactor)
-    port.startListening()
-    return port
-
-
-class ListeningService(Service):
-    """Accepts connections on a bound socket.
-
-    @param listening: from L{bind}; the service takes it over.
-    @param listen: see L{listen_on}.
-    """
-
-    def __init__(
-        self,
-        listening: socket.socket,
-        factory: IProtocolFactory,
-        reactor: Any,
-        listen: Callable[[Any, Any, Any], GatewayPort] = listen_on,
-    ) -> None:
-        self._socket: socket.socket | None = listening
-        self._factory = factory
-        self._reactor = reactor
-        self._listen = listen
-        self._listening: GatewayPort | None = None
-        self._stopping: Deferred[Any] = succeed(None)
-        self.port: int = listening.getsockname()[1]
-
-    def startService(self) -> None:
-        """See L{IService}."""
-        super().startService()
-        assert self._socket is not None
-        self._listening = self._listen(self._socket, self._factory, self._reactor)
-        self._give_up_socket()
-
-    def stopService(self) -> Deferred[Any]:
-        """See L{IService}; fires once no more connection is accepted. Those that are open stay open."""
-        self._give_up_socket()
-        if self.running and self._listening is not None:
-            self._stopping = maybeDeferred(self._listening.stopListening)
-        super().stopService()
-        return self._stopping
-
-    def close(self) -> None:
-        """Let go of whatever is connected still."""
-        if self._listening is not None:
-            self._listening.abandon()
-
-    def _give_up_socket(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None

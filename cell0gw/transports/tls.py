@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IProtocolFactory
 from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
 
 from cell0gw.frames import Batch
 from cell0gw.limits import Limits
@@ -37,6 +38,22 @@ def read_certificate(certificate: Path, key: Path) -> CertificateOptions:
         except SSL.Error as problem:
             raise CertificateError(f"{path}: {_reason(problem)}") from None
     return options
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Certificate:
+    """What handshakes are made with; L{renew} changes it for those that begin later."""
+
+    def __init__(self, options: CertificateOptions) -> None:
+        self._context = options.getContext()
+
+    def renew(self, options: CertificateOptions) -> None:
+        """Take over another one."""
+        self._context = options.getContext()
+
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """See L{IOpenSSLServerConnectionCreator}."""
+        return SSL.Connection(self._context)
 
 
 def _reason(problem: SSL.Error) -> str:
@@ -84,9 +101,9 @@ class TLSFactory(TLSMemoryBIOFactory):
         return None if wrapped is None else self.protocol(self, wrapped)
 
 
-def over_tls(factory: IProtocolFactory, options: CertificateOptions, clock: Any) -> TLSFactory:
+def over_tls(factory: IProtocolFactory, certificate: Certificate, clock: Any) -> TLSFactory:
     """A factory whose protocols speak over TLS.
 
     @param factory: makes those that speak.
     """
-    return TLSFactory(options, isClient=False, wrappedFactory=factory, clock=clock)
+    return TLSFactory(certificate, isClient=False, wrappedFactory=factory, clock=clock)

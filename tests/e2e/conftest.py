@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,10 +22,13 @@ def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
         state_dir: Path = tmp_path / "state",
         command: Iterable[str | Path] = TWISTD,
         place: bool = True,
+        pass_fds: Sequence[int] = (),
         **variables: str | None,
     ) -> GatewayProcess:
         env = environment(**{"CELL0_GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN} | variables)
-        started.append(GatewayProcess(*flags, state_dir=state_dir, env=env, command=command, place=place))
+        started.append(
+            GatewayProcess(*flags, state_dir=state_dir, env=env, command=command, place=place, pass_fds=pass_fds)
+        )
         return started[-1]
 
     try:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Final, NamedTuple
@@ -38,10 +38,13 @@ def environment(**variables: str | None) -> dict[str, str]:
 class Process:
     """A process whose output, standard error included, is read all the time.
 
+    @param pass_fds: descriptors that it inherits.
     @ivar lines: what it has printed so far.
     """
 
-    def __init__(self, command: Iterable[str | Path], env: dict[str, str], cwd: Path) -> None:
+    def __init__(
+        self, command: Iterable[str | Path], env: dict[str, str], cwd: Path, pass_fds: Sequence[int] = ()
+    ) -> None:
         self.lines: list[str] = []
         self._ended = False
         self._changed = Condition()
@@ -49,6 +52,7 @@ class Process:
             [str(word) for word in command],
             env=env,
             cwd=cwd,
+            pass_fds=pass_fds,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -154,12 +158,12 @@ class Address(NamedTuple):
 
 
 class GatewayProcess(Process):
-    """A gateway that serves on a port of 127.0.0.1.
+    """A gateway that serves on a port of 127.0.0.1, or wherever else it is told to.
 
     @param state_dir: its state folder.
     @param env: its environment.
     @param place: False leaves out the flags for host, port and state folder: C{env} says where they are.
-    @ivar port: the port it is bound to.
+    @ivar port: the port it is bound to; 0: a Unix socket is the first place where it listens.
     """
 
     def __init__(
@@ -169,12 +173,13 @@ class GatewayProcess(Process):
         env: dict[str, str],
         command: Iterable[str | Path] = TWISTD,
         place: bool = True,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.state_dir = state_dir
         where = ["--host", "127.0.0.1", "--port", "0", "--state-dir", state_dir] if place else []
-        super().__init__([*command, *where, *flags], env, state_dir.parent)
+        super().__init__([*command, *where, *flags], env, state_dir.parent, pass_fds)
         try:
-            self.port = int(self.wait_for(r"listening on 127\.0\.0\.1 port (\d+)")[1])
+            self.port = int(self.wait_for(r"listening on (?:[0-9a-f.:]+ port (\d+)|/)")[1] or 0)
         except BaseException:
             self.kill()
             raise

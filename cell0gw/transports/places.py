@@ -1,0 +1,161 @@
+"""Where to listen: a TCP port, a path, or a socket that whoever started the process has bound already."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+BACKLOG: Final = 1024
+"""How many connections the system holds at least until they are accepted."""
+
+
+class Place(Protocol):
+    """Somewhere to listen."""
+
+    def open(self) -> socket.socket:
+        """A socket that listens, and doesn't block.
+
+        @raise OSError: the place is taken, is none of this machine's, or is not allowed.
+        """
+
+    def release(self) -> None:
+        """Nobody listens there any more: take away what would stay behind."""
+
+
+class TCPPlace:
+    """A port.
+
+    @param host: an address or a name; C{::} is IPv6 and IPv4.
+    @param port: 0 lets the system choose.
+    """
+
+    def __init__(self, host: str, port: int, backlog: int = BACKLOG) -> None:
+        self._host = host
+        self._port = port
+        self._backlog = backlog
+
+    def open(self) -> socket.socket:
+        """See L{Place}."""
+        try:
+            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except UnicodeError:
+            raise OSError(errno.EINVAL, "not the name of a host") from None
+        family, kind, protocol, _, address = found[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                # Whatever the system's default is (net.ipv6.bindv6only).
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            listening.bind(address)
+            listening.listen(self._backlog)
+            listening.setblocking(False)
+        except OSError:
+            listening.close()
+            raise
+        return listening
+
+    def release(self) -> None:
+        """See L{Place}."""
+
+
+class UNIXPlace:
+    """A path.
+
+    @param mode: of the socket's file.
+    """
+
+    def __init__(self, path: str, mode: int, backlog: int = BACKLOG) -> None:
+        self._path = Path(path).absolute()  # a daemon may be somewhere else when it ends
+        self._mode = mode
+        self._backlog = backlog
+        self._file: tuple[int, int] | None = None
+
+    def open(self) -> socket.socket:
+        """See L{Place}. A socket at which nobody listens any more is taken away first."""
+        listening = socket.socket(socket.AF_UNIX)
+        try:
+            self._clear()
+            listening.bind(str(self._path))
+            # Nobody gets in before it listens, so nobody does with another mode.
+            self._path.chmod(self._mode)
+            self._file = self._identity()
+            listening.listen(self._backlog)
+            listening.setblocking(False)
+        except OSError:
+            listening.close()
+            raise
+        except ValueError as problem:  # a NUL in the path
+            listening.close()
+            raise OSError(errno.EINVAL, str(problem)) from None
+        return listening
+
+    def release(self) -> None:
+        """See L{Place}."""
+        with suppress(OSError):
+            if self._file is not None and self._file == self._identity():
+                self._path.unlink()
+        self._file = None
+
+    def _identity(self) -> tuple[int, int]:
+        """What tells the file at the path from another one, of a gateway that has taken the place."""
+        status = self._path.lstat()
+        return status.st_dev, status.st_ino
+
+    def _clear(self) -> None:
+        try:
+            mode = self._path.lstat().st_mode
+        except FileNotFoundError:
+            return
+        if not stat.S_ISSOCK(mode):
+            raise OSError(errno.EEXIST, "there is a file that is no socket")
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.setblocking(False)
+            try:
+                knocking.connect(str(self._path))
+            except ConnectionRefusedError:
+                self._path.unlink()
+                return
+            except BlockingIOError:
+                pass  # its queue is full
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+class GivenPlace:
+    """A socket that was bound by whoever started the process, and stays theirs: a successor gets it, too, and the
+    system holds those who connect meanwhile.
+
+    @param descriptor: of the socket.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def open(self) -> socket.socket:
+        """See L{Place}."""
+        os.set_inheritable(self._descriptor, False)
+        listening = socket.socket(fileno=os.dup(self._descriptor))
+        try:
+            if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise OSError(errno.EINVAL, "the socket does not listen")
+            listening.setblocking(False)
+        except OSError:
+            listening.close()
+            raise
+        return listening
+
+    def release(self) -> None:
+        """See L{Place}."""
+
+
+def described(listening: socket.socket) -> str:
+    """Where a socket listens, for people."""
+    name = listening.getsockname()
+    if listening.family == socket.AF_UNIX:
+        return os.fsdecode(name).replace("\0", "@")
+    return f"{name[0]} port {name[1]}"

@@ -1,0 +1,260 @@
+"""Listening: sockets that are opened before the service starts, and given up when it stops."""
+
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from bench.certificate import make_certificate
+from cell0gw.transports.endpoints import Endpoint
+from cell0gw.transports.listening import ListenError, Listening, ListeningService, listen_on
+from cell0gw.transports.places import UNIXPlace
+from cell0gw.transports.tls import Certificate, read_certificate
+from cell0gw.transports.unix import UNIXPort
+
+
+class Socket:
+    """A bound socket, as far as the service looks; what it has open is a pipe's end."""
+
+    family = socket.AF_INET6
+
+    def __init__(self) -> None:
+        self._descriptor, self.other_end = os.pipe()
+        self.closed = False
+
+    def getsockname(self) -> tuple[str, int, int, int]:
+        return ("::", 40_123, 0, 0)
+
+    def fileno(self) -> int:
+        return -1 if self.closed else self._descriptor
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+            os.close(self.other_end)
+        self.closed = True
+
+
+@implementer(IListeningPort)
+class Port:
+    """A port that is gone when the test says so."""
+
+    def __init__(self) -> None:
+        self.gone: Deferred[None] = Deferred()
+        self.asked = 0
+
+    def startListening(self) -> None:
+        """See L{IListeningPort}."""
+
+    def stopListening(self) -> Deferred[None]:
+        """See L{IListeningPort}."""
+        self.asked += 1
+        return self.gone
+
+    def getHost(self) -> Any:
+        """See L{IListeningPort}."""
+
+
+class Nowhere:
+    """A place that is none.
+
+    @ivar sockets: what it has opened; C{released}: how often it was given up.
+    """
+
+    def __init__(self, problem: OSError | None = None) -> None:
+        self._problem = problem
+        self.sockets: list[Socket] = []
+        self.released = 0
+
+    def open(self) -> Any:
+        """See L{cell0gw.transports.places.Place}."""
+        if self._problem is not None:
+            raise self._problem
+        self.sockets.append(Socket())
+        return self.sockets[-1]
+
+    def release(self) -> None:
+        """See L{cell0gw.transports.places.Place}."""
+        self.released += 1
+
+
+class Listener:
+    """Listens, or so it says.
+
+    @ivar adopted: descriptor, family and factory; the descriptor was open at that moment.
+    """
+
+    def __init__(self) -> None:
+        self.adopted: list[tuple[int, int, Any]] = []
+        self.port = Port()
+
+    def __call__(self, listening: Socket, factory: Any, reactor: Any = None, connections: Any = None) -> Any:
+        os.fstat(listening.fileno())
+        self.adopted.append((listening.fileno(), listening.family, factory))
+        return self.port
+
+
+class ListeningServiceTests(SynchronousTestCase):
+    """L{ListeningService}."""
+
+    def setUp(self) -> None:
+        self.socket, self.factory, self.listener = Socket(), ServerFactory(), Listener()
+        self.addCleanup(self.socket.close)
+        self.service = ListeningService(self.socket, self.factory, self.listener)  # type: ignore[arg-type]
+
+    def test_doubles(self) -> None:
+        """The doubles of these tests are what they stand for."""
+        self.assertTrue(verifyObject(IListeningPort, self.listener.port))
+
+    def test_nothing_before_the_start(self) -> None:
+        """Before the start nobody is accepted."""
+        self.assertEqual(self.listener.adopted, [])
+
+    def test_start(self) -> None:
+        """The reactor gets the socket, its own family and the factory."""
+        descriptor = self.socket.fileno()
+        self.service.startService()
+        self.assertEqual(self.listener.adopted, [(descriptor, socket.AF_INET6, self.factory)])
+        self.assertTrue(self.service.running)
+
+    def test_hands_over(self) -> None:
+        """Once the reactor has a descriptor of its own ours is closed, else the port would stay open after the stop."""
+        self.service.startService()
+        self.assertTrue(self.socket.closed)
+
+    def test_stop(self) -> None:
+        """The stop is done when the reactor's port is closed, not before."""
+        self.service.startService()
+        stopping = self.service.stopService()
+        self.assertEqual(self.listener.port.asked, 1)
+        self.assertNoResult(stopping)
+        self.listener.port.gone.callback(None)
+        self.successResultOf(stopping)
+        self.assertFalse(self.service.running)
+
+    def test_stop_twice(self) -> None:
+        """The port is closed once, however often one asks."""
+        self.service.startService()
+        stopping = [self.service.stopService(), self.service.stopService()]
+        self.listener.port.gone.callback(None)
+        for stopped in stopping:
+            self.successResultOf(stopped)
+        self.assertEqual(self.listener.port.asked, 1)
+
+    def test_stop_before_the_start(self) -> None:
+        """A service that never started gives up its socket."""
+        self.successResultOf(self.service.stopService())
+        self.assertTrue(self.socket.closed)
+        self.assertEqual(self.listener.adopted, [])
+
+
+class ListeningTests(SynchronousTestCase):
+    """L{Listening}: several places at once."""
+
+    def setUp(self) -> None:
+        self.places = [Nowhere(), Nowhere()]
+        self.listener, self.factory = Listener(), ServerFactory.forProtocol(Protocol)
+        self.reactor = MemoryReactorClock()
+        self.addCleanup(lambda: [opened.close() for place in self.places for opened in place.sockets])
+        self.endpoints = [Endpoint(f"place {number}", place) for number, place in enumerate(self.places)]
+
+    def listening(self) -> Listening:
+        return Listening(self.endpoints, self.listener)
+
+    def certificate(self) -> Any:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        return read_certificate(path := make_certificate(folder), path)
+
+    def test_open(self) -> None:
+        """Once open it says where; nobody is accepted yet."""
+        listening = self.listening()
+        listening.open()
+        self.addCleanup(listening.close)
+        self.assertEqual((listening.addresses, listening.port), ([":: port 40123"] * 2, 40_123))
+        self.assertEqual(self.listener.adopted, [])
+
+    def test_all_or_none(self) -> None:
+        """When one place can't be had the error names it, and the others are given up."""
+        self.endpoints.append(Endpoint("tcp:1", Nowhere(OSError(errno.EACCES, "Permission denied"))))
+        listening = self.listening()
+        problem = self.assertRaises(ListenError, listening.open)
+        self.assertEqual(str(problem), "tcp:1 (Permission denied)")
+        self.assertEqual([place.sockets[0].closed for place in self.places], [True, True])
+        self.assertEqual((listening.addresses, listening.port), ([], 0))
+
+    def test_serve(self) -> None:
+        """Each socket is listened on, for the gateway's factory behind the endpoint's stand-in."""
+        listening = self.listening()
+        listening.open()
+        listening.serve(self.factory, None, self.reactor)
+        self.assertEqual([factory for _, _, factory in self.listener.adopted], [one.stand_in for one in self.endpoints])
+        self.assertIsInstance(self.endpoints[0].stand_in.buildProtocol(None), Protocol)  # type: ignore[arg-type]
+        self.assertEqual(listening.addresses, [":: port 40123"] * 2)
+        self.listener.port.gone.callback(None)
+        self.successResultOf(listening.stopService())
+        listening.close()
+
+    def test_tls(self) -> None:
+        """With a certificate the stand-in leads to TLS; with one of its own an endpoint's TLS stands before it."""
+        self.endpoints[1].tls = self.certificate()
+        listening = self.listening()
+        listening.open()
+        listening.serve(self.factory, Certificate(self.certificate()), self.reactor)
+        first, second = (factory for _, _, factory in self.listener.adopted)
+        self.assertIs(first, self.endpoints[0].stand_in)
+        self.assertIsInstance(self.endpoints[0].stand_in.factory, TLSMemoryBIOFactory)
+        self.assertIsInstance(second, TLSMemoryBIOFactory)
+        self.assertIs(self.endpoints[1].stand_in.factory, self.factory)
+        self.assertEqual(listening.addresses, [":: port 40123 with TLS"] * 2)
+        listening.close()
+
+    def test_stop(self) -> None:
+        """The stop is done when every port is closed; then the places are given up."""
+        listening = self.listening()
+        listening.open()
+        listening.serve(self.factory, None, self.reactor)
+        stopping = listening.stopService()
+        self.assertEqual((self.listener.port.asked, self.places[0].released), (2, 0))
+        self.assertNoResult(stopping)
+        self.listener.port.gone.callback(None)
+        self.successResultOf(stopping)
+        self.assertEqual([place.released for place in self.places], [1, 1])
+        listening.close()
+
+    def test_unix_in_the_clear(self) -> None:
+        """Who comes by a Unix socket meets no TLS, and is accepted by a port made for them, on the reactor for
+        connections."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        path = os.path.relpath(folder / "gateway.sock")
+        endpoint = Endpoint(f"unix:{path}", UNIXPlace(path, 0o600))
+        listening = Listening([endpoint])
+        listening.open()
+        self.assertEqual((listening.addresses, listening.port), ([str(Path(path).absolute())], 0))
+        listening.serve(self.factory, Certificate(self.certificate()), self.reactor)
+        self.assertIs(endpoint.stand_in.factory, self.factory)
+        (service,) = listening
+        port = service._listening
+        self.assertIsInstance(port, UNIXPort)
+        self.assertTrue(verifyObject(IListeningPort, port))
+        self.assertEqual(port.getHost().name, os.fsencode(Path(path).absolute()))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            port.doRead()
+        stopping = listening.stopService()
+        self.reactor.advance(0)
+        self.successResultOf(stopping)
+        self.assertFalse(Path(path).exists())
+        listening.close()
+        self.assertIs(listen_on, listening._listen)
