@@ -198,8 +198,6 @@ class WebSocketGateway(Gateway):
             return
         assert self._listening is not None and self._database is not None
         yield self._listening.stopService()
-        # Whoever waits for a write has the answer before the goodbye.
-        yield self._database.write(lambda connection: None).addErrback(lambda failure: None)
         yield self.drain()
         yield maybeDeferred(super().stopService)
         self._listening.close()
@@ -207,6 +205,11 @@ class WebSocketGateway(Gateway):
         self._database.close()
         self._state.unlock()
         self.log.info("stopped")
+
+    def written(self) -> Deferred[Any]:
+        """See L{Gateway.written}."""
+        assert self._database is not None
+        return self._database.write(lambda connection: None)
 
     def _first_token(self) -> Deferred[None]:
         """See to it that someone can do something: with the operator's own token, or with one minted here."""

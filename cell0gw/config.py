@@ -55,6 +55,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval: float = 30.0
     heartbeat_timeout: float = 60.0
     auth_timeout: float = 30.0
+    drain_timeout: float = 10.0
     max_connections: int | None = None
     max_connections_per_address: int = 0
     max_unauthenticated: int = 10_000
@@ -149,6 +150,7 @@ OPTIONS: Final = (
         "heartbeat_timeout", positive_duration, "A silent connection is closed after this.", "CELL0_HEARTBEAT_TIMEOUT"
     ),
     _option("auth_timeout", duration, "A connection has this long to authenticate; 0: for ever."),
+    _option("drain_timeout", positive_duration, "After SIGTERM connections have this long to go."),
     _option("max_connections", integer(1, 10_000_000), "How many connections there may be."),
     _option("max_connections_per_address", integer(0, 10_000_000), "How many from one address; 0: any number."),
     _option("max_unauthenticated", integer(0, 10_000_000), "How many of them strangers may have; 0: any number."),

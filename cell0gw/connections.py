@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from twisted.internet.defer import Deferred
-
 from cell0gw.errors import CloseCode
 from cell0gw.interfaces import IConnection
 from cell0gw.limits import Limits
@@ -48,7 +46,6 @@ class Connections:
         self._open: dict[str, IConnection] = {}
         self._strangers: dict[IConnection, None] = {}
         self._sources: dict[str, _Source] = {}
-        self._waiting: list[Deferred[None]] = []
         self.total = 0
 
     def __len__(self) -> int:
@@ -129,19 +126,6 @@ class Connections:
         if known:
             self.no_stranger(connection)
             self._forget_source(connection)
-        if not self._open:
-            waiting, self._waiting = self._waiting, []
-            for deferred in waiting:
-                deferred.callback(None)
-
-    def when_empty(self) -> Deferred[None]:
-        """Fires once no open connection is left."""
-        deferred: Deferred[None] = Deferred()
-        if self._open:
-            self._waiting.append(deferred)
-        else:
-            deferred.callback(None)
-        return deferred
 
     def _make_room(self, limit: str, strangers: Iterable[IConnection], address: str | None) -> bool:
         self._hit(limit, address or "a proxy")

@@ -28,20 +28,15 @@ from cell0gw.errors import (
     PermissionDenied,
     RPCError,
     TooLarge,
+    Unavailable,
 )
 from cell0gw.jsonrpc import Entry, NotARequest, Request, Response
 from cell0gw.limits import Limits
-from cell0gw.methods import PREFIX, Method
+from cell0gw.methods import FOR_ANY_PAGE, HEARTBEAT, PREFIX, TO_THE_LAST, Method
 from cell0gw.permissions import Permissions
 from cell0gw.printable import printable
 from cell0gw.session import Caller, Session
 from cell0gw.throttle import Throttle
-
-HEARTBEAT: Final = "heartbeat"
-"""A client's own sign of life, a notification: that it came is all it has to say."""
-
-FOR_ANY_PAGE: Final = ("rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate")
-"""What a stranger can call on a page of a site that is not listed: it could be one that has been lured there."""
 
 _AT_ONCE: Final = (msgspec.Struct, Raw, str, dict, list, type(None))
 """What most results are. Asking whether something is a Deferred takes longer: that is an abstract base class."""
@@ -79,6 +74,7 @@ class Dispatcher:
         self._answered = answered
         self._refused = refused
         self._methods: dict[str, Method] = {}
+        self._open = self._methods
         self.calls = 0
         self.errors = 0
 
@@ -97,6 +93,10 @@ class Dispatcher:
         """A service has left the collection."""
         for name in [name for name in self._methods if name.startswith(f"{namespace}.")]:
             del self._methods[name]
+
+    def refuse_work(self, refuse: bool) -> None:
+        """Whether nothing new is begun, since the gateway goes down; what ends something that was begun is still."""
+        self._open = {} if refuse else self._methods
 
     def allows(self, permissions: Permissions, name: str, resource: str) -> bool:
         """Whether some permissions let a method be called on a resource."""
@@ -142,7 +142,7 @@ class Dispatcher:
         if name == HEARTBEAT and not request_id:
             return None
         try:
-            method = self._methods.get(name) or self._locate(name)
+            method = self._open.get(name) or self._admit(name)
             if caller.principal is None:
                 self._judge_stranger(caller, method)
             caller.credit -= 1
@@ -197,6 +197,15 @@ class Dispatcher:
         if caller.principal is None:
             self._judge_stranger(caller, method)
         return self._authorise(caller, method, params)
+
+    def _admit(self, name: str) -> Method:
+        """
+        @raise Unavailable: it would be new work, and the gateway goes down.
+        """
+        method = self._locate(name)
+        if self._open is not self._methods and not name.startswith(TO_THE_LAST):
+            raise Unavailable("The gateway is going down")
+        return method
 
     def _locate(self, name: str) -> Method:
         """

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from cell0gw.agents import Agents
@@ -18,8 +18,8 @@ from cell0gw.config import Config
 from cell0gw.credentials import Credentials
 from cell0gw.directory import Directory
 from cell0gw.dispatch import Dispatcher
+from cell0gw.drain import Drain
 from cell0gw.embedded import Embedded
-from cell0gw.errors import CloseCode
 from cell0gw.guard import Guard
 from cell0gw.heartbeat import HeartbeatService
 from cell0gw.history import Budget
@@ -43,9 +43,6 @@ from cell0gw.statistics import Counts
 from cell0gw.timestamps import timestamp
 from cell0gw.transports.factory import GatewayFactory
 from cell0gw.watches import Watches
-
-GRACE: Final = 5.0
-"""How many seconds connections have to say goodbye when the gateway goes down."""
 
 
 class Gateway(Embedded):
@@ -83,6 +80,7 @@ class Gateway(Embedded):
         config = self.config
         new_id = new_id or Ids(random_bytes)
         self._clock = reactor
+        self._randbelow = randbelow
         self.guard = guard = Guard(config.limits, reactor.seconds, self.emit, Audit(audit, reactor.seconds))
         self.connections = guard.connections
         self.sessions = Sessions(reactor, new_id, random_bytes, config.resume_window)
@@ -164,6 +162,7 @@ class Gateway(Embedded):
         """See L{IService}."""
         list(self.dispatcher.methods())  # whatever can't be called shows now
         self.factory.draining = False
+        self.dispatcher.refuse_work(False)
         self.credentials.load()
         self.channels.load()
         self.agents.load()
@@ -171,23 +170,22 @@ class Gateway(Embedded):
         self.emit("gateway.started", {})
 
     def drain(self) -> Deferred[None]:
-        """Send everyone away, with a code that says reconnect.
+        """Refuse new work, and send everyone away, with a code that says reconnect.
 
-        @return: fires when all are gone, after L{GRACE} seconds at the latest.
+        @return: fires when all are gone, after C{drain_timeout} seconds at the latest.
         """
         self.emit("gateway.draining", {})
         self.factory.draining = True
+        self.dispatcher.refuse_work(True)
         self.agents.calls.drain()
-        for connection in self.connections:
-            connection.close(CloseCode.DRAINING, "the gateway is going down")
-        gone = self.connections.when_empty()
-        late = self._clock.callLater(GRACE, self._abort_all)
+        drain = Drain(self._clock, self.connections, self.config.drain_timeout, self._randbelow)
+        # Whoever waits for a write has the answer before the goodbye; but not for ever.
+        written = self.written().addTimeout(self.config.drain_timeout / 2, self._clock)
+        return written.addErrback(lambda failure: None).addCallback(lambda result: drain.begin())
 
-        def stop_waiting(result: None) -> None:
-            if late.active():
-                late.cancel()
-
-        return gone.addCallback(stop_waiting)
+    def written(self) -> Deferred[Any]:
+        """Fires once all is written that was asked for."""
+        return succeed(None)
 
     def register(self, service: IService) -> None:
         """Add a namespace of one's own: the service's name is the namespace, its C{rpc_} methods are the methods.
@@ -228,10 +226,6 @@ class Gateway(Embedded):
         if "$system" not in session.subscriptions:
             session.connection.notify("event", event)
         self.emit("token.expiring", data)
-
-    def _abort_all(self) -> None:
-        for connection in self.connections:
-            connection.abort()
 
     def _statistics(self) -> Counts:
         return Counts(

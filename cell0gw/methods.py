@@ -11,7 +11,7 @@ import operator
 import re
 import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +19,15 @@ from cell0gw.errors import InvalidParams
 from cell0gw.permissions import Access, access_of
 
 PREFIX = "rpc_"
+
+HEARTBEAT: Final = "heartbeat"
+"""A client's own sign of life, a notification: that it came is all it has to say."""
+
+FOR_ANY_PAGE: Final = ("rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate")
+"""What a stranger can call on a page of a site that is not listed: it could be one that has been lured there."""
+
+TO_THE_LAST: Final = ("rpc.", "gateway.", "agent.ack", "agent.progress", "heartbeat")
+"""What is answered while the gateway goes down, too."""
 
 _REGEX = re.compile(r"`str` matching regex '.*'(?= - at|$)")
 

@@ -26,6 +26,7 @@ LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
     "heartbeat_interval": ((1.5, 1.5), ("2s", 2.0), ("250ms", 0.25)),
     "heartbeat_timeout": (("1h", 3600.0), ("61", 61.0), ("2m", 120.0)),
     "auth_timeout": (("10s", 10.0), ("0", 0.0), ("1d", 86400.0)),
+    "drain_timeout": (("20s", 20.0), ("1", 1.0), ("500ms", 0.5)),
     "max_connections": ((1, 1), ("2", 2), ("3", 3)),
     "max_connections_per_address": ((1, 1), ("2", 2), ("3", 3)),
     "max_unauthenticated": ((1, 1), ("2", 2), ("3", 3)),

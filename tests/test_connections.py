@@ -41,13 +41,3 @@ class ConnectionsTests(SynchronousTestCase):
         for connection in self.connections:
             self.connections.closed(connection)
         self.assertEqual(len(self.connections), 0)
-
-    def test_when_empty(self) -> None:
-        """Who waits for the last to go hears of it, or at once when none is there."""
-        self.successResultOf(self.connections.when_empty())
-        self.connections.opened(self.a)
-        waiting = [self.connections.when_empty(), self.connections.when_empty()]
-        self.assertNoResult(waiting[0])
-        self.connections.closed(self.a)
-        for deferred in waiting:
-            self.successResultOf(deferred)

@@ -111,6 +111,35 @@ class DispatchTestCase(SynchronousTestCase):
         return answer["error"]["code"] if "error" in answer else answer["result"]
 
 
+class GoingDownTests(DispatchTestCase):
+    """L{Dispatcher.refuse_work}."""
+
+    def test_refused(self) -> None:
+        """New work is refused, whether the method was called before or not; what is unknown stays unknown."""
+        self.assertEqual(self.call("lab.coroutine.x"), -32601)
+        self.assertIsNone(self.call("lab.note", ["before"]))
+        self.dispatcher.refuse_work(True)
+        for method in ("lab.note", "lab.read"):
+            self.assertEqual(self.call(method, ["now"] if method == "lab.note" else ()), -32000)
+        self.assertEqual(self.call("lab.nothing"), -32601)
+        self.assertIn("lab.note", [method.name for method in self.dispatcher.methods()])
+        self.assertEqual(self.call("lab.note", ["now"]), -32000)
+        self.assertEqual(self.lab.ran, ["before"])
+
+    def test_what_was_begun(self) -> None:
+        """What was begun before is answered."""
+        answer = self.send({"jsonrpc": "2.0", "method": "lab.wait", "id": 1})
+        self.dispatcher.refuse_work(True)
+        self.lab.pending[0].callback("done")
+        self.assertEqual(json.loads(self.successResultOf(answer))["result"], "done")
+
+    def test_again(self) -> None:
+        """A gateway that starts again takes work again."""
+        self.dispatcher.refuse_work(True)
+        self.dispatcher.refuse_work(False)
+        self.assertEqual(self.call("lab.read"), "ok")
+
+
 class FailureTests(DispatchTestCase):
     """Failures become answers, here and nowhere else."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from cell0gw.drain import BATCH
 from cell0gw.errors import CloseCode, NotFound
-from cell0gw.gateway import GRACE, Gateway
+from cell0gw.gateway import Gateway
 from cell0gw.interfaces import ISessionObserver, IStatistics
 from cell0gw.permissions import anyone, permission
 from cell0gw.session import Caller, Session
@@ -194,7 +196,7 @@ class DrainTests(GatewayTestCase):
         self.operator().call("channel.subscribe", channel="$system")
         drained = self.gateway.drain()
         self.assertNoResult(drained)
-        self.gateway.advance(0.5)
+        self.gateway.advance(1)
         for client in clients:
             self.assertEqual(client.close_code, CloseCode.DRAINING)
         self.successResultOf(drained)
@@ -204,9 +206,55 @@ class DrainTests(GatewayTestCase):
         client = self.gateway.connect("a")
         client.protocol.onCloseFrame = lambda code, reason: None
         drained = self.gateway.drain()
-        self.gateway.advance(GRACE + 1)
+        self.gateway.advance(10)
         self.successResultOf(drained)
         self.assertEqual(len(self.gateway.connections), 0)
+
+    def test_no_new_work(self) -> None:
+        """While others are sent away new work is refused, in a way that says try again; pings and figures go on."""
+        clients = [self.gateway.connect("a") for _ in range(BATCH + 1)]
+        last = self.gateway.connect(token=self.gateway.token("ops", "system", ["*"]))
+        self.gateway.drain()
+        for method, params in (
+            ("channel.publish", {"channel": "events", "message": 1}),
+            ("agent.send", {"agent_id": "a", "message": 1}),
+            ("channel.subscribe", {"channel": "events"}),
+        ):
+            error = last.refusal(method, **params)
+            self.assertEqual((error["code"], error["data"]["retryable"]), (-32000, True), method)
+        self.assertEqual(last.refusal("no.such")["code"], -32601)
+        self.assertEqual(last.call("rpc.ping"), "pong")
+        self.assertIn("channel.publish", last.call("rpc.listMethods"))
+        self.assertIn("uptime", last.call("gateway.getStats"))
+        self.gateway.advance(1)
+        self.assertEqual({client.close_code for client in (*clients, last)}, {CloseCode.DRAINING})
+
+    def test_starts_again(self) -> None:
+        """After a stop and a start it works as before."""
+        self.successResultOf(self.gateway.drain())
+        self.gateway.stopService()
+        self.gateway.startService()
+        self.assertEqual(
+            self.gateway.connect("a").call("channel.publish", channel="events", message=1)["success"], True
+        )
+
+    def test_what_is_written_first(self) -> None:
+        """Nobody is sent away before all is written that was asked for; half of the time is waited for that."""
+        for patience in (False, True):
+            gateway, writing = MemoryGateway(), Deferred[None]()
+            self.addCleanup(gateway.close)
+            self.patch(gateway, "written", lambda writing=writing: writing)
+            client = gateway.connect("a")
+            gateway.drain()
+            gateway.advance(4.5)
+            self.assertIsNone(client.close_code)
+            if patience:
+                gateway.advance(0.5)
+            else:
+                writing.callback(None)
+            client.flush()
+            self.assertEqual(client.close_code, CloseCode.DRAINING)
+            gateway.stopService()
 
     def test_too_late_to_come(self) -> None:
         """Who connects while the gateway goes down is sent away."""

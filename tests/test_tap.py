@@ -24,7 +24,7 @@ from cell0gw.tap import Options, makeService
 NOTHING = {
     "config": None, "host": None, "port": None, "listen": None, "tls-cert": None, "tls-key": None, "state-dir": None,
     "heartbeat-interval": None,
-    "heartbeat-timeout": None, "auth-timeout": None, "max-message-size": None, "max-batch": None,
+    "heartbeat-timeout": None, "auth-timeout": None, "drain-timeout": None, "max-message-size": None, "max-batch": None,
     "max-subscriptions": None, "max-connections": None, "max-connections-per-address": None,
     "max-unauthenticated": None, "max-unauthenticated-per-address": None, "trusted-proxies": None,
     "allowed-origins": None, "allowed-hosts": None, "max-in-flight": None, "calls-per-second": None,

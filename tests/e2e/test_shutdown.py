@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import select
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.e2e.clients import Client, RawClient, mint
 from tests.e2e.conftest import StartGateway
@@ -89,6 +94,63 @@ def test_new_clients_while_draining(start_gateway: StartGateway) -> None:
         with pytest.raises(ConnectionRefusedError):
             Client(gateway)
     assert gateway.wait() == 0
+
+
+def test_batches(start_gateway: StartGateway) -> None:
+    """Many clients are sent away one batch after the other, so that they don't all come back in the same instant."""
+    gateway = start_gateway()
+    with ExitStack() as stack:
+        waiting = {(client := stack.enter_context(RawClient(gateway))).socket: client for _ in range(600)}
+        gateway.signal()
+        told: list[float] = []
+        while waiting:
+            for ready in select.select(list(waiting), [], [], PATIENCE)[0]:
+                assert waiting[ready].close_code() == 4001
+                del waiting[ready]
+                told.append(time.monotonic())
+                ready.close()
+    assert gateway.wait() == 0
+    assert told[-1] - told[0] > 0.1, "two pauses of 0.05 s at least"
+
+
+def test_acknowledged_is_kept(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """SIGTERM under load: what was acknowledged is there after the restart, once; what was not was refused with
+    -32000, or went without an answer; and everyone was told to come back."""
+    config = tmp_path / "gateway.toml"
+    config.write_text('[[channels]]\npattern = "kept.>"\ndurable = true\n')
+    gateway = start_gateway("--config", str(config))
+    acknowledged: list[str] = []
+
+    def publish(client: Client, name: str) -> int | None:
+        for number in itertools.count():
+            message = f"{name} {number}"
+            try:
+                answer = client.request("channel.publish", channel="kept.events", message=message)
+            except ConnectionClosed as closed:
+                return None if closed.rcvd is None else closed.rcvd.code
+            if "result" in answer:
+                acknowledged.append(message)
+            else:
+                assert answer["error"]["code"] == -32000
+        raise AssertionError
+
+    with ThreadPoolExecutor(8) as pool:
+        ends = [pool.submit(publish, Client(gateway, ADMIN_TOKEN), f"client {number}") for number in range(8)]
+        eventually(lambda: len(acknowledged) > 200, "publications")
+        gateway.signal()
+        assert [end.result(PATIENCE) for end in ends] == [4001] * 8
+    assert gateway.wait() == 0
+    again = start_gateway("--config", str(config))
+    kept: list[str] = []
+    with Client(again, ADMIN_TOKEN) as client:
+        position = None
+        while page := client.call("channel.history", channel="kept.events", since=position, limit=1000):
+            if not page["messages"]:
+                break
+            kept += [each["message"] for each in page["messages"]]
+            position = {"offset": page["messages"][-1]["offset"], "epoch": page["epoch"]}
+    assert len(kept) == len(set(kept))
+    assert set(acknowledged) <= set(kept)
 
 
 def test_daemon(tmp_path: Path) -> None:
