@@ -138,21 +138,27 @@ class HeartbeatService(Service):
             if connection.opened_at > now - HANDSHAKE:
                 break
             connection.abort()
-        limits, waiting = self._limits, 0
-        authenticated_by = now - limits.auth_timeout if limits.auth_timeout else -math.inf
+        waiting = 0
         for connection in self._connections:
             waiting += connection.backlog
-            if connection.closing_since is not None:
-                if connection.closing_since <= now - LINGER:
-                    connection.abort()
-            elif connection.last_received <= now - self.timeout and not connection.paused:
-                connection.close(CloseCode.HEARTBEAT_TIMEOUT, "heartbeat timeout")
-            elif connection.session is None and connection.opened_at <= authenticated_by:
-                connection.close(CloseCode.AUTHENTICATION_TIMEOUT, "no authentication in time")
-            elif connection.unfinished is not None and _is_overdue(connection.unfinished, now):
-                connection.close(CloseCode.POLICY_VIOLATION, "a message took too long")
-        if 0 < limits.total_outbound_limit < waiting:
-            self._relieve(waiting - limits.total_outbound_limit)
+            if connection.closing_since is None:
+                self._judge(connection, now)
+            elif connection.closing_since <= now - LINGER:
+                connection.abort()
+        if 0 < self._limits.total_outbound_limit < waiting:
+            self._relieve(waiting - self._limits.total_outbound_limit)
+
+    def _judge(self, connection: IConnection, now: float) -> None:
+        """Close a connection whose peer is late with something."""
+        time_to_authenticate = self._limits.auth_timeout or math.inf
+        if connection.paused:
+            return  # it may have said a lot
+        if connection.last_received <= now - self.timeout:
+            connection.close(CloseCode.HEARTBEAT_TIMEOUT, "heartbeat timeout")
+        elif connection.session is None and connection.opened_at <= now - time_to_authenticate:
+            connection.close(CloseCode.AUTHENTICATION_TIMEOUT, "no authentication in time")
+        elif connection.unfinished is not None and _is_overdue(connection.unfinished, now):
+            connection.close(CloseCode.POLICY_VIOLATION, "a message took too long")
 
     def _relieve(self, excess: int) -> None:
         """Too much waits for all together: let go of the connections for which most does."""

@@ -10,12 +10,20 @@ class MemoryTransport(StringTransportWithDisconnection):
     """Keeps what is written; like a socket's and unlike its base, it lets go of a producer it has not got.
 
     @param protocol: the one it is connected to, from now on.
+    @ivar ended: whether it was said that nothing more will be written.
     """
 
     def __init__(self, protocol: Protocol) -> None:
         super().__init__()
         self.protocol = protocol
         protocol.makeConnection(self)
+
+    TLS = False
+    ended = False
+
+    def loseWriteConnection(self) -> None:
+        """See L{IHalfCloseableDescriptor}."""
+        self.ended = True
 
     def unregisterProducer(self) -> None:
         self.producer = None

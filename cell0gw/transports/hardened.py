@@ -89,6 +89,8 @@ class HardenedProtocol(LeanProtocol):
                 self._closeConnection(abort=True)
             return
         self._dataReceived(data)
+        if self.failedByMe:
+            self.data = b""
         if not (self.inside_message or self.data or self.current_frame is not None):
             self._begun = None
         elif self._begun is None:

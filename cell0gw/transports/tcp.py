@@ -35,10 +35,19 @@ class PlainTransport(tcp.Server):
             self._judge_backlog()
         super().write(data)
 
-    def _judge_backlog(self) -> None:
-        """Whoever reads has had no turn, maybe, since it became so much: the kernel may have room by now."""
+    def connectionLost(self, reason: Failure) -> None:
+        """See L{IReadDescriptor}. The place of a session may be kept much longer than anybody needs what is here."""
+        super().connectionLost(reason)
+        self.dataBuffer, self.offset = b"", 0
+        self._tempDataBuffer, self._tempDataLen = [], 0
+
+    def try_to_send(self) -> None:
+        """Let the kernel have as much as it takes: the peer may have read since it was asked last."""
         if self.connected and not self.disconnected:
             self.doWrite()
+
+    def _judge_backlog(self) -> None:
+        self.try_to_send()
         limits = self.limits
         if limits is not None and self.backlog > limits.outbound_limit:
             self.limits = None

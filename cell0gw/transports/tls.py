@@ -10,6 +10,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IProtocolFactory
 from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.frames import Batch
@@ -81,9 +82,21 @@ class TLSTransport(TLSMemoryBIOProtocol):
     def write(self, data: bytes) -> None:
         """See L{ITransport}."""
         if self._limits is not None and self.backlog > self._limits.outbound_limit:
+            self._judge_backlog(self._limits)
+        super().write(data)
+
+    def _judge_backlog(self, limits: Limits) -> None:
+        below: Any = self.transport
+        if hasattr(below, "try_to_send"):
+            below.try_to_send()
+        if self.backlog > limits.outbound_limit:
             self._limits = None
             self._fell_behind()
-        super().write(data)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """See L{IProtocol}."""
+        super().connectionLost(reason)
+        self._appSendBuffer = []
 
     def share(self, batch: Batch) -> bool:
         """See L{IConnection.share}: each connection has its own cipher."""

@@ -199,6 +199,8 @@ class GatewayProtocol(HardenedProtocol):
         if self._held is not None:  # as many wait again
             self._held.extend(held)
             return
+        self._begun = None
+        self.last_received = self.factory.seconds()
         self.transport.resumeProducing()
         if self.data:
             self.dataReceived(b"")
