@@ -2,6 +2,7 @@
 # make test     every test; make unit only those that need no port
 # make crash    kill a gateway 300 times, and 100 times under agents that write to each other, and look each time for
 #               what is lost; make crash SEED=1 as it was with a seed
+# make conformance  run Autobahn's own test cases, over plain sockets and TLS, with and without compression
 # make lint     ruff and mypy
 # make bench    measure this gateway on this machine
 # VENV and PYTHON choose another interpreter: make test VENV=.venv-3.13 PYTHON=python3.13
@@ -10,7 +11,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test unit crash lint bench clean
+.PHONY: run test unit crash conformance lint bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
@@ -24,6 +25,9 @@ unit: $(VENV)/.installed-test
 crash: $(VENV)/.installed-test
 	$(BIN)/python -m tests.crash --cycles 300 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.crash.agents --cycles 100 $(if $(SEED),--seed $(SEED))
+
+conformance: $(VENV)/.installed-test
+	$(BIN)/python -m tests.conformance
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench
