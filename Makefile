@@ -3,6 +3,7 @@
 # make crash    kill a gateway 300 times, and 100 times under agents that write to each other, and look each time for
 #               what is lost; make crash SEED=1 as it was with a seed
 # make conformance  run Autobahn's own test cases, over plain sockets and TLS, with and without compression
+# make fuzz     fuzz handshakes, frames and the dispatcher, ten minutes each; make fuzz MINUTES=1 SEED=1
 # make lint     ruff and mypy
 # make bench    measure this gateway on this machine
 # VENV and PYTHON choose another interpreter: make test VENV=.venv-3.13 PYTHON=python3.13
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test unit crash conformance lint bench clean
+.PHONY: run test unit crash conformance fuzz lint bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
@@ -28,6 +29,11 @@ crash: $(VENV)/.installed-test
 
 conformance: $(VENV)/.installed-test
 	$(BIN)/python -m tests.conformance
+
+fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz
+	for target in handshake frames dispatcher; do \
+		$(BIN)/python -m tests.fuzz $$target --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) || exit; \
+	done
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench
