@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.testing import MemoryGateway
-from cell0gw.transports.handshake import MAX_HEAD, Refused, read_request
+from cell0gw.transports.handshake import MAX_HEAD, SUBPROTOCOL, Refused, read_request
 from tests.transports import MemoryTransport
 
 FIELDS = {
@@ -160,6 +160,7 @@ class HandshakeTests(SynchronousTestCase):
         transport = MemoryTransport(server)
         if autobahn:
             server.processHandshake = lambda: WebSocketServerProtocol.processHandshake(server)
+            server.onConnect = lambda request: SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
         server.dataReceived(data)
         return server, transport
 
@@ -231,6 +232,7 @@ class HandshakeTests(SynchronousTestCase):
             max_size=4,
         )
     )  # fmt: skip
+    @example({"Sec-WebSocket-Protocol": "cell0.v1"})
     def test_autobahn_agrees(self, fields: dict[str, str | None]) -> None:
         """Whatever is accepted here Autobahn accepts, too, with the same response."""
         data = request(**{name.replace("-", "_"): value for name, value in fields.items()})
