@@ -6,21 +6,25 @@ import os
 import sqlite3
 import sys
 from collections.abc import Generator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
+from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 
-from cell0gw.awaitable import Awaitable, loop_of_task
+from cell0gw.awaitable import Awaitable, reactor_of_world
 from cell0gw.config import Config, Option, load
 from cell0gw.engines.sqlite import Database, SchemaTooNew, SQLiteTokenStore
 from cell0gw.engines.sqlite_mail import SQLiteMailStore
 from cell0gw.engines.sqlite_messages import SQLiteMessageStore
 from cell0gw.gateway import Gateway
+from cell0gw.reconfiguration import Outcome, reconfigure
 from cell0gw.state import StateError, StateFolder
 from cell0gw.transports.endpoints import Endpoint, EndpointError, read_endpoints
-from cell0gw.transports.listening import ListenError, Listening
+from cell0gw.transports.listening import ListenError, Listening, Renewal
 from cell0gw.transports.places import TCPPlace
 from cell0gw.transports.tls import Certificate, CertificateError, read_certificate
 
@@ -54,6 +58,7 @@ class WebSocketGateway(Gateway):
         for warning in warnings:
             self.log.warn("{problem}", problem=warning)
         assert config.state_dir is not None
+        self._folder = Path.cwd()  # a daemon may be somewhere else when it reads certificates again
         self._state = StateFolder(config.state_dir)
         self._reactor = reactor
         self._listening: Listening | None = None
@@ -64,6 +69,11 @@ class WebSocketGateway(Gateway):
     def port(self) -> int:
         """The TCP port that is bound, the first of several; the one asked for, as long as none is."""
         return self.config.port if self._listening is None else self._listening.port
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, for people."""
+        return [] if self._listening is None else self._listening.addresses
 
     def start(self) -> Awaitable[None]:
         """Open the port.
@@ -88,7 +98,8 @@ class WebSocketGateway(Gateway):
 
         @raise StartError: one of them can't be had.
         """
-        self._certificate = self._read_certificate()
+        certificate = self._read_certificate(self.config)
+        self._certificate = None if certificate is None else Certificate(certificate)
         listening = self._read_endpoints()
         try:
             self._state.lock()
@@ -113,6 +124,24 @@ class WebSocketGateway(Gateway):
             ) from None
         self._listening = listening
 
+    def reconfigure(self, config: Config) -> Outcome:
+        """Take over other options, as far as a gateway can that runs; connections stay. The files of certificates are
+        read again, whether their names are other ones or not, and hold for new handshakes.
+
+        @raise StartError: a certificate can't be used: nothing has changed.
+        """
+        renewals: list[Renewal] = []
+        if self._certificate is not None and (options := self._read_certificate(config)) is not None:
+            renewals.append(partial(self._certificate.renew, options))
+        if self._listening is not None:
+            try:
+                renewals += self._listening.read_again()
+            except EndpointError as problem:
+                raise StartError(f"can't speak TLS: {problem}") from None
+        for renew in renewals:
+            renew()
+        return reconfigure(self, config)
+
     def startService(self) -> None:
         """See L{IService}.
 
@@ -120,12 +149,12 @@ class WebSocketGateway(Gateway):
         """
         self._begin()
 
-    def _read_certificate(self) -> Certificate | None:
-        path = self.config.tls_cert
+    def _read_certificate(self, config: Config) -> CertificateOptions | None:
+        path = config.tls_cert
         if path is None:
             return None
         try:
-            return Certificate(read_certificate(path, self.config.tls_key or path))
+            return read_certificate(self._folder / path, self._folder / (config.tls_key or path))
         except CertificateError as problem:
             raise StartError(f"can't speak TLS: {problem}") from None
 
@@ -150,7 +179,7 @@ class WebSocketGateway(Gateway):
 
     def _start(self) -> Deferred[None]:
         if self._reactor is None:
-            self._reactor = _reactor_of_world()
+            self._reactor = reactor_of_world()
         return self._begin()
 
     def _begin(self) -> Deferred[None]:
@@ -175,7 +204,7 @@ class WebSocketGateway(Gateway):
         except BaseException:
             self._let_go()
             raise
-        for address in self._listening.addresses:
+        for address in self.addresses:
             self.log.info("listening on {address}", address=address)
         return has_admin
 
@@ -229,24 +258,3 @@ class WebSocketGateway(Gateway):
 
 def _keyword(option: Option) -> str:
     return f"the keyword {option.name}"
-
-
-def _reactor_of_world() -> Any:
-    """The reactor that runs; in an asyncio task one on its loop, installed if there is none.
-
-    @raise RuntimeError: in an asyncio task, with a reactor that is not on its loop.
-    """
-    loop = loop_of_task()
-    if loop is not None and "twisted.internet.reactor" not in sys.modules:
-        from twisted.internet import asyncioreactor
-
-        asyncioreactor.install(loop)
-    from twisted.internet import reactor
-
-    if loop is not None and getattr(reactor, "_asyncioEventloop", None) is not loop:
-        raise RuntimeError(
-            f"Twisted's reactor is {type(reactor).__name__} and does not run on this asyncio loop. Import nothing "
-            "that imports twisted.internet.reactor before start(), or install twisted.internet.asyncioreactor on the "
-            "loop first"
-        )
-    return reactor

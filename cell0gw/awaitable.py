@@ -1,8 +1,9 @@
-"""A Deferred for both async worlds."""
+"""A Deferred for both async worlds, and the reactor of the one that runs."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Generator
 from typing import Any, Generic, TypeVar
 
@@ -34,3 +35,24 @@ def loop_of_task() -> asyncio.AbstractEventLoop | None:
     except RuntimeError:
         return None
     return None if task is None else asyncio.get_running_loop()
+
+
+def reactor_of_world() -> Any:
+    """The reactor that runs; in an asyncio task one on its loop, installed if there is none.
+
+    @raise RuntimeError: in an asyncio task, with a reactor that is not on its loop.
+    """
+    loop = loop_of_task()
+    if loop is not None and "twisted.internet.reactor" not in sys.modules:
+        from twisted.internet import asyncioreactor
+
+        asyncioreactor.install(loop)
+    from twisted.internet import reactor
+
+    if loop is not None and getattr(reactor, "_asyncioEventloop", None) is not loop:
+        raise RuntimeError(
+            f"Twisted's reactor is {type(reactor).__name__} and does not run on this asyncio loop. Import nothing "
+            "that imports twisted.internet.reactor before start(), or install twisted.internet.asyncioreactor on the "
+            "loop first"
+        )
+    return reactor

@@ -70,7 +70,7 @@ class Dispatcher:
         self._services = services
         self._limits = limits
         self._throttle = throttle
-        self._anonymous_reads = anonymous_reads
+        self.anonymous_reads = anonymous_reads
         self._answered = answered
         self._refused = refused
         self._methods: dict[str, Method] = {}
@@ -230,7 +230,7 @@ class Dispatcher:
         who = method.access.who
         if who not in ("anyone", "reader"):
             raise NotAuthenticated
-        if who == "reader" and not self._anonymous_reads:
+        if who == "reader" and not self.anonymous_reads:
             raise NotAuthenticated("Not authenticated: anonymous reads are switched off")
         if caller.foreign and method.name not in FOR_ANY_PAGE:
             raise NotAuthenticated("Not authenticated: the Origin of this connection is not among allowed_origins")

@@ -85,8 +85,9 @@ class Gateway(Embedded):
         self.connections = guard.connections
         self.sessions = Sessions(reactor, new_id, random_bytes, config.resume_window)
         self.sessions.warn = self._warn
+        self.rules = ChannelRules(config.channels)
         self.channels = Channels(
-            ChannelRules(config.channels),
+            self.rules,
             message_store,
             reactor,
             new_id,

@@ -79,8 +79,7 @@ class History:
 
     def __init__(self, name: str, rule: ChannelRule, budget: Budget, newest: int = 0) -> None:
         self.name = name
-        self._size = rule.history_size
-        self._ttl = rule.history_ttl
+        self.follow(rule)
         self._budget = budget
         self._bytes = 0
         self._held: dict[int, Held] = {}
@@ -91,6 +90,11 @@ class History:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def follow(self, rule: ChannelRule) -> None:
+        """From now on hold as much as a rule says."""
+        self._size = rule.history_size
+        self._ttl = rule.history_ttl
 
     def add(self, frame: bytes, now: float, tick: int) -> None:
         """One more publication, the next after the newest."""

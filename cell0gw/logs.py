@@ -68,13 +68,28 @@ class JSONObserver:
         self._stream.flush()
 
 
-def observer(log_format: str, log_level: str, stream: TextIO) -> ILogObserver:
+class Threshold(LogLevelFilterPredicate):
+    """Lets through what is important enough.
+
+    @param level: the option C{log_level}.
+    """
+
+    def __init__(self, level: str) -> None:
+        super().__init__()
+        self.set(level)
+
+    def set(self, level: str) -> None:
+        """From now on, by another level."""
+        self.setLogLevelForNamespace("", LogLevel.levelWithName(level))
+
+
+def observer(log_format: str, threshold: Threshold, stream: TextIO) -> ILogObserver:
     """The observer for the options C{log_format} and C{log_level}.
 
     @param stream: where to write.
     """
     writer = JSONObserver(stream) if log_format == "json" else TextObserver(stream)
-    return FilteringLogObserver(writer, [LogLevelFilterPredicate(LogLevel.levelWithName(log_level))])
+    return FilteringLogObserver(writer, [threshold])
 
 
 def _time(event: LogEvent) -> str:

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from cell0gw.channel import Channel
 from cell0gw.interfaces import IMessageStore
 from cell0gw.patterns import PatternTree
+from cell0gw.rules import ChannelRules
 from cell0gw.session import Session
 from cell0gw.subjects import covers
 
@@ -93,6 +94,20 @@ class DiskRetention:
             channel: Any = self._channels.get(name)
             if channel is not None and channel.stored_oldest is not None:
                 channel.stored_oldest = max(channel.stored_oldest, oldest)
+
+
+def follow_rules(channels: Any, rules: ChannelRules) -> None:
+    """Rules have changed, and hold for the channels that there are as well; but one that was durable stays so for the
+    life of the process, and one that was not does, too.
+
+    @param channels: the L{Channels}.
+    """
+    for channel in channels:
+        rule = rules.of(channel.name)
+        if rule.durable == channel.rule.durable and rule != channel.rule:
+            channel.rule = rule
+            channel.history.follow(rule)
+            channels.retention.watch(channel, 0)
 
 
 def mark_lost(name: str, away: Mapping[Session, list[str]], patterns: PatternTree[Any] | None) -> None:

@@ -39,6 +39,10 @@ class ChannelRules:
     """The rules in their order: of those that cover a channel the first one holds."""
 
     def __init__(self, rules: Iterable[ChannelRule] = ()) -> None:
+        self.change(rules)
+
+    def change(self, rules: Iterable[ChannelRule]) -> None:
+        """From now on others hold."""
         self._rules = tuple(rules)
 
     def of(self, channel: str) -> ChannelRule:

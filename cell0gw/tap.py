@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import select
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from twisted.application.service import IService
 from twisted.logger import ILogObserver
@@ -18,8 +19,13 @@ from cell0gw.application import StartError, WebSocketGateway
 from cell0gw.config import OPTIONS, Config, load
 from cell0gw.descriptors import raise_file_limit
 from cell0gw.lifecycle import ProcessService
-from cell0gw.logs import observer
+from cell0gw.logs import Threshold, observer
+from cell0gw.reload import Reload
+from cell0gw.systemd import Notifier
 from cell0gw.tables import ConfigError
+
+CLOSING: Final = 10.0
+"""How many seconds the disk may need when everyone has gone."""
 
 
 class Options(usage.Options):
@@ -64,14 +70,24 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     path = options["config"] or os.environ.get("CELL0_GATEWAY_CONFIG")
+    # A daemon may be somewhere else when it reads the file again.
+    read = partial(load, options.given(), os.environ, Path(path).absolute() if path else None)
     try:
-        config, warnings = load(options.given(), os.environ, Path(path) if path else None)
+        config, warnings = read()
         raise_file_limit()
         gateway = WebSocketGateway(config, reactor=reactor)
         gateway.prepare()
     except (ConfigError, StartError) as problem:
         raise SystemExit(f"cell0gw: {problem}") from None
-    process = ProcessService(reactor, _observer(config, options.parent))
+    threshold = Threshold(config.log_level)
+    process = ProcessService(
+        reactor,
+        _observer(config, threshold, options.parent),
+        Notifier(os.environ),
+        reload=Reload(gateway, read, threshold),
+        status=lambda: f"listening on {', '.join(gateway.addresses)}",
+        patience=lambda: gateway.config.drain_timeout + CLOSING,
+    )
     for warning in warnings:
         process.log.warn("{problem}", problem=warning)
     gateway.setServiceParent(process)
@@ -86,12 +102,12 @@ def _choose_reactor() -> None:
         install()
 
 
-def _observer(config: Config, twistd: Any) -> ILogObserver | None:
+def _observer(config: Config, threshold: Threshold, twistd: Any) -> ILogObserver | None:
     """The log observer, unless twistd was told to log in a way of its own."""
     twistd = twistd or {}
     if twistd.get("logger") or twistd.get("syslog"):
         return None
-    return observer(config.log_format, config.log_level, _stream(twistd))
+    return observer(config.log_format, threshold, _stream(twistd))
 
 
 def _stream(twistd: Any) -> TextIO:

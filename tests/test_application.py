@@ -220,7 +220,7 @@ class Portless(WebSocketGateway):
         return Listening([Endpoint("nowhere", Nowhere())], self._reactor.listen)
 
 
-class LifeTests(Case):
+class LifeCase(Case):
     """A gateway that starts and stops, but for its port."""
 
     def setUp(self) -> None:
@@ -236,6 +236,10 @@ class LifeTests(Case):
         gateway = Portless(host=ELSEWHERE, state_dir=self.state, reactor=self.reactor, **options)
         self.wait(gateway.start())
         return gateway
+
+
+class LifeTests(LifeCase):
+    """A gateway that starts and stops, but for its port."""
 
     def admin_token(self) -> str:
         return (self.state / "admin.token").read_text().strip()

@@ -21,8 +21,8 @@ FLOORS = [
     "receipts recovery replay resends retention services session sessions throttle watches workforce",
     "dispatch",
     "transports",
-    "__main__ application awaitable cli config descriptors drain embedded gateway lifecycle logs state tables tap "
-    "testing values",
+    "__main__ application awaitable cli config descriptors drain embedded gateway lifecycle logs reconfiguration "
+    "reload state systemd tables tap testing values",
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}
 PURE = {

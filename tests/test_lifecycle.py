@@ -2,8 +2,10 @@
 
 import gc
 import os
+import re
 import resource
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,7 @@ from zope.interface import implementer
 
 from cell0gw.descriptors import raise_file_limit
 from cell0gw.lifecycle import ProcessService
+from cell0gw.systemd import Notifier
 
 NOT_ENDED = 77
 """The status of a child that was not ended by the code under test."""
@@ -54,13 +57,28 @@ class Observer:
         """See L{ILogObserver}."""
 
 
+class Watcher(Notifier):
+    """Takes down what it is told.
+
+    @ivar told: each time what, as one text.
+    """
+
+    def __init__(self, **variables: str) -> None:
+        super().__init__({"NOTIFY_SOCKET": "@nobody"} | variables)
+        self.told: list[str] = []
+
+    def tell(self, *lines: str) -> None:
+        """See L{Notifier}."""
+        self.told.append(" ".join(lines))
+
+
 class Case(SynchronousTestCase):
     """With a reactor, and the signal handlers and the collector as they were afterwards."""
 
     def setUp(self) -> None:
         self.addCleanup(gc.set_threshold, *gc.get_threshold())
         self.addCleanup(gc.unfreeze)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.reactor = Reactor()
         self.process = ProcessService(self.reactor, None)
@@ -126,6 +144,101 @@ class SignalTests(Case):
         """A single signal leaves the process alive, to drain."""
         self.process.startService()
         self.assertEqual(self.status_of_child(lambda: signal.raise_signal(signal.SIGTERM)), NOT_ENDED)
+
+
+class HangUpTests(Case):
+    """SIGHUP."""
+
+    def started(self, **variables: str) -> Watcher:
+        self.reloads: list[str] = []
+        watcher = Watcher(**variables)
+        self.process = ProcessService(self.reactor, None, watcher, lambda: self.reloads.append("again"))
+        self.process.startService()
+        return watcher
+
+    def test_reads_again(self) -> None:
+        """It has the options read again, from the reactor; whoever watches is told when that begins and ends."""
+        watcher = self.started()
+        signal.raise_signal(signal.SIGHUP)
+        self.assertEqual(self.reloads, [])
+        before = time.monotonic_ns() // 1000
+        self.reactor.turn()
+        self.assertEqual((self.reloads, self.reactor.stopped), (["again"], 0))
+        first, second = watcher.told
+        told = re.fullmatch(r"RELOADING=1 MONOTONIC_USEC=(\d+)", first)
+        assert told is not None
+        self.assertTrue(before <= int(told[1]) <= time.monotonic_ns() // 1000)
+        self.assertTrue(second.startswith("READY=1 "), second)
+
+    def test_failure(self) -> None:
+        """When reading them fails in a way that nobody thought of, the process goes on."""
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        watcher = Watcher()
+        self.process = ProcessService(self.reactor, None, watcher, fail)
+        self.process.startService()
+        signal.raise_signal(signal.SIGHUP)
+        self.reactor.turn()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(watcher.told[-1].startswith("READY=1"))
+
+    def test_while_stopping(self) -> None:
+        """A process that stops reads nothing more, and does not say that it is ready."""
+        watcher = self.started()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+        self.reactor.turn()
+        self.assertEqual((self.reloads, self.reactor.stopped, len(watcher.told)), ([], 1, 1))
+
+
+class WatcherTests(Case):
+    """What systemd is told."""
+
+    def start(self, **variables: str) -> Watcher:
+        watcher = Watcher(**variables)
+        self.process = ProcessService(
+            self.reactor, None, watcher, status=lambda: "listening on a", patience=lambda: 12.5
+        )
+        self.process.startService()
+        return watcher
+
+    def run_reactor(self) -> None:
+        for hook, args, kwargs in self.reactor.whenRunningHooks:
+            hook(*args, **kwargs)
+
+    def test_ready(self) -> None:
+        """That it is ready when the reactor runs, not before, and how it is doing."""
+        watcher = self.start()
+        self.assertEqual(watcher.told, [])
+        self.run_reactor()
+        self.assertEqual(watcher.told, ["READY=1 STATUS=listening on a"])
+
+    def test_stopping(self) -> None:
+        """That it stops, and how long that may take; not that it is ready when it was stopped before that."""
+        watcher = self.start()
+        signal.raise_signal(signal.SIGTERM)
+        self.reactor.turn()
+        self.run_reactor()
+        self.assertEqual(watcher.told, ["STOPPING=1 STATUS=draining EXTEND_TIMEOUT_USEC=12500000"])
+
+    def test_sign_of_life(self) -> None:
+        """That it lives, by the reactor: twice in the time that is waited for it. While it drains, too."""
+        watcher = self.start(WATCHDOG_USEC="10000000")
+        self.run_reactor()
+        signal.raise_signal(signal.SIGTERM)
+        self.reactor.turn()
+        del watcher.told[:]
+        for _ in range(4):
+            self.reactor.advance(5)
+        self.assertEqual(watcher.told, ["WATCHDOG=1"] * 4)
+
+    def test_no_sign_of_life(self) -> None:
+        """Nothing is told over and over to who did not ask for it."""
+        self.start()
+        self.run_reactor()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
 class ProcessServiceTests(Case):

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.logs import FIELDS, JSONObserver, TextObserver, observer
+from cell0gw.logs import FIELDS, JSONObserver, TextObserver, Threshold, observer
 
 MOMENT = 1_770_892_200.25
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
@@ -187,7 +187,7 @@ class ObserverTests(SynchronousTestCase):
 
     def log(self, log_format: str, log_level: str) -> str:
         stream = StringIO()
-        log = Logger("cell0gw.test", observer=LogPublisher(observer(log_format, log_level, stream)))
+        log = Logger("cell0gw.test", observer=LogPublisher(observer(log_format, Threshold(log_level), stream)))
         for level in ("debug", "info", "warn", "error", "critical"):
             log.emit(LogLevel.levelWithName(level), "this is " + level)
         return stream.getvalue()
@@ -200,6 +200,15 @@ class ObserverTests(SynchronousTestCase):
                 lines = self.log(log_format, level).splitlines()
                 self.assertEqual([next(n for n in levels if f"this is {n}" in line) for line in lines], levels[index:])
 
+    def test_another_level(self) -> None:
+        """The level can be another one while the log is written."""
+        stream, threshold = StringIO(), Threshold("error")
+        log = Logger("cell0gw.test", observer=LogPublisher(observer("text", threshold, stream)))
+        for level in ("error", "info", "warn"):
+            threshold.set(level)
+            log.info("at {name}", name=level)
+        self.assertEqual([line.split()[-1] for line in stream.getvalue().splitlines()], ["info"])
+
     def test_formats(self) -> None:
         """The format chooses between text for people and JSON for pipelines."""
         self.assertEqual(json.loads(self.log("json", "critical"))["message"], "this is critical")
@@ -207,12 +216,16 @@ class ObserverTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """All are log observers to Twisted."""
-        for one in (TextObserver(StringIO()), JSONObserver(StringIO()), observer("text", "info", StringIO())):
+        for one in (
+            TextObserver(StringIO()),
+            JSONObserver(StringIO()),
+            observer("text", Threshold("info"), StringIO()),
+        ):
             self.assertTrue(verifyObject(ILogObserver, one))
 
     def test_flushed(self) -> None:
         """Each line is flushed, so that the last words before a crash are there."""
         for log_format in ("text", "json"):
             stream = Flushed()
-            observer(log_format, "info", stream)(event())
+            observer(log_format, Threshold("info"), stream)(event())
             self.assertIn("hello", stream.safe)

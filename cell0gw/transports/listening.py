@@ -13,12 +13,14 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.failure import Failure
 
-from cell0gw.transports.endpoints import Endpoint
+from cell0gw.transports.endpoints import Endpoint, read_endpoints
 from cell0gw.transports.places import described
 from cell0gw.transports.poller import Poller, reactor_for_connections
 from cell0gw.transports.tcp import GatewayPort
 from cell0gw.transports.tls import Certificate, over_tls
 from cell0gw.transports.unix import UNIXPort
+
+Renewal = Callable[[], None]
 
 
 class ListenError(Exception):
@@ -96,7 +98,7 @@ class Listening(MultiService):
         self._listen = listen
         self._endpoints = endpoints
         self._sockets: list[socket.socket] = []
-        self._own: list[tuple[int, Certificate]] = []
+        self._own: list[tuple[str, Certificate]] = []
         self._connections: Any = None
         self.addresses: list[str] = []
         self.port = 0
@@ -131,17 +133,20 @@ class Listening(MultiService):
             if endpoint.tls is not None or endpoint.stand_in.factory is not factory:
                 self.addresses[number] += " with TLS"
             if endpoint.tls is not None:
-                self._own.append((number, own := Certificate(endpoint.tls)))
+                self._own.append((endpoint.text, own := Certificate(endpoint.tls)))
                 outer = over_tls(outer, own, reactor)
             listen = partial(self._listen, reactor=reactor, connections=self._connections)
             ListeningService(listening, outer, listen).setServiceParent(self)
         self._sockets = []
         self.startService()
 
-    def renew(self, endpoints: Sequence[Endpoint]) -> None:
-        """Take over the certificates of C{ssl:} endpoints that were read again, for new handshakes."""
-        for number, certificate in self._own:
-            certificate.renew(endpoints[number].tls)
+    def read_again(self) -> list[Renewal]:
+        """Read the certificates of C{ssl:} endpoints again.
+
+        @return: what has each take hold, for new handshakes.
+        @raise EndpointError: one of them can't be used.
+        """
+        return [partial(own.renew, read_endpoints([text])[0].tls) for text, own in self._own]
 
     def stopService(self) -> Deferred[Any]:
         """See L{IService}; fires once no more connection is accepted. Those that are open stay open."""

@@ -59,7 +59,7 @@ def test_sigterm_at_once(tmp_path: Path) -> None:
 
 def test_a_client_that_never_reads(start_gateway: StartGateway) -> None:
     """A client that reads nothing, with megabytes waiting for it, delays the end of the process by seconds only."""
-    gateway = start_gateway("--no-compression")
+    gateway = start_gateway("--no-compression", "--outbound-limit", "64MiB")
     with RawClient(gateway, receive_buffer=4096) as stalled, Client(gateway, ADMIN_TOKEN) as admin:
         stalled.call("auth.authenticate", token=ADMIN_TOKEN)
         stalled.call("channel.subscribe", channel="noise")
