@@ -4,6 +4,7 @@
 #               what is lost; make crash SEED=1 as it was with a seed
 # make conformance  run Autobahn's own test cases, over plain sockets and TLS, with and without compression
 # make fuzz     fuzz handshakes, frames and the dispatcher, ten minutes each; make fuzz MINUTES=1 SEED=1
+# make coverage how much of the floors that strangers reach the unit tests run through
 # make lint     ruff and mypy
 # make bench    measure this gateway on this machine
 # VENV and PYTHON choose another interpreter: make test VENV=.venv-3.13 PYTHON=python3.13
@@ -12,7 +13,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test unit crash conformance fuzz lint bench clean
+.PHONY: run test unit crash conformance fuzz coverage lint bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
@@ -34,6 +35,9 @@ fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz
 	for target in handshake frames dispatcher; do \
 		$(BIN)/python -m tests.fuzz $$target --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) || exit; \
 	done
+
+coverage: $(VENV)/.installed-test
+	$(BIN)/python -m tests.branches
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench
