@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from cell0gw.calls import Calls
+from cell0gw.clocks import Dates
 from cell0gw.conversations import Conversations
 from cell0gw.credentials import Credentials
 from cell0gw.directory import Directory
@@ -41,6 +42,7 @@ class Agents:
         key_window: float,
         silence: float,
         clock: IReactorTime,
+        dates: Dates,
         directory: Directory,
         credentials: Credentials,
         store: IMailStore,
@@ -49,11 +51,11 @@ class Agents:
         randbelow: Callable[[int], int],
     ) -> None:
         self._store = store
-        self._known = Known(store, credentials, clock)
+        self._known = Known(store, credentials, dates.wall)
         self._conversations = Conversations(clock, emit, limits.max_hops, limits.conversation_rate)
         self._receipts = Receipts(store, directory, clock, silence)
         quotas = Quotas(limits)
-        self.mailboxes = Mailboxes(store, directory, self._receipts, quotas, clock)
+        self.mailboxes = Mailboxes(store, directory, self._receipts, quotas, clock, dates)
         self.mail = Mail(
             store,
             directory,
@@ -61,13 +63,14 @@ class Agents:
             self._conversations,
             self.mailboxes,
             clock,
+            dates,
             new_id,
             ttl=limits.mail_ttl,
             key_window=key_window,
         )
         self.workforce = Workforce(directory, randbelow)
         directory.spoke = self.workforce.review
-        self.calls = Calls(self.workforce, self._conversations, clock, new_id)
+        self.calls = Calls(self.workforce, self._conversations, clock, dates.wall, new_id)
         self.explain = Explain(
             directory, self.mail, self.mailboxes, quotas, self._conversations, self.workforce, self.calls
         )
@@ -85,4 +88,4 @@ class Agents:
         self._conversations.provenance = Provenance(stored.key)
         self._known.load(stored.holders)
         self.mailboxes.load(stored)
-        self._receipts.load(stored.untold)
+        self._receipts.load(stored.untold, stored.newest_told)

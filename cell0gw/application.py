@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 
 from cell0gw.awaitable import Awaitable, reactor_of_world
+from cell0gw.clocks import make_steady
 from cell0gw.config import Config, Option, load
 from cell0gw.engines.sqlite import Database, SchemaTooNew, SQLiteTokenStore
 from cell0gw.engines.sqlite_mail import SQLiteMailStore
@@ -190,12 +192,13 @@ class WebSocketGateway(Gateway):
 
             self._reactor = reactor
         try:
+            make_steady(self._reactor)
             if self._database is None:
                 self._database = Database(self._state.database, self._reactor)
                 messages = SQLiteMessageStore(self._database, self.config.max_database_size)
                 mail = SQLiteMailStore(self._database)
                 tokens = SQLiteTokenStore(self._database)
-                self.compose(self._reactor, tokens, messages, mail, audit=self._state.write_audit)
+                self.compose(self._reactor, tokens, messages, mail, time.time, audit=self._state.write_audit)
             self._database.open()
             super().startService()
             has_admin = self._first_token()

@@ -78,6 +78,7 @@ class Call:
 
     @param caller: whose it is; None: nobody's who could be told of progress.
     @param request_id: as the caller wrote it; empty: there is none.
+    @param created: when it was made, by the steady clock; C{date}: by the wall clock.
     @ivar deadline: when it must be over; C{idle_until}: by when there must be progress.
     @ivar pool: where it waits, or whose worker has it.
     @ivar worker: who has it; None while it waits.
@@ -87,7 +88,7 @@ class Call:
     """
 
     __slots__ = (
-        "answer", "begun", "call_id", "caller", "created", "deadline", "idle_until", "order", "origin", "pool",
+        "answer", "begun", "call_id", "caller", "created", "date", "deadline", "idle_until", "order", "origin", "pool",
         "refusal", "request_id", "sender", "sender_type", "timer", "tried", "worker",
     )  # fmt: skip
 
@@ -100,6 +101,7 @@ class Call:
         sender: tuple[str, str],
         request_id: bytes,
         created: float,
+        date: float,
         pool: Pool,
     ) -> None:
         self.call_id = call_id
@@ -109,6 +111,7 @@ class Call:
         self.sender, self.sender_type = sender
         self.request_id = request_id
         self.created = created
+        self.date = date
         self.deadline = created + order.timeout
         self.idle_until: float | None = None
         self.pool = pool
@@ -143,8 +146,8 @@ class Call:
             sender_type=self.sender_type,
             message=self.order.message,
             capability=self.order.capability,
-            timestamp=timestamp(self.created),
-            deadline=timestamp(self.deadline),
+            timestamp=timestamp(self.date),
+            deadline=timestamp(self.date + self.order.timeout),
             conversation_id=self.origin.conversation_id,
             in_reply_to=self.origin.in_reply_to,
             hops=self.origin.hops,

@@ -50,11 +50,13 @@ class Calls:
         workforce: Workforce,
         conversations: Conversations,
         clock: IReactorTime,
+        wall: Callable[[], float],
         new_id: Callable[[str], str],
     ) -> None:
         self._workforce = workforce
         self._conversations = conversations
         self._clock = clock
+        self._wall = wall
         self._new_id = new_id
         self._calls: dict[str, Call] = {}
         self._of_caller: dict[Session, dict[bytes, Call]] = {}
@@ -102,7 +104,7 @@ class Calls:
             raise RateLimited(f"{len(own)} of your calls are running", retry_after_ms=RETRY_AFTER_MS)
         origin = self._conversations.place(self._new_id(MESSAGE), sender[0], order.target, order.in_reply_to)
         now = self._clock.seconds()
-        call = Call(self._new_id("call"), order, origin, caller, sender, request_id, now, pool)
+        call = Call(self._new_id("call"), order, origin, caller, sender, request_id, now, self._wall(), pool)
         self._calls[call.call_id] = call
         if caller is not None:
             self._of_caller.setdefault(caller, {})[call.key] = call

@@ -43,6 +43,7 @@ class Channels:
         rules: ChannelRules,
         store: IMessageStore,
         clock: IReactorTime,
+        wall: Callable[[], float],
         new_id: Callable[[str], str],
         budget: Budget,
         limits: Limits,
@@ -50,7 +51,8 @@ class Channels:
     ) -> None:
         self._rules = rules
         self._store = store
-        self._clock = clock
+        self._seconds = clock.seconds
+        self._wall = wall
         self._new_id = new_id
         self._budget = budget
         self._limits = limits
@@ -70,8 +72,8 @@ class Channels:
             if self._rules.of(stored.name).durable:
                 channel = self._open(stored.name, stored.epoch, stored.newest)
                 channel.stored_oldest = stored.oldest
-                channel.last_used = stored.time
-                self.retention.watch(channel, stored.time + channel.rule.history_ttl)
+                channel.last_used = self._seconds() - max(0.0, self._wall() - stored.time)
+                self.retention.watch(channel)
 
     def __len__(self) -> int:
         return sum(not subjects.is_own(name) for name in self._channels)
@@ -136,7 +138,7 @@ class Channels:
         if rule.max_message_size is not None and len(bytes(raw)) > rule.max_message_size:
             self.drop_if_idle(channel)
             raise TooLarge(f"A message on {name} has at most {rule.max_message_size} bytes")
-        now = self._clock.seconds()
+        now = self._wall()
         if rule.durable:
             draft = Draft(
                 channel=name,
@@ -164,7 +166,7 @@ class Channels:
         audience = None if channel is None else channel.audience(self.patterns)
         if audience is None:
             return 0
-        event = Event(type=type, data=data, source=source, timestamp=timestamp(self._clock.seconds()), channel=name)
+        event = Event(type=type, data=data, source=source, timestamp=timestamp(self._wall()), channel=name)
         content = as_raw(event)
         count = audience.write(text_frame(jsonrpc.notification("event", content)), content)
         self.deliveries += count
@@ -237,8 +239,8 @@ class Channels:
         self.publications += 1
         history = channel.history
         frame = channel.frame(history.newest + 1, message, sender, time)
-        history.add(frame, time, self.publications)
-        channel.last_used = time
+        channel.last_used = now = self._seconds()
+        history.add(frame, now, self.publications)
         recipients = channel.audience(self.patterns).write(frame, message, exclude)
         self.deliveries += recipients
         return Publication(recipients, Position(history.newest, channel.epoch))
@@ -247,10 +249,7 @@ class Channels:
         if stored.replayed:
             return Publication(0, stored.position, replayed=True)
         channel = self._channels.get(draft.channel)
-        if channel is None or (channel.epoch, channel.history.newest + 1) != (
-            stored.position.epoch,
-            stored.position.offset,
-        ):
+        if channel is None or (channel.history.newest + 1, channel.epoch) != stored.position:
             channel = self._renumber(draft.channel, stored.position)
         channel.stored_oldest = max(stored.oldest, 1)
         publication = self._accept(channel, Raw(draft.message), draft.sender, draft.time, exclude)
@@ -281,7 +280,7 @@ class Channels:
         history = channel.history
         if channel.subscribers or len(history) or self._channels.get(channel.name) is not channel:
             return False
-        silent = self._clock.seconds() - channel.last_used
+        silent = self._seconds() - channel.last_used
         if history.newest and silent < channel.rule.history_ttl and not at_once:
             return False
         if channel.stored_oldest is not None:

@@ -8,15 +8,16 @@ from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
 from cell0gw import tokens
 from cell0gw.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
 from cell0gw.interfaces import ITokenStore
+from cell0gw.notifications import Event
 from cell0gw.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permissions, is_permission
-from cell0gw.session import EntityType, Principal
+from cell0gw.session import EntityType, Principal, Session
 from cell0gw.subjects import covers, has_wildcard
 from cell0gw.suggestions import Suggestions
+from cell0gw.timestamps import timestamp
 from cell0gw.tokens import TokenRecord
 
 HOUR: Final = 3600.0
@@ -41,13 +42,14 @@ class Minted(msgspec.Struct, frozen=True):
 class Credentials:
     """Every token that was ever minted and not yet purged, by its digest; the store has the same.
 
+    @param wall: tells the date.
     @param random_bytes: gives that many unpredictable bytes.
     @ivar suggestions: whom tokens are for, and whoever else has a name here.
     """
 
-    def __init__(self, store: ITokenStore, clock: IReactorTime, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, store: ITokenStore, wall: Callable[[], float], random_bytes: Callable[[int], bytes]) -> None:
         self._store = store
-        self._clock = clock
+        self._wall = wall
         self._random_bytes = random_bytes
         self._by_digest: dict[str, TokenRecord] = {}
         self._by_id: dict[str, TokenRecord] = {}
@@ -72,7 +74,7 @@ class Credentials:
 
     def names(self, entity_id: str) -> bool:
         """Whether a valid token is for this entity, and not for a pattern of many."""
-        now = self._clock.seconds()
+        now = self._wall()
         of_entity = () if has_wildcard(entity_id) else self._of_entity.get(entity_id, ())
         return entity_id in self._accepted or any(self._by_id[token_id].valid(now) for token_id in of_entity)
 
@@ -82,7 +84,7 @@ class Credentials:
         @raise NotAuthenticated: wrong, expired or revoked.
         """
         record = self._by_digest.get(tokens.digest(token))
-        if record is None or not record.valid(self._clock.seconds()):
+        if record is None or not record.valid(self._wall()):
             raise NotAuthenticated(BAD_TOKEN)
         return _principal(record)
 
@@ -103,7 +105,7 @@ class Credentials:
 
         @param keep: called with the token first, so that no admin is ever stored whose token nobody has.
         """
-        token = tokens.mint(self._random_bytes, self._clock.seconds())
+        token = tokens.mint(self._random_bytes, self._wall())
         keep(token)
         return await self._store_new(token, self._admin_record(token))
 
@@ -135,7 +137,7 @@ class Credentials:
                 raise InvalidParams(f"Invalid params: not a permission: {permission}")
             if not held.include(permission):
                 raise PermissionDenied(f"Your token does not have {permission}")
-        now = self._clock.seconds()
+        now = self._wall()
         expires_at = now + expires_in_hours * HOUR
         if minter.expires_at is not None:
             expires_at = min(expires_at, minter.expires_at)
@@ -204,7 +206,7 @@ class Credentials:
 
     def _purge(self) -> None:
         """Forget what expired long ago; what such a token minted expired no later."""
-        until = self._clock.seconds() - RETENTION
+        until = self._wall() - RETENTION
         gone = []
         while self._expiries and self._expiries[0][0] < until:
             record = self._by_id.get(heapq.heappop(self._expiries)[1])
@@ -217,7 +219,7 @@ class Credentials:
 
     def _admin_record(self, token: str) -> TokenRecord:
         return self._record(
-            token, entity_id=ADMIN, entity_type="system", permissions=(EVERYTHING,), issued_at=self._clock.seconds()
+            token, entity_id=ADMIN, entity_type="system", permissions=(EVERYTHING,), issued_at=self._wall()
         )
 
     def _record(self, token: str, **facts: Any) -> TokenRecord:
@@ -233,3 +235,23 @@ def _principal(record: TokenRecord) -> Principal:
         token_id=record.token_id,
         expires_at=record.expires_at,
     )
+
+
+def tell_of_expiry(session: Session, now: str, emit: Callable[[str, Any], Any]) -> None:
+    """A session's token is about to expire: its client can refresh it, an operator may want to know.
+
+    @param now: as it stands on the wire.
+    @param emit: C{emit(type, data)} brings an event to those who listen to C{$system}.
+    """
+    expires_at = session.principal.expires_at
+    assert expires_at is not None
+    data = {
+        "entity_id": session.entity_id,
+        "session_id": session.session_id,
+        "token_id": session.principal.token_id,
+        "expires_at": timestamp(expires_at),
+    }
+    event = Event(type="token.expiring", data=data, source="gateway", timestamp=now, channel="$system")
+    if "$system" not in session.subscriptions:
+        session.connection.notify("event", event)
+    emit("token.expiring", data)

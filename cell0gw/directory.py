@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import msgspec
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from cell0gw.interfaces import ISessionObserver
@@ -106,8 +105,8 @@ class Directory:
     @ivar spoke: called with a session that has said something new of itself.
     """
 
-    def __init__(self, clock: IReactorTime, emit: Callable[[str, str, Any], Any]) -> None:
-        self._clock = clock
+    def __init__(self, date: Callable[[float], float], emit: Callable[[str, str, Any], Any]) -> None:
+        self._date = date
         self._emit = emit
         self._entities: dict[str, _Entity] = {}
         self._introductions: dict[str, Statement] = {}
@@ -256,7 +255,7 @@ class Directory:
             capabilities=tuple(entity.capabilities),
             status_message=said.status_message,
             connected_at=timestamp(oldest.connected_at),
-            last_seen=timestamp(newest.connection.last_received),
+            last_seen=timestamp(self._date(newest.connection.last_received)),
             metadata=said.metadata,
             current_activity=said.activity,
             session_id=newest.session_id,

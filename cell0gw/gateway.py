@@ -14,8 +14,9 @@ from twisted.logger import Logger
 from cell0gw.agents import Agents
 from cell0gw.audit import Audit
 from cell0gw.channels import Channels
+from cell0gw.clocks import Dates
 from cell0gw.config import Config
-from cell0gw.credentials import Credentials
+from cell0gw.credentials import Credentials, tell_of_expiry
 from cell0gw.directory import Directory
 from cell0gw.dispatch import Dispatcher
 from cell0gw.drain import Drain
@@ -26,7 +27,6 @@ from cell0gw.history import Budget
 from cell0gw.idempotency import Idempotency
 from cell0gw.ids import Ids
 from cell0gw.interfaces import IMailStore, IMessageStore, ISessionObserver, ITokenStore
-from cell0gw.notifications import Event
 from cell0gw.recovery import Recovery
 from cell0gw.retention import DiskRetention
 from cell0gw.rules import ChannelRules
@@ -37,7 +37,6 @@ from cell0gw.services.gateway import GatewayService
 from cell0gw.services.presence import PresenceService
 from cell0gw.services.rpc import RPCService
 from cell0gw.services.session import SessionService
-from cell0gw.session import Session
 from cell0gw.sessions import Sessions
 from cell0gw.statistics import Counts
 from cell0gw.timestamps import timestamp
@@ -64,6 +63,7 @@ class Gateway(Embedded):
         token_store: ITokenStore,
         message_store: IMessageStore,
         mail_store: IMailStore,
+        wall: Callable[[], float] | None = None,
         new_id: Callable[[str], str] | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
         randbelow: Callable[[int], int] = secrets.randbelow,
@@ -71,42 +71,46 @@ class Gateway(Embedded):
     ) -> None:
         """Put everything together.
 
-        @param reactor: keeps the time and runs the timers; a L{twisted.internet.task.Clock} will do.
+        @param reactor: counts the seconds and runs the timers; a L{twisted.internet.task.Clock} will do.
+        @param wall: gives the seconds since the epoch; None: C{reactor.seconds}.
         @param new_id: makes an id from a prefix; None: from L{Ids}.
         @param random_bytes: gives that many unpredictable bytes.
         @param randbelow: gives a random number below another.
         @param audit: takes the lines of the L{Audit} log.
         """
         config = self.config
-        new_id = new_id or Ids(random_bytes)
+        new_id, wall = new_id or Ids(random_bytes), wall or reactor.seconds
+        dates = Dates(reactor, wall)
         self._clock = reactor
         self._randbelow = randbelow
-        self.guard = guard = Guard(config.limits, reactor.seconds, self.emit, Audit(audit, reactor.seconds))
+        self.guard = guard = Guard(config.limits, reactor.seconds, self.emit, Audit(audit, wall))
         self.connections = guard.connections
-        self.sessions = Sessions(reactor, new_id, random_bytes, config.resume_window)
-        self.sessions.warn = self._warn
+        self.sessions = Sessions(reactor, wall, new_id, random_bytes, config.resume_window)
+        self.sessions.warn = lambda session: tell_of_expiry(session, timestamp(wall()), self.emit)
         self.rules = ChannelRules(config.channels)
         self.channels = Channels(
             self.rules,
             message_store,
             reactor,
+            wall,
             new_id,
             Budget(config.history_bytes, config.total_history_bytes),
             guard.limits,
             config.heartbeat_timeout,
         )
-        disk = DiskRetention(reactor, self.channels, message_store, config.idempotency_window)
+        disk = DiskRetention(reactor, dates, self.channels, message_store, config.idempotency_window)
         self.recovery = Recovery(self.channels, message_store, reactor)
-        self.directory = Directory(reactor, self.channels.emit)
+        self.directory = Directory(dates.of, self.channels.emit)
         self.watches = Watches(self.directory, reactor)
         self.sessions.observers += [guard.throttle, self.directory, self.recovery, self.channels, self.watches]
         self.idempotency = Idempotency(reactor, config.idempotency_window)
-        self.credentials = Credentials(token_store, reactor, random_bytes)
+        self.credentials = Credentials(token_store, wall, random_bytes)
         self.agents = Agents(
             config.mail_limits,
             config.idempotency_window,
             config.heartbeat_timeout,
             reactor,
+            dates,
             self.directory,
             self.credentials,
             mail_store,
@@ -123,40 +127,41 @@ class Gateway(Embedded):
             self.agents.calls.answered_by,
             lambda caller, method, error: guard.audit.refused("call.refused", caller, method, error.message),
         )
-        sweeps = [self.sessions.expire, self.channels.retention.expire, disk.expire, self.idempotency.expire]
+        sweeps = [dates.look, self.sessions.expire, self.channels.retention.expire, disk.expire]
         heartbeats = HeartbeatService(
             reactor,
             self.connections,
-            [*sweeps, *self.agents.sweeps, guard.alarms.sweep],
+            [*sweeps, self.idempotency.expire, *self.agents.sweeps, guard.alarms.sweep],
             interval=config.heartbeat_interval,
             timeout=config.heartbeat_timeout,
             limits=guard.limits,
+            wall=wall,
             hit=guard.alarms.hit,
         )
         self.factory = GatewayFactory(
-            reactor, self.dispatcher, guard, self.sessions, heartbeats, new_id, compression=config.enable_compression
+            reactor, self.dispatcher, guard, self.sessions, heartbeats, new_id, wall, config.enable_compression
         )
         self.factory.door.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
         registered = list(self)
         self._composed = True
-        for service in (*self._namespaces(), heartbeats):
+        for service in (*self._namespaces(wall, dates.of), heartbeats):
             service.setServiceParent(self)
         for service in registered:
             self._take_up(service)
 
-    def _namespaces(self) -> tuple[Any, ...]:
+    def _namespaces(self, wall: Callable[[], float], date: Callable[[float], float]) -> tuple[Any, ...]:
         """The gateway's own services, thin faces over what is there by now."""
         directory, agents, allows = self.directory, self.agents, self.dispatcher.allows
         return (
-            RPCService(self._clock, self.dispatcher.methods),
+            RPCService(wall, self.dispatcher.methods),
             AuthService(
                 self.credentials, self.sessions, directory, self.recovery, agents.workforce, allows, self.guard
             ),
-            SessionService(self.sessions, directory, self.recovery, self.watches, allows),
+            SessionService(self.sessions, date, directory, self.recovery, self.watches, allows),
             PresenceService(directory, self.watches),
             ChannelService(self.channels, self.recovery, self.idempotency),
             AgentService(directory, agents, self.idempotency),
-            GatewayService(self._clock, lambda: list(self), self._statistics, agents, self.dispatcher.examine),
+            GatewayService(self._clock, wall, lambda: list(self), self._statistics, agents, self.dispatcher.examine),
         )
 
     def startService(self) -> None:
@@ -211,22 +216,6 @@ class Gateway(Embedded):
             raise
         if ISessionObserver.providedBy(service):
             self.sessions.observers.append(service)
-
-    def _warn(self, session: Session) -> None:
-        """A session's token is about to expire: its client can refresh it, an operator may want to know."""
-        expires_at = session.principal.expires_at
-        assert expires_at is not None
-        data = {
-            "entity_id": session.entity_id,
-            "session_id": session.session_id,
-            "token_id": session.principal.token_id,
-            "expires_at": timestamp(expires_at),
-        }
-        now = timestamp(self._clock.seconds())
-        event = Event(type="token.expiring", data=data, source="gateway", timestamp=now, channel="$system")
-        if "$system" not in session.subscriptions:
-            session.connection.notify("event", event)
-        self.emit("token.expiring", data)
 
     def _statistics(self) -> Counts:
         return Counts(

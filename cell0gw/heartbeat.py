@@ -45,6 +45,7 @@ class HeartbeatService(Service):
     @param timeout: after so many seconds without a byte from it, a connection is closed. Sending proves nothing.
     @param limits: C{auth_timeout}: so many seconds a connection has to authenticate; 0: for ever.
         C{total_outbound_limit}: so many bytes may wait for all connections together; who has most waiting goes first.
+    @param wall: tells the date, for heartbeats.
     @param hit: called with the name of a limit that was hit, and by whom.
     """
 
@@ -59,9 +60,11 @@ class HeartbeatService(Service):
         interval: float,
         timeout: float,
         limits: Limits,
+        wall: Callable[[], float],
         hit: Callable[[str, str], None] = lambda limit, by: None,
     ) -> None:
         self._clock = clock
+        self._wall = wall
         self._connections = connections
         self._sweeps = list(sweeps)
         self.interval = interval
@@ -115,7 +118,7 @@ class HeartbeatService(Service):
         self._turn = (self._turn + 1) % len(self._shares)
         share = self._shares[self._turn]
         if share:
-            now = timestamp(self._clock.seconds())
+            now = timestamp(self._wall())
             # The ping makes browsers, whose scripts may not answer, send a sign of life.
             frame = text_frame(jsonrpc.notification("heartbeat", Heartbeat(timestamp=now))) + PING
             for connection in list(share.values()):

@@ -20,7 +20,7 @@ EMPTY: Final = 2000
 class Held(msgspec.Struct, gc=False):
     """One publication.
 
-    C{time} is seconds of the gateway's clock; C{tick} counts the publications of all channels.
+    C{time} is seconds of the steady clock; C{tick} counts the publications of all channels.
     """
 
     frame: bytes

@@ -16,9 +16,7 @@ class IConnection(Interface):
     connection_id = Attribute("str: names the connection in logs.")
     address = Attribute("str: where it comes from, as L{cell0gw.addresses.source} spells it.")
     session = Attribute("Session or None: its authenticated span.")
-    last_received = Attribute(
-        "float: when anything, pongs included, last came from it; seconds of the gateway's clock."
-    )
+    last_received = Attribute("float: when anything, pongs included, last came from it; seconds of the steady clock.")
     opened_at = Attribute("float: when the handshake was done.")
     closing_since = Attribute("float or None: since when the connection is on its way out.")
     backlog = Attribute("int: how many bytes wait for the peer to read.")
@@ -197,19 +195,27 @@ class IMailStore(Interface):
         @return: a Deferred of a L{cell0gw.engines.letters.Climbed} for each, and of when the next one expires or None.
         """
 
+    def shift(seconds: float) -> Any:
+        """What waits expires so much later: the wall clock was set.
+
+        @return: a Deferred that fires when that is done.
+        """
+
     def delivery(message_id: str) -> Any:
         """
         @return: a Deferred of the L{cell0gw.engines.letters.Delivery}, or None.
         """
 
     def take_untold(sender: str, limit: int, now: float) -> Any:
-        """The oldest receipts that a sender has not been told of; they count as told now.
+        """The oldest receipts that a sender has not been told of; they count as told now, as in C{told}.
 
         @return: a Deferred of L{cell0gw.engines.letters.Receipt}s.
         """
 
     def told(receipts: list[int], now: float) -> Any:
         """Senders have been told of these receipts, by their numbers, at this moment or before.
+
+        @param now: seconds of a clock that never goes back.
 
         @return: a Deferred that fires when that is written down.
         """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from cell0gw.credentials import Credentials
@@ -25,10 +24,10 @@ FORGET_AFTER: Final = 30 * DAY
 class Known:
     """Every id that a valid token names, or that had a session."""
 
-    def __init__(self, store: IMailStore, credentials: Credentials, clock: IReactorTime) -> None:
+    def __init__(self, store: IMailStore, credentials: Credentials, wall: Callable[[], float]) -> None:
         self._store = store
         self._credentials = credentials
-        self._clock = clock
+        self._wall = wall
         self._holders: dict[str, float] = {}
         self._suggestions = credentials.suggestions
 
@@ -49,8 +48,8 @@ class Known:
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}: the id is held. That is written down once a day."""
-        entity_id, now = session.entity_id, self._clock.seconds()
-        if self._holders.get(entity_id, -DAY) <= now - DAY:
+        entity_id, now = session.entity_id, self._wall()
+        if abs(now - self._holders.get(entity_id, -DAY)) >= DAY:  # what was noted by a clock that was wrong, too
             self._note(entity_id, now)
             self._store.saw(entity_id, now).addErrback(lambda failure: None)  # known in memory all the same
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -11,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from cell0gw import jsonrpc
+from cell0gw.clocks import Dates
 from cell0gw.conversations import Conversations
 from cell0gw.directory import Directory
 from cell0gw.engines import Key
@@ -65,6 +67,7 @@ class Mail:
         conversations: Conversations,
         mailboxes: Mailboxes,
         clock: IReactorTime,
+        dates: Dates,
         new_id: Callable[[str], str],
         ttl: float,
         key_window: float,
@@ -75,10 +78,11 @@ class Mail:
         self._conversations = conversations
         self._mailboxes = mailboxes
         self._clock = clock
+        self._dates = dates
         self._new_id = new_id
         self._ttl = ttl
         self._key_window = key_window
-        self._next_purge = 0.0
+        self._next_purge = -math.inf
         self.sent = self.queued = 0
 
     def send(
@@ -109,7 +113,7 @@ class Mail:
             session = self._directory.route(recipient, OUTBOUND_LIMIT)
             if session is None and not self.reaches(recipient):
                 raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, permissions))
-        nonce, now = self._new_id(MESSAGE), self._clock.seconds()
+        nonce, now = self._new_id(MESSAGE), self._dates.wall()
         origin = self._conversations.place(nonce, sender, recipient, in_reply_to)
         message_id = self._conversations.provenance.message_id(nonce, origin, recipient)
         if session is not None and not (session.acknowledges or receipts or key is not None):
@@ -136,11 +140,11 @@ class Mail:
             hops=origin.hops,
             message=message,
             time=now,
-            expires_at=now + (self._ttl if ttl is None else ttl),
+            expires_at=self._mailboxes.expiries.now() + (self._ttl if ttl is None else ttl),
             receipts=receipts,
             key=key,
         )
-        return self._mailboxes.put(letter, now - self._key_window).addCallback(self._kept)
+        return self._mailboxes.put(letter, self._dates.before(self._key_window)).addCallback(self._kept)
 
     def reaches(self, recipient: str) -> bool:
         """Whether somebody holds this id: it is here, it has mail, a token names it, or it had a session."""
@@ -168,7 +172,8 @@ class Mail:
         now = self._clock.seconds()
         if now >= self._next_purge:
             self._next_purge = now + PURGE_EVERY
-            purging = self._store.purge(now - KEEP_OVER, now - KEEP_DEAD, MAX_OVER, now - FORGET_AFTER, MAX_HOLDERS)
+            over, dead, seen = map(self._dates.before, (KEEP_OVER, KEEP_DEAD, FORGET_AFTER))
+            purging = self._store.purge(over, dead, MAX_OVER, seen, MAX_HOLDERS)
             purging.addErrback(lambda failure: None)  # tried again
 
     def _kept(self, kept: Kept) -> Dispatched:

@@ -15,9 +15,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from cell0gw.clocks import Dates
 from cell0gw.directory import Directory
 from cell0gw.engines.letters import Climbed, Kept, Letter, Step, StoredMail
 from cell0gw.errors import NotFound, RateLimited
+from cell0gw.expiries import Expiries
 from cell0gw.interfaces import IMailStore, ISessionObserver
 from cell0gw.limits import OUTBOUND_LIMIT
 from cell0gw.mailbox import Mailbox
@@ -34,34 +36,42 @@ SLICE: Final = 100
 class Mailboxes:
     """Every mailbox that holds something.
 
-    @ivar delivered: how many letters were sent, each time counted; C{expired}: how many came to nothing.
+    @ivar expiries: when letters have waited too long.
+    @ivar delivered: how many letters were sent, each time counted.
     """
 
     log = Logger()
 
     def __init__(
-        self, store: IMailStore, directory: Directory, receipts: Receipts, quotas: Quotas, clock: IReactorTime
+        self,
+        store: IMailStore,
+        directory: Directory,
+        receipts: Receipts,
+        quotas: Quotas,
+        clock: IReactorTime,
+        dates: Dates,
     ) -> None:
         self._store = store
         self._directory = directory
         self._receipts = receipts
         self._quotas = quotas
         self._clock = clock
+        self._wall = dates.wall
+        self.expiries = Expiries(store, dates, self._recorded)
         self._boxes: dict[str, Mailbox] = {}
         # Whose recipients could not take more, or whose disk could not be read.
         self._stalled: dict[Mailbox, None] = {}
         self._resends = Resends(clock)
         # What the disk did not take down; tried again.
         self._unrecorded: list[Step] = []
-        self._next_expiry: float | None = None
-        self.delivered = self.expired = 0
+        self.delivered = 0
 
     def load(self, stored: StoredMail) -> None:
         """Take up what the store kept."""
         held = {box.recipient: Occupancy(box.messages, box.size) for box in stored.mailboxes}
         self._quotas.load(held, stored.senders)
         self._boxes.update((recipient, Mailbox(recipient, self._directory, behind=True)) for recipient in held)
-        self._next_expiry = stored.next_expiry
+        self.expiries.load(stored.next_expiry)
 
     def __contains__(self, recipient: str) -> bool:
         return recipient in self._boxes
@@ -109,7 +119,7 @@ class Mailboxes:
             message_id=message_id,
             recipient=recipient,
             status=status,
-            time=self._clock.seconds(),
+            time=self._wall(),
             detail=detail,
             settles=True,
         )
@@ -135,15 +145,12 @@ class Mailboxes:
 
     def expire(self) -> None:
         """Send again what was not acknowledged, give up what has waited too long, and go on where a reader was slow."""
-        now = self._clock.seconds()
         if self._unrecorded:
             steps, self._unrecorded = self._unrecorded, []
             self._record(steps)
         for box, message_ids in self._resends.due().items():
             self._store.letters(message_ids).addCallbacks(self._send_again, self._failed, (box, message_ids))
-        if self._next_expiry is not None and self._next_expiry <= now:
-            self._next_expiry = None
-            self._store.expire(now).addCallbacks(self._expired, self._not_expired, errbackArgs=(now,))
+        self.expiries.expire()
         stalled, self._stalled = self._stalled, {}
         for box in stalled:
             self._pump(box)
@@ -152,12 +159,9 @@ class Mailboxes:
         if kept.replayed:
             self._release(letter.sender, letter.recipient, len(letter.message))
             return _again(kept)
-        if self._next_expiry is None or letter.expires_at < self._next_expiry:
-            self._next_expiry = letter.expires_at
+        self.expiries.watch(letter)
         self._receipts.queued(letter, kept)
-        if letter.expires_at <= self._clock.seconds():
-            return kept
-        session = None if box.behind or box.reading else box.taker()
+        session = None if box.behind or box.reading or self.expiries.late(letter) else box.taker()
         if session is None:
             box.behind = True
             self._pump(box)
@@ -180,7 +184,7 @@ class Mailboxes:
             return
         box.reading = True
         limit = min(SLICE, box.room) if session.acknowledges else SLICE
-        reading = self._store.waiting(box.recipient, box.sent, limit, self._clock.seconds())
+        reading = self._store.waiting(box.recipient, box.sent, limit, self.expiries.now())
         reading.addCallbacks(self._read, self._not_read, callbackArgs=(box, box.sent), errbackArgs=(box,))
 
     def _read(self, letters: list[Letter], box: Mailbox, after: int) -> None:
@@ -193,7 +197,7 @@ class Mailboxes:
         steps = []
         for letter in letters:
             session = box.taker()
-            if letter.message_id not in box.unacknowledged and letter.expires_at > self._clock.seconds():
+            if letter.message_id not in box.unacknowledged and not self.expiries.late(letter):
                 if session is None:
                     break
                 steps.append(self._send(box, letter, session))
@@ -209,14 +213,13 @@ class Mailboxes:
     def _send(self, box: Mailbox, letter: Letter, session: Session) -> Step:
         box.send(letter, session)
         self.delivered += 1
-        now = self._clock.seconds()
         if session.acknowledges:
             self._resends.sent(letter.message_id, box)
         return Step(
             message_id=letter.message_id,
             recipient=box.recipient,
             status="sent",
-            time=now,
+            time=self._wall(),
             settles=not session.acknowledges,
         )
 
@@ -226,7 +229,7 @@ class Mailboxes:
         self._resends.hasten(name for name in message_ids if name not in came)  # more than is read at once
         for letter in letters:
             session = self._directory.route(box.recipient, OUTBOUND_LIMIT)
-            late = letter.expires_at <= self._clock.seconds()
+            late = self.expiries.late(letter)
             if session is None or late or letter.message_id not in box.unacknowledged:
                 continue
             if not session.acknowledges:  # another client of theirs, which can't: this was its one time
@@ -259,17 +262,6 @@ class Mailboxes:
 
     def _not_recorded(self, failure: Failure, steps: list[Step]) -> None:
         self._unrecorded += steps
-        self._failed(failure)
-
-    def _expired(self, outcome: tuple[list[Climbed], float | None]) -> None:
-        climbed, next_expiry = outcome
-        self.expired += len(climbed)
-        if next_expiry is not None and (self._next_expiry is None or next_expiry < self._next_expiry):
-            self._next_expiry = next_expiry
-        self._recorded(climbed)
-
-    def _not_expired(self, failure: Failure, due: float) -> None:
-        self._next_expiry = due
         self._failed(failure)
 
     def _failed(self, failure: Failure) -> None:

@@ -36,6 +36,7 @@ class Receipts:
         self._directory = directory
         self._clock = clock
         self._doubt = doubt
+        self._ahead = 0.0
         self._to_tell: list[tuple[str, Receipt, int]] = []
         # Who was told of what: the disk is to know. And when each was told last.
         self._told: dict[int, str] = {}
@@ -48,9 +49,13 @@ class Receipts:
         self._failed_for: set[str] = set()
         self._missed: dict[str, float] = {}
 
-    def load(self, untold: set[str]) -> None:
-        """Take up who has not been told of everything."""
+    def load(self, untold: set[str], newest: float) -> None:
+        """Take up who has not been told of everything, and when somebody was told last, in seconds of the clock then.
+
+        A clock that has begun anew since, as after a boot, goes on from there.
+        """
         self._owed |= untold
+        self._ahead = max(0.0, newest - self._clock.seconds())
 
     def queued(self, letter: Letter, kept: Kept) -> None:
         """A letter is kept."""
@@ -91,7 +96,7 @@ class Receipts:
         """Write down who was told of what, all at once: should that be lost, they are told again."""
         if self._told:
             told, self._told = self._told, {}
-            self._store.told(list(told), self._clock.seconds()).addErrback(lambda failure: self._not_taken_down(told))
+            self._store.told(list(told), self._now()).addErrback(lambda failure: self._not_taken_down(told))
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
@@ -101,7 +106,8 @@ class Receipts:
         """See L{ISessionObserver}."""
         if self._lately.pop(session.entity_id, None) is not None:
             self.flush()
-            self._untell(session.entity_id, max(session.connected_at, self._clock.seconds() - self._doubt))
+            opened = session.connection.opened_at + self._ahead
+            self._untell(session.entity_id, max(opened, self._now() - self._doubt))
 
     def session_closed(self, session: Session, reason: str) -> None:
         """See L{ISessionObserver}: who says goodbye has read all."""
@@ -109,6 +115,10 @@ class Receipts:
             self.flush()
         elif not session.detached:
             self.session_detached(session, reason)
+
+    def _now(self) -> float:
+        """The time as it is written down: it never goes back, not over a restart either."""
+        return self._clock.seconds() + self._ahead
 
     def _again(self, sender: str) -> None:
         for session in self._directory.live(sender):
@@ -152,7 +162,7 @@ class Receipts:
             self._next(session.entity_id)
 
     def _next(self, sender: str) -> None:
-        now = self._clock.seconds()
+        now = self._now()
         taking = self._store.take_untold(sender, SLICE, now)
         taking.addCallbacks(self._took, self._not_taken, callbackArgs=(sender, now), errbackArgs=(sender,))
 

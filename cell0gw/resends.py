@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
@@ -48,5 +49,5 @@ class Resends:
     def hasten(self, message_ids: Iterable[str]) -> None:
         """These were not sent after all: they are due next."""
         for message_id in reversed([name for name in message_ids if name in self._sent]):
-            self._sent[message_id] = (self._sent[message_id][0], 0.0)
+            self._sent[message_id] = (self._sent[message_id][0], -math.inf)
             self._sent.move_to_end(message_id, last=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
 from cell0gw.channel import Channel
+from cell0gw.clocks import Dates
 from cell0gw.interfaces import IMessageStore
 from cell0gw.patterns import PatternTree
 from cell0gw.rules import ChannelRules
@@ -37,10 +39,9 @@ class Retention:
         self._channels = channels
         self._due: list[tuple[float, str]] = []
 
-    def watch(self, channel: Channel, when: float | None = None) -> None:
-        """Look at a channel once its oldest message is too old, or at a moment in seconds of the clock."""
-        if when is None:
-            when = channel.history.expires_at()
+    def watch(self, channel: Channel) -> None:
+        """Look at a channel once its oldest message is too old."""
+        when = channel.history.expires_at()
         if when is None:
             when = channel.last_used + channel.rule.history_ttl
         channel.due = max(when, self._clock.seconds() + 1)
@@ -71,12 +72,15 @@ class DiskRetention:
     @param key_window: for how many seconds idempotency keys are remembered.
     """
 
-    def __init__(self, clock: IReactorTime, channels: _Channels, store: IMessageStore, key_window: float) -> None:
+    def __init__(
+        self, clock: IReactorTime, dates: Dates, channels: _Channels, store: IMessageStore, key_window: float
+    ) -> None:
         self._clock = clock
+        self._dates = dates
         self._channels = channels
         self._store = store
         self._key_window = key_window
-        self._next = 0.0
+        self._next = -math.inf
 
     def expire(self) -> None:
         """Ask it to, now and then."""
@@ -84,9 +88,11 @@ class DiskRetention:
         if now < self._next:
             return
         self._next = now + PURGE_EVERY
-        too_old = {c.name: now - c.rule.history_ttl for c in self._channels if c.stored_oldest is not None}
+        too_old = {
+            c.name: self._dates.before(c.rule.history_ttl) for c in self._channels if c.stored_oldest is not None
+        }
         # Without such channels, too: the keys of those that are gone must go.
-        purging = self._store.purge(too_old, now - self._key_window)
+        purging = self._store.purge(too_old, self._dates.before(self._key_window))
         purging.addCallback(self._purged).addErrback(lambda failure: None)  # tried again
 
     def _purged(self, changed: dict[str, int]) -> None:
@@ -107,7 +113,7 @@ def follow_rules(channels: Any, rules: ChannelRules) -> None:
         if rule.durable == channel.rule.durable and rule != channel.rule:
             channel.rule = rule
             channel.history.follow(rule)
-            channels.retention.watch(channel, 0)
+            channels.retention.watch(channel)
 
 
 def mark_lost(name: str, away: Mapping[Session, list[str]], patterns: PatternTree[Any] | None) -> None:

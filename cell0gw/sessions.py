@@ -25,7 +25,8 @@ WARNING: Final = 60.0
 class Sessions:
     """Every session, by its id, by the token that opened it, and by its secret.
 
-    @param clock: tells the time; L{expire} ends what has come to its end by then.
+    @param clock: counts the seconds for which places are kept; L{expire} ends what has come to its end.
+    @param wall: tells the date, by which tokens expire.
     @param new_id: makes an id from a prefix.
     @param random_bytes: gives that many unpredictable bytes.
     @param resume_window: for how many seconds the place of a session is kept whose connection broke; 0: not at all.
@@ -37,11 +38,13 @@ class Sessions:
     def __init__(
         self,
         clock: IReactorTime,
+        wall: Callable[[], float],
         new_id: Callable[[str], str],
         random_bytes: Callable[[int], bytes],
         resume_window: float,
     ) -> None:
         self._clock = clock
+        self._wall = wall
         self._new_id = new_id
         self._random_bytes = random_bytes
         self._resume_window = resume_window
@@ -72,7 +75,7 @@ class Sessions:
         @param prepare: called with the session before anyone hears of it.
         """
         assert caller.connection is not None
-        session = Session(self._new_id("sess"), entity_id, principal, caller.connection, self._clock.seconds())
+        session = Session(self._new_id("sess"), entity_id, principal, caller.connection, self._wall())
         prepare(session)
         caller.settle()
         caller.session, caller.principal = session, principal
@@ -158,7 +161,7 @@ class Sessions:
 
     def expire(self) -> None:
         """Close the sessions whose token has expired by now, or whom nobody has resumed; warn those that are next."""
-        now = self._clock.seconds()
+        now = self._wall()
         while self._warnings and self._warnings[0][0] <= now:
             _, token_id = heapq.heappop(self._warnings)
             self._warned.add(token_id)
@@ -170,6 +173,7 @@ class Sessions:
             self._expiring.discard(token_id)
             self._warned.discard(token_id)
             self.end_tokens([token_id], "token expired")
+        now = self._clock.seconds()
         while self._detached:
             session, until = next(iter(self._detached.items()))
             if until > now:

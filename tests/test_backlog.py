@@ -189,7 +189,9 @@ class TogetherTests(SynchronousTestCase):
         clock, hits = Clock(), []
         limits = Limits(total_outbound_limit=1000)
         connections = Connections(limits, clock.seconds)
-        heartbeats = HeartbeatService(clock, connections, [], 4.0, 10.0, limits, lambda limit, by: hits.append(limit))
+        heartbeats = HeartbeatService(
+            clock, connections, [], 4.0, 10.0, limits, hit=lambda limit, by: hits.append(limit)
+        )
         heartbeats.startService()
         self.addCleanup(heartbeats.stopService)
         backlogs = {"a": 100, "b": 900, "c": 300, "d": 0}

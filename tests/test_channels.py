@@ -37,6 +37,7 @@ class ChannelsTests(SynchronousTestCase):
             ChannelRules(rules),
             MemoryMessageStore(),
             self.clock,
+            self.clock.seconds,
             counter(),
             Budget(1_000_000, total),
             Limits(max_subscriptions=3),

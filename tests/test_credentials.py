@@ -48,7 +48,9 @@ class CredentialsTestCase(SynchronousTestCase):
     def make(self, store: MemoryTokenStore | None = None) -> Credentials:
         numbers = itertools.count(1)
         return Credentials(
-            self.store if store is None else store, self.clock, lambda length: next(numbers).to_bytes(length, "big")
+            self.store if store is None else store,
+            self.clock.seconds,
+            lambda length: next(numbers).to_bytes(length, "big"),
         )
 
     def mint(self, minter: Principal, entity_id: str, permissions: list[str] | None = None, **facts: Any) -> Minted:

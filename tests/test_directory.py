@@ -6,7 +6,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -29,7 +28,7 @@ class DirectoryTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.events: list[tuple[str, str, Any]] = []
-        self.directory = Directory(Clock(), lambda channel, type, data: self.events.append((channel, type, data)))
+        self.directory = Directory(float, lambda channel, type, data: self.events.append((channel, type, data)))
 
     def open(self, session_id: str, entity_id: str = "a", **facts: Any) -> Session:
         session = make_session(session_id, entity_id, **facts)
@@ -140,7 +139,7 @@ class RouteTests(SynchronousTestCase):
     """Who can do what, and by which session."""
 
     def setUp(self) -> None:
-        self.directory = Directory(Clock(), lambda *event: None)
+        self.directory = Directory(float, lambda *event: None)
         self.spoke: list[str] = []
         self.directory.spoke = lambda session: self.spoke.append(session.session_id)
 
@@ -233,7 +232,7 @@ class DirectoryMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Directory(Clock(), lambda *event: None)
+        self.directory = Directory(float, lambda *event: None)
         self.live: list[Session] = []
         self.words: list[tuple[Session, str]] = []
         self.count = 0

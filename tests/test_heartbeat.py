@@ -27,9 +27,8 @@ class HeartbeatTests(SynchronousTestCase):
         self.clock = Clock()
         self.connections = Connections(Limits(), self.clock.seconds)
         self.swept, self.broken = 0, False
-        self.heartbeats = HeartbeatService(
-            self.clock, self.connections, [self.fail_to_sweep, self.sweep], 4.0, 10.0, Limits(auth_timeout=8.0)
-        )
+        sweeps, limits = [self.fail_to_sweep, self.sweep], Limits(auth_timeout=8.0)
+        self.heartbeats = HeartbeatService(self.clock, self.connections, sweeps, 4.0, 10.0, limits, self.clock.seconds)
         self.heartbeats.startService()
         self.addCleanup(self.heartbeats.stopService)
 
@@ -143,7 +142,7 @@ class HeartbeatTests(SynchronousTestCase):
         """An interval below a second is kept, too."""
         clock = Clock()
         heartbeats = HeartbeatService(
-            clock, Connections(Limits(), clock.seconds), [], 0.25, 10.0, Limits(auth_timeout=0)
+            clock, Connections(Limits(), clock.seconds), [], 0.25, 10.0, Limits(auth_timeout=0), clock.seconds
         )
         heartbeats.startService()
         connection = RecordingConnection()

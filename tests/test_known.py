@@ -53,7 +53,7 @@ class KnownTests(SynchronousTestCase):
         self.clock, self.store = Clock(), CountingStore()
         self.clock.advance(10 * DAY)
         self.tokens = Tokens(self.clock)
-        self.known = Known(self.store, self.tokens, self.clock)
+        self.known = Known(self.store, self.tokens, self.clock.seconds)
 
     def open(self, *entity_ids: str) -> None:
         for entity_id in entity_ids:
@@ -75,7 +75,7 @@ class KnownTests(SynchronousTestCase):
     def test_load(self) -> None:
         """The next process knows who had sessions, and suggests them."""
         self.open("worker.1", "worker.2")
-        following = Known(self.store, self.tokens, self.clock)
+        following = Known(self.store, self.tokens, self.clock.seconds)
         following.load(self.store.load().holders)
         self.assertIn("worker.1", following)
         self.assertEqual(set(following.near("worker.3", lambda name: True)), {"worker.1", "worker.2"})

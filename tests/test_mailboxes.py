@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cell0gw import mailbox, mailboxes
+from cell0gw.clocks import Dates
 from cell0gw.config import Config
 from cell0gw.directory import Directory
 from cell0gw.engines.letters import LAST_WORDS, Letter
@@ -48,17 +49,19 @@ class OfficeCase(SynchronousTestCase):
         self.numbers = itertools.count(1)
         self.clock = Clock()
         self.clock.rightNow = EPOCH
+        self.ahead = 0.0
         self.start()
 
     def start(self) -> None:
         """A process that finds what the store has."""
-        self.directory = Directory(self.clock, lambda *event: None)
+        self.dates = Dates(self.clock, lambda: self.clock.seconds() + self.ahead)
+        self.directory = Directory(float, lambda *event: None)
         self.receipts = Receipts(self.store, self.directory, self.clock, LAST_WORDS)
         self.quotas = Quotas(self.limits)
-        self.boxes = Mailboxes(self.store, self.directory, self.receipts, self.quotas, self.clock)
+        self.boxes = Mailboxes(self.store, self.directory, self.receipts, self.quotas, self.clock, self.dates)
         stored = self.store.load()
         self.boxes.load(stored)
-        self.receipts.load(stored.untold)
+        self.receipts.load(stored.untold, stored.newest_told)
         self.observers = (self.directory, self.receipts, self.boxes)
 
     def open(self, entity_id: str = "b", *capabilities: str) -> Session:
@@ -99,6 +102,7 @@ class OfficeCase(SynchronousTestCase):
         """Time passes, and someone looks once a second."""
         for _ in range(int(seconds)):
             self.clock.advance(1)
+            self.dates.look()
             self.boxes.expire()
             self.receipts.expire()
 
@@ -336,7 +340,7 @@ class PatienceTests(OfficeCase):
         self.store.held = False
         self.store.release()
         self.wait()
-        self.assertEqual((self.got(session), self.boxes.expired), ([], 1))
+        self.assertEqual((self.got(session), self.boxes.expiries.count), ([], 1))
         self.nothing_waits()
 
     def test_expired_on_the_way_from_the_disk(self) -> None:
@@ -366,7 +370,7 @@ class PatienceTests(OfficeCase):
         self.fill([3], ttl=20, to="c")
         for seconds, expired in ((9, 0), (1, 1), (9, 1), (1, 2), (9, 2), (1, 3)):
             self.wait(seconds)
-            self.assertEqual(self.boxes.expired, expired)
+            self.assertEqual(self.boxes.expiries.count, expired)
         self.nothing_waits()
 
 
@@ -434,7 +438,7 @@ class BrokenDiskTests(OfficeCase):
         self.failureResultOf(self.put(4), Unavailable)
         self.store.broken = False
         self.wait(2)
-        self.assertEqual((self.got(session), self.boxes.expired), ([2, 3], 1))
+        self.assertEqual((self.got(session), self.boxes.expiries.count), ([2, 3], 1))
         for number in (2, 3):
             self.successResultOf(self.ack(number))
         self.nothing_waits()

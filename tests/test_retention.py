@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.channels import Channels
+from cell0gw.clocks import Dates
 from cell0gw.engines.memory import MemoryMessageStore
 from cell0gw.errors import Unavailable
 from cell0gw.history import EMPTY, Budget
@@ -54,7 +55,7 @@ class Case(SynchronousTestCase):
             ]
         )
         self.budget = Budget(PLENTY, total)
-        self.channels = Channels(rules, self.store, self.clock, counter(), self.budget, Limits())
+        self.channels = Channels(rules, self.store, self.clock, self.clock.seconds, counter(), self.budget, Limits())
 
     def publish(self, channel: str) -> Any:
         return self.channels.publish(channel, 1, "a")
@@ -118,7 +119,7 @@ class DiskRetentionTests(Case):
 
     def setUp(self) -> None:
         super().setUp()
-        self.disk = DiskRetention(self.clock, self.channels, self.store, 300.0)
+        self.disk = DiskRetention(self.clock, Dates(self.clock, self.clock.seconds), self.channels, self.store, 300.0)
 
     def expire(self, seconds: float = PURGE_EVERY) -> None:
         self.clock.advance(seconds)

@@ -45,7 +45,9 @@ class SessionsCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         randomness = itertools.count(1)
-        self.sessions = Sessions(self.clock, counter(), lambda length: next(randomness).to_bytes(length, "big"), 120.0)
+        self.sessions = Sessions(
+            self.clock, self.clock.seconds, counter(), lambda length: next(randomness).to_bytes(length, "big"), 120.0
+        )
         self.witness = Witness()
         self.sessions.observers.append(self.witness)
 
@@ -163,7 +165,7 @@ class DetachedTests(SessionsCase):
 
     def test_no_window(self) -> None:
         """Without a window nobody is, and there are no secrets."""
-        sessions = Sessions(self.clock, counter(), bytes, 0.0)
+        sessions = Sessions(self.clock, self.clock.seconds, counter(), bytes, 0.0)
         sessions.observers.append(self.witness)
         self.sessions = sessions
         session = self.open()

@@ -246,7 +246,8 @@ class ModelTests(SynchronousTestCase):
     @given(st.lists(st.one_of(subscriptions, st.tuples(names, st.integers(1, 3), st.sampled_from([None, 0, 1, 2])))))
     def test_who_gets_what(self, todo: list[tuple[Any, ...]]) -> None:
         """Whoever subscribes to what, with or without a filter, gets each message that one of them wants, once."""
-        channels = Channels(ChannelRules(), MemoryMessageStore(), Clock(), counter(), Budget(10**9, 10**9), Limits())
+        clock, budget = Clock(), Budget(10**9, 10**9)
+        channels = Channels(ChannelRules(), MemoryMessageStore(), clock, clock.seconds, counter(), budget, Limits())
         sessions = [Session(str(n), str(n), PRINCIPAL, RecordingConnection(str(n)), 0.0) for n in range(3)]
         model: list[dict[str, int | None]] = [{}, {}, {}]
         for step in todo:

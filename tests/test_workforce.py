@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -31,7 +30,7 @@ class WorkforceTests(SynchronousTestCase):
     """Sessions come, speak and go."""
 
     def setUp(self) -> None:
-        self.directory = Directory(Clock(), lambda *event: None)
+        self.directory = Directory(float, lambda *event: None)
         self.workforce = Workforce(self.directory, lambda bound: 0)
         self.directory.spoke = self.workforce.review
         self.told: list[tuple[str, Any]] = []

@@ -126,6 +126,7 @@ class StoredMail(msgspec.Struct, frozen=True, kw_only=True):
     @ivar senders: how many of the letters that wait are whose.
     @ivar holders: who has ever had a session, and when that was noted last, the longest ago first.
     @ivar untold: the senders who have not been told of everything.
+    @ivar newest_told: when somebody was told of a receipt last, by the clock of L{IMailStore.told}.
     @ivar next_expiry: when the first letter that waits expires.
     """
 
@@ -134,4 +135,5 @@ class StoredMail(msgspec.Struct, frozen=True, kw_only=True):
     senders: dict[str, int]
     holders: dict[str, float]
     untold: set[str]
+    newest_told: float
     next_expiry: float | None

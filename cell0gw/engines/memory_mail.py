@@ -61,6 +61,7 @@ class MemoryMailStore:
             mailboxes=[StoredMailbox(recipient=r, messages=len(sizes), size=sum(sizes)) for r, sizes in boxes.items()],
             senders=senders,
             untold={e.letter.sender for e in self._entries.values() if not self._untold.isdisjoint(e.numbers)},
+            newest_told=last,
             holders=dict(sorted(self._holders.items(), key=lambda item: item[1])),
             next_expiry=min((letter.expires_at for letter in self._unsettled()), default=None),
         )
@@ -94,6 +95,10 @@ class MemoryMailStore:
     def expire(self, now: float) -> Deferred[tuple[list[Climbed], float | None]]:
         """See L{IMailStore}."""
         return self._soon(lambda: self._expire(now))
+
+    def shift(self, seconds: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._shift(seconds))
 
     def delivery(self, message_id: str) -> Deferred[Delivery | None]:
         """See L{IMailStore}."""
@@ -225,6 +230,10 @@ class MemoryMailStore:
             if letter.expires_at <= now
         ]
         return climbed, min((letter.expires_at for letter in self._unsettled()), default=None)
+
+    def _shift(self, seconds: float) -> None:
+        for entry in self._entries.values():
+            entry.letter = msgspec.structs.replace(entry.letter, expires_at=entry.letter.expires_at + seconds)
 
     def _delivery(self, message_id: str) -> Delivery | None:
         entry = self._entries.get(message_id)

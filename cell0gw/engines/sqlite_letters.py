@@ -49,7 +49,7 @@ def put(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Ke
     values = (*(getattr(letter, name) for name in _FIELDS), *slot)
     sequence = connection.execute(_INSERT, values).lastrowid
     assert sequence is not None
-    row = (letter.message_id, letter.sender, "queued", letter.time, None, None if letter.receipts else letter.time)
+    row = (letter.message_id, letter.sender, "queued", letter.time, None, None if letter.receipts else 0.0)
     receipt = connection.execute(_RECEIPT, row).lastrowid or 0
     return Kept(sequence=sequence, message_id=letter.message_id, receipt=receipt)
 
@@ -116,7 +116,7 @@ def climb(connection: sqlite3.Connection, step: Step) -> Climbed:
     taken = climbs(status, step.status)
     receipt = 0
     if taken:
-        row = (step.message_id, sender, step.status, step.time, step.detail, None if receipts else step.time)
+        row = (step.message_id, sender, step.status, step.time, step.detail, None if receipts else 0.0)
         receipt = connection.execute(_RECEIPT, row).lastrowid or 0
         connection.execute("UPDATE letters SET status = ? WHERE message_id = ?", (step.status, step.message_id))
     if settles:
@@ -153,6 +153,11 @@ def expire(connection: sqlite3.Connection, now: float) -> tuple[list[Climbed], f
         for message_id, recipient in connection.execute(query, (now,)).fetchall()
     ]
     return climbed, connection.execute("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL").fetchone()[0]
+
+
+def shift(connection: sqlite3.Connection, seconds: float) -> None:
+    """See L{IMailStore.shift}."""
+    connection.execute("UPDATE letters SET expires_at = expires_at + ? WHERE settled IS NULL", (seconds,))
 
 
 def delivery(connection: sqlite3.Connection, message_id: str) -> Delivery | None:

@@ -41,6 +41,7 @@ class SQLiteMailStore:
         boxes = read(
             "SELECT recipient, COUNT(*), SUM(LENGTH(message)) FROM letters WHERE settled IS NULL GROUP BY recipient"
         )
+        ((newest_told,),) = read("SELECT MAX(told) FROM receipts")
         ((next_expiry,),) = read("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL")
         return StoredMail(
             key=key,
@@ -48,6 +49,7 @@ class SQLiteMailStore:
             senders=dict(read("SELECT sender, COUNT(*) FROM letters WHERE settled IS NULL GROUP BY sender")),
             holders=dict(read("SELECT entity_id, time FROM holders ORDER BY time")),
             untold={sender for (sender,) in read("SELECT DISTINCT sender FROM receipts WHERE told IS NULL")},
+            newest_told=newest_told or 0.0,
             next_expiry=next_expiry,
         )
 
@@ -74,6 +76,10 @@ class SQLiteMailStore:
     def expire(self, now: float) -> Deferred[tuple[list[Climbed], float | None]]:
         """See L{IMailStore}."""
         return self._write(sqlite_letters.expire, now)
+
+    def shift(self, seconds: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.shift, seconds)
 
     def delivery(self, message_id: str) -> Deferred[Delivery | None]:
         """See L{IMailStore}."""

@@ -223,7 +223,7 @@ class AgentService(Service):
             total={
                 "messages_sent": mail.sent,
                 "messages_queued": mail.queued,
-                "messages_expired": self._mailboxes.expired,
+                "messages_expired": self._mailboxes.expiries.count,
                 "mail_delivered": self._mailboxes.delivered,
                 "loops_refused": self._mail.loops_refused,
                 "calls": calls.made,

@@ -83,17 +83,19 @@ class GatewayService(Service):
     def __init__(
         self,
         clock: IReactorTime,
+        wall: Callable[[], float],
         services: Callable[[], Iterable[Any]],
         own: Callable[[], Counts],
         agents: Agents,
         examine: Callable[[Caller, str, bytes], Any],
     ) -> None:
         self._clock = clock
+        self._wall = wall
         self._services = services
         self._mail = agents.mail
         self._explain = agents.explain
         self._examine = examine
-        self._started = clock.seconds()
+        self._started, self._started_at = clock.seconds(), ""
         self._rates = Rates(_SAMPLES)
         self._loop = LoopingCall(self._sample)
         self._loop.clock = clock
@@ -102,7 +104,7 @@ class GatewayService(Service):
     def startService(self) -> None:
         """See L{IService}."""
         super().startService()
-        self._started = self._clock.seconds()
+        self._started, self._started_at = self._clock.seconds(), timestamp(self._wall())
         self._rates.clear()
         self._loop.start(_SAMPLE_EVERY)
 
@@ -118,7 +120,7 @@ class GatewayService(Service):
         now = self._clock.seconds()
         return Statistics(
             version=SERVER_VERSION,
-            started_at=timestamp(self._started),
+            started_at=self._started_at,
             uptime=round(now - self._started, 3),
             services={source.name: {**counts.current, **counts.total} for source, counts in self._counts()},
             rates=self._rates.per_second(now, self._totals()),

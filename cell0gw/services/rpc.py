@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 from twisted.application.service import Service
-from twisted.internet.interfaces import IReactorTime
 
 from cell0gw.about import CAPABILITIES, NAME, SERVER_VERSION
 from cell0gw.jsonrpc import VERSION
@@ -37,8 +36,8 @@ class RPCService(Service):
 
     name = "rpc"
 
-    def __init__(self, clock: IReactorTime, methods: Callable[[], Iterable[Method]]) -> None:
-        self._clock = clock
+    def __init__(self, wall: Callable[[], float], methods: Callable[[], Iterable[Method]]) -> None:
+        self._wall = wall
         self._methods = methods
 
     @anyone
@@ -64,7 +63,7 @@ class RPCService(Service):
             version=SERVER_VERSION,
             jsonrpc_version=VERSION,
             capabilities=CAPABILITIES,
-            timestamp=timestamp(self._clock.seconds()),
+            timestamp=timestamp(self._wall()),
         )
 
     @anyone

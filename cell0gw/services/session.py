@@ -53,12 +53,14 @@ class SessionService(Service):
     def __init__(
         self,
         sessions: Sessions,
+        date: Callable[[float], float],
         directory: Directory,
         recovery: Recovery,
         watches: Watches,
         allows: Callable[[Permissions, str, str], bool],
     ) -> None:
         self._sessions = sessions
+        self._date = date
         self._directory = directory
         self._recovery = recovery
         self._watches = watches
@@ -74,7 +76,7 @@ class SessionService(Service):
             entity_id=own.entity_id,
             entity_type=own.principal.entity_type,
             connected_at=timestamp(own.connected_at),
-            last_activity=timestamp(own.connection.last_received),
+            last_activity=timestamp(self._date(own.connection.last_received)),
             authenticated=True,
             permissions=own.principal.permissions.granted,
             subscriptions=list(own.subscriptions),

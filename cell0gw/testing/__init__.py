@@ -63,6 +63,7 @@ class MemoryGateway(Gateway):
 
     @param options: any option by its name, see L{Config}.
     @ivar clock: its time; Autobahn's timers run on it, too, until C{close}.
+    @ivar ahead: by how many seconds the wall clock is ahead of it: a test may set it at any moment.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class MemoryGateway(Gateway):
         self.clock = Clock()
         self._clients: list[Client] = []
         self.clock.rightNow = EPOCH
+        self.ahead = 0.0
         self._loop = txaio.testutil.replace_loop(self.clock)
         self._loop.__enter__()
         bytes_of = itertools.count(1)
@@ -85,6 +87,7 @@ class MemoryGateway(Gateway):
             MemoryTokenStore() if token_store is None else token_store,
             MemoryMessageStore() if message_store is None else message_store,
             MemoryMailStore() if mail_store is None else mail_store,
+            wall=lambda: self.clock.seconds() + self.ahead,
             new_id=counter(),
             random_bytes=lambda length: next(bytes_of).to_bytes(length, "big"),
             randbelow=lambda bound: 0,

@@ -42,6 +42,7 @@ class GatewayFactory(WebSocketServerFactory):
         sessions: Sessions,
         heartbeats: HeartbeatService,
         new_id: Callable[[str], str],
+        wall: Callable[[], float],
         compression: bool,
     ) -> None:
         super().__init__(protocols=[SUBPROTOCOL], server=None, reactor=reactor)
@@ -55,6 +56,7 @@ class GatewayFactory(WebSocketServerFactory):
         self.hit = guard.alarms.hit
         self.door = Door(self.connections, self.hit)
         self.new_id = new_id
+        self._wall = wall
         # Autobahn's own limits are off unless asked for; and setting any option flips allowNullOrigin, so it is named.
         self.setProtocolOptions(
             versions=[13],
@@ -81,7 +83,7 @@ class GatewayFactory(WebSocketServerFactory):
             connection_id=connection.connection_id,
             server_version=SERVER_VERSION,
             capabilities=CAPABILITIES,
-            timestamp=timestamp(self.clock.seconds()),
+            timestamp=timestamp(self._wall()),
             protocol=PROTOCOL_VERSION,
             limits={name: getattr(limits, name) for name in limits.__struct_fields__},
             heartbeat_interval=self.heartbeats.interval,

@@ -4,6 +4,8 @@ that connections are looked after by a L{Poller} on the very same epoll. A call 
 
 from __future__ import annotations
 
+import time
+
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
 from twisted.python import log
@@ -12,10 +14,12 @@ from cell0gw.transports.poller import EVENTS_A_PASS, Poller
 
 
 class GatewayReactor(EPollReactor):
-    """Twisted's reactor with a second one inside.
+    """Twisted's reactor with a second one inside, and timers that don't follow the wall clock when it is set.
 
     @ivar connections: the reactor for connections, see L{reactor_for_connections}.
     """
+
+    seconds = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
         super().__init__()
