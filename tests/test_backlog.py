@@ -190,7 +190,7 @@ class TogetherTests(SynchronousTestCase):
         limits = Limits(total_outbound_limit=1000)
         connections = Connections(limits, clock.seconds)
         heartbeats = HeartbeatService(
-            clock, connections, [], 4.0, 10.0, limits, hit=lambda limit, by: hits.append(limit)
+            clock, connections, [], 4.0, 10.0, limits, clock.seconds, lambda limit, by: hits.append(limit)
         )
         heartbeats.startService()
         self.addCleanup(heartbeats.stopService)
