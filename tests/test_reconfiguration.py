@@ -12,6 +12,7 @@ from cell0gw.config import OPTIONS, Config
 from cell0gw.reconfiguration import LIVE, Outcome, reconfigure
 from cell0gw.rules import DURABLE, ChannelRule
 from cell0gw.testing import MemoryGateway
+from tests.documents import OPERATIONS, code, section
 
 OTHER: dict[type, Any] = {str: "x", int: 12345, float: 45.0, bool: False}
 """A value that is no option's default, for options whose defaults are of these types."""
@@ -31,6 +32,12 @@ class ReconfigureTests(SynchronousTestCase):
     def test_table(self) -> None:
         """What can change are options, and the rules of channels."""
         self.assertEqual(set(LIVE) - {option.name for option in OPTIONS}, {"channels"})
+
+    def test_documented(self) -> None:
+        """operations.md lists what can change, and nothing else."""
+        text = section(OPERATIONS, "Reloading")
+        listed = code(text[text.index("These options can change") : text.index("unless TLS")])
+        self.assertEqual(sorted(listed), sorted(LIVE.keys() - {"channels"}))
 
     def test_nothing(self) -> None:
         """The same options change nothing."""
