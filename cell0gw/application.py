@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
@@ -19,9 +19,12 @@ from twisted.logger import Logger
 from cell0gw.awaitable import Awaitable, reactor_of_world
 from cell0gw.clocks import make_steady
 from cell0gw.config import Config, Option, load
-from cell0gw.engines.sqlite import Database, SchemaTooNew, SQLiteTokenStore
+from cell0gw.engines.outage import Damaged, advice
+from cell0gw.engines.sqlite import Database
 from cell0gw.engines.sqlite_mail import SQLiteMailStore
 from cell0gw.engines.sqlite_messages import SQLiteMessageStore
+from cell0gw.engines.sqlite_schema import SchemaTooNew
+from cell0gw.engines.sqlite_tokens import SQLiteTokenStore
 from cell0gw.gateway import Gateway
 from cell0gw.reconfiguration import Outcome, reconfigure
 from cell0gw.state import StateError, StateFolder
@@ -29,6 +32,9 @@ from cell0gw.transports.endpoints import Endpoint, EndpointError, read_endpoints
 from cell0gw.transports.listening import ListenError, Listening, Renewal
 from cell0gw.transports.places import TCPPlace
 from cell0gw.transports.tls import Certificate, CertificateError, read_certificate
+
+FIRST_LOOK: Final = 0.5
+"""For how many seconds the database is looked at before the start."""
 
 
 class StartError(Exception):
@@ -111,11 +117,9 @@ class WebSocketGateway(Gateway):
         except SchemaTooNew as problem:
             self._state.unlock()
             raise StartError(f"{self._state.database} is of a later release, {problem}: run that one") from None
-        except (sqlite3.Error, msgspec.MsgspecError, OSError) as problem:
+        except (sqlite3.Error, Damaged, msgspec.MsgspecError, OSError) as problem:
             self._state.unlock()
-            raise StartError(
-                f"{self._state.database} can't be used: {problem}; restore a copy, or move it away and lose its tokens"
-            ) from None
+            raise StartError(advice(self._state.database, problem)) from None
         try:
             listening.open()
         except ListenError as problem:
@@ -175,6 +179,7 @@ class WebSocketGateway(Gateway):
         database = Database(self._state.database, self._reactor)
         try:
             database.open()
+            database.check(FIRST_LOOK)
             SQLiteTokenStore(database).load()
         finally:
             database.close()
@@ -199,6 +204,7 @@ class WebSocketGateway(Gateway):
                 mail = SQLiteMailStore(self._database)
                 tokens = SQLiteTokenStore(self._database)
                 self.compose(self._reactor, tokens, messages, mail, time.time, audit=self._state.write_audit)
+                self._database.told = self.health.storage
             self._database.open()
             super().startService()
             has_admin = self._first_token()

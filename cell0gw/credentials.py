@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from cell0gw import tokens
 from cell0gw.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
@@ -57,6 +58,8 @@ class Credentials:
         self._of_entity: dict[str, dict[str, None]] = {}
         self._expiries: list[tuple[float, str]] = []
         self._accepted: set[str] = set()
+        # What the store has yet to hear of.
+        self._unwritten: set[str] = set()
         self.suggestions = Suggestions()
 
     def load(self) -> None:
@@ -170,7 +173,13 @@ class Credentials:
             ended.append(current)
             todo.extend(self._minted_by.get(current, ()))
             self._keep(msgspec.structs.replace(self._by_id[current], revoked=True))
-        return ended, self._store.revoke(ended)
+        return ended, self._store.revoke(ended).addErrback(self._not_written, ended)
+
+    def settle(self) -> None:
+        """Tell the store again what it could not take down: a token that was revoked must not be good after a start."""
+        if self._unwritten:
+            ended, self._unwritten = list(self._unwritten), set()
+            self._store.revoke(ended).addErrback(self._not_written, ended).addErrback(lambda failure: None)
 
     async def _store_new(self, token: str, record: TokenRecord) -> Minted:
         # Kept first: should its minter be revoked while the store is busy, this one is revoked too.
@@ -181,6 +190,10 @@ class Credentials:
             self._drop(record)
             raise
         return Minted(token, record)
+
+    def _not_written(self, failure: Failure, ended: list[str]) -> Failure:
+        self._unwritten.update(ended)
+        return failure
 
     def _keep(self, record: TokenRecord) -> None:
         if record.token_id not in self._by_id:

@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 
 from cell0gw.clocks import Dates
 from cell0gw.engines.letters import Climbed, Letter
+from cell0gw.errors import Unavailable
 from cell0gw.interfaces import IMailStore
 
 
@@ -88,4 +89,5 @@ class Expiries:
             self._next = date
 
     def _failed(self, failure: Failure) -> None:
-        self.log.failure("mail could not be expired", failure)
+        if not failure.check(Unavailable):  # the store has told of that
+            self.log.failure("mail could not be expired", failure)

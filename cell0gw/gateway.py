@@ -22,6 +22,7 @@ from cell0gw.dispatch import Dispatcher
 from cell0gw.drain import Drain
 from cell0gw.embedded import Embedded
 from cell0gw.guard import Guard
+from cell0gw.health import Health
 from cell0gw.heartbeat import HeartbeatService
 from cell0gw.history import Budget
 from cell0gw.idempotency import Idempotency
@@ -48,6 +49,7 @@ class Gateway(Embedded):
     """The services by namespace, as children by name.
 
     @ivar factory: makes the protocols of connections.
+    @ivar health: what is wrong, and who is to hear of it.
     """
 
     log = Logger()
@@ -83,6 +85,7 @@ class Gateway(Embedded):
         dates = Dates(reactor, wall)
         self._clock = reactor
         self._randbelow = randbelow
+        self.health = Health(wall, self.emit)
         self.guard = guard = Guard(config.limits, reactor.seconds, self.emit, Audit(audit, wall))
         self.connections = guard.connections
         self.sessions = Sessions(reactor, wall, new_id, random_bytes, config.resume_window)
@@ -131,7 +134,7 @@ class Gateway(Embedded):
         heartbeats = HeartbeatService(
             reactor,
             self.connections,
-            [*sweeps, self.idempotency.expire, *self.agents.sweeps, guard.alarms.sweep],
+            [*sweeps, self.idempotency.expire, *self.agents.sweeps, guard.alarms.sweep, self.credentials.settle],
             interval=config.heartbeat_interval,
             timeout=config.heartbeat_timeout,
             limits=guard.limits,
@@ -161,7 +164,9 @@ class Gateway(Embedded):
             PresenceService(directory, self.watches),
             ChannelService(self.channels, self.recovery, self.idempotency),
             AgentService(directory, agents, self.idempotency),
-            GatewayService(self._clock, wall, lambda: list(self), self._statistics, agents, self.dispatcher.examine),
+            GatewayService(
+                self._clock, wall, lambda: list(self), self._statistics, agents, self.dispatcher.examine, self.health
+            ),
         )
 
     def startService(self) -> None:
@@ -169,6 +174,7 @@ class Gateway(Embedded):
         list(self.dispatcher.methods())  # whatever can't be called shows now
         self.factory.draining = False
         self.dispatcher.refuse_work(False)
+        self.health.drain(False)
         self.credentials.load()
         self.channels.load()
         self.agents.load()
@@ -183,6 +189,7 @@ class Gateway(Embedded):
         self.emit("gateway.draining", {})
         self.factory.draining = True
         self.dispatcher.refuse_work(True)
+        self.health.drain(True)
         self.agents.calls.drain()
         drain = Drain(self._clock, self.connections, self.config.drain_timeout, self._randbelow)
         # Whoever waits for a write has the answer before the goodbye; but not for ever.

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from cell0gw.clocks import Dates
 from cell0gw.directory import Directory
 from cell0gw.engines.letters import Climbed, Kept, Letter, Step, StoredMail
-from cell0gw.errors import NotFound, RateLimited
+from cell0gw.errors import NotFound, RateLimited, Unavailable
 from cell0gw.expiries import Expiries
 from cell0gw.interfaces import IMailStore, ISessionObserver
 from cell0gw.limits import OUTBOUND_LIMIT
@@ -265,7 +265,8 @@ class Mailboxes:
         self._failed(failure)
 
     def _failed(self, failure: Failure) -> None:
-        self.log.failure("mail could not be brought", failure)
+        if not failure.check(Unavailable):  # the store has told of that
+            self.log.failure("mail could not be brought", failure)
 
     def _release(self, sender: str, recipient: str, size: int) -> None:
         """One letter less; a mailbox that holds none is no more."""

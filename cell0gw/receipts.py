@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from cell0gw.directory import Directory
 from cell0gw.engines.letters import Climbed, Kept, Letter, Receipt
+from cell0gw.errors import Unavailable
 from cell0gw.interfaces import IMailStore, ISessionObserver
 from cell0gw.notifications import AgentReceipt
 from cell0gw.session import Session
@@ -201,7 +202,8 @@ class Receipts:
         self._told.update((number, sender) for number, sender in told.items() if sender in self._lately)
 
     def _failed(self, failure: Any) -> None:
-        self.log.failure("receipts could not be told", failure)
+        if not failure.check(Unavailable):  # the store has told of that
+            self.log.failure("receipts could not be told", failure)
 
 
 def receipt_of(receipt: Receipt) -> AgentReceipt:

@@ -151,13 +151,15 @@ class MethodDocsTests(DocsTestCase):
             self.assertEqual([code(row[0]) for row in rows(section(UNASKED, name))], members, name)
 
     def test_events(self) -> None:
-        """The table of events has what an agent's coming and going brings about, with the members of its data."""
+        """The table of events has what agents that come and go and a full disk bring about, with what data holds."""
         for channel in OWN_CHANNELS:
             self.client.call("channel.subscribe", channel=channel)
         agent = self.gateway.connect("agent_003")
         agent.call("channel.subscribe", channel="news")
         agent.call("presence.update", status="busy")
         agent.disconnect()
+        for cause in ("full", None):
+            self.gateway.health.storage(cause)
         self.gateway.drain()
         happened = {(event["channel"], event["type"]): set(event["data"]) for event in self.client.received("event")}
         entry = {field.encode_name for field in msgspec.structs.fields(PresenceEntry)}

@@ -17,8 +17,9 @@ FLOORS = [
     "permissions printable provenance rules sites statistics subjects suggestions timestamps tokens",
     "interfaces",
     "agents alarms assignments audience audit call calls channel channels clocks connections conversations credentials "
-    "directory engines expiries explain guard guesses heartbeat history idempotency known mail mailbox mailboxes pools "
-    "quotas receipts recovery replay resends retention services session sessions throttle watches workforce",
+    "directory engines expiries explain guard guesses health heartbeat history idempotency known mail mailbox "
+    "mailboxes pools quotas receipts recovery replay resends retention services session sessions throttle watches "
+    "workforce",
     "dispatch",
     "transports",
     "__main__ application awaitable cli config descriptors drain embedded gateway lifecycle logs reconfiguration "

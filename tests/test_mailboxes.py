@@ -250,7 +250,6 @@ class AcknowledgingTests(OfficeCase):
         self.fill([2])
         self.store.broken = True
         self.lose(first)
-        self.flushLoggedErrors(Unavailable)
         self.boxes._stalled.clear()  # the disk is tried after what is due, this once
         self.clock.advance(RESEND_AFTER)
         self.store.broken = False
@@ -269,7 +268,6 @@ class AcknowledgingTests(OfficeCase):
         plain = self.open()
         self.store.broken = True
         self.lose(first)
-        self.flushLoggedErrors(Unavailable)
         self.clock.advance(RESEND_AFTER)
         self.store.broken = False
         self.wait(2)
@@ -376,9 +374,6 @@ class PatienceTests(OfficeCase):
 
 class BrokenDiskTests(OfficeCase):
     """A disk that fails."""
-
-    def tearDown(self) -> None:
-        self.flushLoggedErrors(Unavailable)
 
     def test_put(self) -> None:
         """What could not be kept is refused, gives back its room, and is never brought."""

@@ -25,9 +25,6 @@ class ReceiptCase(OfficeCase):
         super().setUp()
         self.open("b", "ack")
 
-    def tearDown(self) -> None:
-        self.flushLoggedErrors(Unavailable)
-
     def send(self, number: int = 1, by: str = "a") -> None:
         self.successResultOf(self.put(number, by=by, receipts=True))
 

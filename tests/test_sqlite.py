@@ -12,8 +12,10 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.engines import sqlite
-from cell0gw.engines.sqlite import MIGRATIONS, Database, SchemaTooNew, SQLiteTokenStore
+from cell0gw.engines import sqlite_schema
+from cell0gw.engines.sqlite import Database
+from cell0gw.engines.sqlite_schema import MIGRATIONS, SchemaTooNew
+from cell0gw.engines.sqlite_tokens import SQLiteTokenStore
 from cell0gw.errors import Unavailable
 from tests.test_stores import PATIENCE, QueueReactor, record
 
@@ -30,7 +32,14 @@ def insert(number: int) -> Callable[[sqlite3.Connection], int]:
 
 def out_of_order(connection: sqlite3.Connection) -> None:
     """A job that the disk fails."""
-    raise sqlite3.OperationalError("disk I/O error")
+    raise trouble(sqlite3.SQLITE_IOERR_WRITE)
+
+
+def trouble(code: int) -> sqlite3.OperationalError:
+    """What SQLite raises."""
+    error = sqlite3.OperationalError(f"error {code:#x}")
+    error.sqlite_errorcode = code
+    return error
 
 
 class Case(SynchronousTestCase):
@@ -143,7 +152,6 @@ class WriteTests(Case):
         for write in writes:
             self.assertTrue(self.failureResultOf(write, Unavailable).value.retryable)
         self.assertEqual(self.numbers(), [])
-        self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 1)
 
     def test_goes_on_after_trouble(self) -> None:
         """After the disk has failed once, the next write is tried anew."""
@@ -151,13 +159,12 @@ class WriteTests(Case):
         self.failureResultOf(failed, Unavailable)
         self.assertEqual(self.outcome(self.database.write(insert(3))), 3)
         self.assertEqual(self.numbers(), [3])
-        self.flushLoggedErrors(sqlite3.OperationalError)
 
     def test_a_defect_in_a_job(self) -> None:
-        """A job that raises anything else harms no later write: the thread lives on."""
-        self.reactor.run_until_fired(failed := self.database.write(lambda connection: {}[1]))
+        """A job that raises anything else harms no other: the thread lives on."""
+        failed, written = self.together(lambda connection: {}[1], insert(3))
         self.failureResultOf(failed, Unavailable)
-        self.assertEqual(self.outcome(self.database.write(insert(3))), 3)
+        self.assertEqual(self.successResultOf(written), 3)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_more_than_a_group(self) -> None:
@@ -259,7 +266,7 @@ class FileTests(Case):
         self.database.open()
         self.outcome(SQLiteTokenStore(self.database).add(record("a")))
         self.database.close()
-        self.patch(sqlite, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE tokens ADD COLUMN note TEXT"))
+        self.patch(sqlite_schema, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE tokens ADD COLUMN note TEXT"))
         self.database.open()
         self.assertEqual(self.version(), len(MIGRATIONS) + 1)
         self.assertEqual(self.on_disk("SELECT token_id, note FROM tokens"), [("tok_a", None)])
@@ -268,7 +275,7 @@ class FileTests(Case):
         """A migration happens as a whole or not at all: the earlier release can still use the file."""
         self.database.open()
         self.database.close()
-        self.patch(sqlite, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (n); CREATE TABLE tokens (n)"))
+        self.patch(sqlite_schema, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (n); CREATE TABLE tokens (n)"))
         self.assertRaises(sqlite3.OperationalError, self.database.open)
         self.assertEqual(self.version(), len(MIGRATIONS))
         self.assertNotIn(("more",), self.on_disk("SELECT name FROM sqlite_master WHERE type = 'table'"))

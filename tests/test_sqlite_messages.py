@@ -12,6 +12,7 @@ from cell0gw.engines import Draft, Stored
 from cell0gw.engines.sqlite_messages import SQLiteMessageStore
 from cell0gw.errors import Unavailable
 from tests.test_message_stores import SQLiteCase, draft, key
+from tests.test_sqlite import out_of_order
 from tests.test_stores import PATIENCE
 
 
@@ -81,12 +82,11 @@ class FailureTests(Case):
         self.database.write(lambda connection: busy.set() or go_on.wait(PATIENCE))
         self.assertTrue(busy.wait(PATIENCE))
         appending = self.store.append(draft())
-        failing = self.database.write(lambda connection: connection.execute("nonsense"))
+        failing = self.database.write(out_of_order)
         go_on.set()
         self.settle(failing)
         for each in (appending, failing):
             self.failureResultOf(each, Unavailable)
-        self.flushLoggedErrors(sqlite3.OperationalError)
         self.assertEqual(self.append(draft())[0].position.offset, 3)
         self.consistent()
 

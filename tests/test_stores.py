@@ -12,7 +12,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from cell0gw.engines.memory import MemoryTokenStore
-from cell0gw.engines.sqlite import Database, SQLiteTokenStore
+from cell0gw.engines.sqlite import Database
+from cell0gw.engines.sqlite_tokens import SQLiteTokenStore
 from cell0gw.interfaces import ITokenStore
 from cell0gw.tokens import TokenRecord
 

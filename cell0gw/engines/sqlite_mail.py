@@ -63,11 +63,11 @@ class SQLiteMailStore:
 
     def waiting(self, recipient: str, after: int, limit: int, now: float) -> Deferred[list[Letter]]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.waiting, recipient, after, limit, now)
+        return self._look(sqlite_letters.waiting, recipient, after, limit, now)
 
     def letters(self, message_ids: list[str]) -> Deferred[list[Letter]]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.letters, message_ids)
+        return self._look(sqlite_letters.letters, message_ids)
 
     def record(self, steps: list[Step]) -> Deferred[list[Climbed]]:
         """See L{IMailStore}."""
@@ -83,7 +83,7 @@ class SQLiteMailStore:
 
     def delivery(self, message_id: str) -> Deferred[Delivery | None]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.delivery, message_id)
+        return self._look(sqlite_letters.delivery, message_id)
 
     def take_untold(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
         """See L{IMailStore}."""
@@ -99,7 +99,7 @@ class SQLiteMailStore:
 
     def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.dead, recipient, limit)
+        return self._look(sqlite_letters.dead, recipient, limit)
 
     def purge(
         self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
@@ -113,6 +113,9 @@ class SQLiteMailStore:
 
     def _write(self, statement: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         return self._database.write(lambda connection: statement(connection, *arguments))
+
+    def _look(self, statement: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        return self._database.look(lambda connection: statement(connection, *arguments))
 
 
 def _raise_conflict(outcome: Kept | Conflict | None) -> Any:

@@ -82,11 +82,11 @@ class SQLiteMessageStore:
 
     def read(self, channel: str, after: int, limit: int) -> Deferred[list[StoredMessage]]:
         """See L{IMessageStore}."""
-        return self._database.write(lambda connection: self._read(connection, channel, after, limit, forward=True))
+        return self._database.look(lambda connection: self._read(connection, channel, after, limit, forward=True))
 
     def read_before(self, channel: str, before: int, limit: int) -> Deferred[list[StoredMessage]]:
         """See L{IMessageStore}."""
-        return self._database.write(lambda connection: self._read(connection, channel, before, limit, forward=False))
+        return self._database.look(lambda connection: self._read(connection, channel, before, limit, forward=False))
 
     def purge(self, too_old: dict[str, float], keys_before: float) -> Deferred[dict[str, int]]:
         """See L{IMessageStore}."""

@@ -19,6 +19,7 @@ from cell0gw.call import order_of
 from cell0gw.engines.letters import DeadLetter
 from cell0gw.errors import RPCError
 from cell0gw.explain import Explanation
+from cell0gw.health import Health, Problem, Status
 from cell0gw.interfaces import IStatistics
 from cell0gw.limits import MAX_PAGE
 from cell0gw.permissions import permission
@@ -46,6 +47,13 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     uptime: float
     services: dict[str, dict[str, int]]
     rates: dict[str, float]
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """What C{gateway.getHealth} answers."""
+
+    status: Status
+    problems: list[Problem]
 
 
 class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +96,7 @@ class GatewayService(Service):
         own: Callable[[], Counts],
         agents: Agents,
         examine: Callable[[Caller, str, bytes], Any],
+        health: Health,
     ) -> None:
         self._clock = clock
         self._wall = wall
@@ -95,6 +104,7 @@ class GatewayService(Service):
         self._mail = agents.mail
         self._explain = agents.explain
         self._examine = examine
+        self._health = health
         self._started, self._started_at = clock.seconds(), ""
         self._rates = Rates(_SAMPLES)
         self._loop = LoopingCall(self._sample)
@@ -125,6 +135,11 @@ class GatewayService(Service):
             services={source.name: {**counts.current, **counts.total} for source, counts in self._counts()},
             rates=self._rates.per_second(now, self._totals()),
         )
+
+    @permission()
+    def rpc_getHealth(self, caller: Caller) -> HealthReport:
+        """Get how the gateway is: ok, degraded or draining, and what is wrong with it."""
+        return HealthReport(self._health.status, self._health.problems)
 
     @permission()
     def rpc_explain(self, caller: Caller, *, method: Explained, params: Raw) -> Explanation:

@@ -1,0 +1,84 @@
+"""How the gateway is: what is wrong with it, while it goes on with all that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from cell0gw.engines.outage import CAUSES
+from cell0gw.timestamps import timestamp
+
+Status = Literal["ok", "degraded", "draining"]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong: C{name} says with what, C{cause} why, in one word, and C{message} both, for people."""
+
+    name: str
+    cause: str
+    message: str
+    since: str
+
+
+class Health:
+    """What is wrong now, by name.
+
+    @param wall: tells the date.
+    @param emit: brings an event to C{$system}: its type and its data.
+    @ivar draining: whether the gateway goes down.
+    @ivar changed: each is called, without arguments, when L{status} or L{problems} may be others than before.
+    """
+
+    def __init__(self, wall: Callable[[], float], emit: Callable[[str, Any], Any]) -> None:
+        self._wall = wall
+        self._emit = emit
+        self._problems: dict[str, Problem] = {}
+        self.draining = False
+        self.changed: list[Callable[[], Any]] = []
+
+    @property
+    def status(self) -> Status:
+        """In one word."""
+        if self.draining:
+            return "draining"
+        return "degraded" if self._problems else "ok"
+
+    @property
+    def problems(self) -> list[Problem]:
+        """All that is wrong, what has been for longest first."""
+        return list(self._problems.values())
+
+    def report(self, name: str, cause: str, message: str) -> None:
+        """Something is wrong, or wrong in another way than before."""
+        before = self._problems.get(name)
+        since = timestamp(self._wall()) if before is None else before.since
+        problem = self._problems[name] = Problem(name, cause, message, since)
+        if problem != before:
+            self._emit("gateway.degraded", problem)
+            self._tell()
+
+    def clear(self, name: str) -> None:
+        """It no longer is."""
+        problem = self._problems.pop(name, None)
+        if problem is not None:
+            self._emit("gateway.recovered", {"name": name, "cause": problem.cause, "since": problem.since})
+            self._tell()
+
+    def drain(self, draining: bool) -> None:
+        """The gateway goes down, or is up."""
+        self.draining = draining
+        self._tell()
+
+    def storage(self, cause: str | None) -> None:
+        """What is wrong with the disk, one of L{CAUSES}; None: nothing."""
+        if cause is None:
+            self.clear("storage")
+        else:
+            wrong, remedy = CAUSES[cause]
+            self.report("storage", cause, f"The database can't be written, {wrong}: {remedy}")
+
+    def _tell(self) -> None:
+        for watcher in self.changed:
+            watcher()
