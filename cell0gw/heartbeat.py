@@ -77,6 +77,8 @@ class HeartbeatService(Service):
         self._next_share = 0
         self._turn = 0
         self._last_tick = 0.0
+        # Until then nobody was pinged or heard: it is as if all had been heard then.
+        self._deaf_until = -math.inf
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
 
@@ -131,6 +133,7 @@ class HeartbeatService(Service):
         if stalled > 1:
             # It was this process that heard nothing: what came meanwhile is read before the next tick.
             self.log.warn("the reactor was blocked for {seconds:.1f} s", seconds=stalled)
+            self._deaf_until = now
             return
         for sweep in self._sweeps:
             try:
@@ -156,7 +159,7 @@ class HeartbeatService(Service):
         time_to_authenticate = self._limits.auth_timeout or math.inf
         if connection.paused:
             return  # it may have said a lot
-        if connection.last_received <= now - self.timeout:
+        if max(connection.last_received, self._deaf_until) <= now - self.timeout:
             connection.close(CloseCode.HEARTBEAT_TIMEOUT, "heartbeat timeout")
         elif connection.session is None and connection.opened_at <= now - time_to_authenticate:
             connection.close(CloseCode.AUTHENTICATION_TIMEOUT, "no authentication in time")
