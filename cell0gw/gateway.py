@@ -108,6 +108,7 @@ class Gateway(Embedded):
         self.sessions.observers += [guard.throttle, self.directory, self.recovery, self.channels, self.watches]
         self.idempotency = Idempotency(reactor, config.idempotency_window)
         self.credentials = Credentials(token_store, wall, random_bytes)
+        self.health.changed.append(self.credentials.settle)
         self.agents = Agents(
             config.mail_limits,
             config.idempotency_window,
