@@ -5,6 +5,8 @@
 # make conformance  run Autobahn's own test cases, over plain sockets and TLS, with and without compression
 # make fuzz     fuzz handshakes, frames and the dispatcher, ten minutes each; make fuzz MINUTES=1 SEED=1
 # make coverage how much of the floors that strangers reach the unit tests run through
+# make faults   kills, disks that fail, too few descriptors, silent and slow peers, storms, clocks that are set: what must
+#               go on goes on; make faults SEED=1 as it was with a seed, ONLY=disk_full one of them
 # make lint     ruff and mypy
 # make bench    measure this gateway on this machine
 # VENV and PYTHON choose another interpreter: make test VENV=.venv-3.13 PYTHON=python3.13
@@ -13,7 +15,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test unit crash conformance fuzz coverage lint bench clean
+.PHONY: run test unit crash faults conformance fuzz coverage lint bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
@@ -38,6 +40,9 @@ fuzz: $(VENV)/.installed-test $(VENV)/.installed-fuzz
 
 coverage: $(VENV)/.installed-test
 	$(BIN)/python -m tests.branches
+
+faults: $(VENV)/.installed-test
+	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench
