@@ -6,6 +6,7 @@ Strict where leniency has cost others: a head that two parsers could read in two
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from cell0gw.sites import is_host
@@ -35,7 +36,10 @@ _ONCE: Final = ("host", "origin", "upgrade", "content-length", "sec-websocket-ke
 
 # Some take C0 and C1 controls for the end of a line; a tab is white space, and what is above them is text.
 _unusual = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)|(?<!\r)\n").search
-_is_token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z").match
+_TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_is_token = re.compile(rf"{_TOKEN}\Z").match
+_is_upgrade = re.compile(rf"{_TOKEN}(/{_TOKEN})?\Z").match
+_is_extension = re.compile(rf'{_TOKEN}([ \t]*;[ \t]*{_TOKEN}(=({_TOKEN}|"{_TOKEN}"))?)*\Z').match
 _is_key = re.compile(r"[A-Za-z0-9+/]{22}==\Z").match
 _is_version = re.compile(r"HTTP/[0-9](\.[0-9])?\Z").match
 
@@ -129,9 +133,12 @@ def _judge_fields(length: int, fields: dict[str, str]) -> UpgradeRequest:
     host = fields.get("host", "")
     if not is_host(host) or fields.get("content-length", "0") != "0" or "transfer-encoding" in fields:
         raise Refused(400)
-    if "websocket" not in _listed(fields.get("upgrade", "").lower()):
+    upgrades = _read_list(fields.get("upgrade", "").lower(), _is_upgrade)
+    options = _read_list(fields.get("connection", "").lower(), _is_token)
+    _read_list(fields.get("sec-websocket-extensions", ""), _is_extension)
+    if "websocket" not in upgrades:
         raise Refused(426, "Upgrade: websocket")
-    if "upgrade" not in _listed(fields.get("connection", "").lower()):
+    if "upgrade" not in options:
         raise Refused(400)
     if fields.get("sec-websocket-version") != "13":
         raise Refused(400, "Sec-WebSocket-Version: 13")
@@ -154,6 +161,14 @@ def _protocols(value: str | None) -> list[str]:
     if len(protocols) > MAX_PROTOCOLS or len(set(protocols)) < len(protocols) or not all(map(_is_token, protocols)):
         raise Refused(400)
     return protocols
+
+
+def _read_list(value: str, is_element: Callable[[str], object]) -> list[str]:
+    """The elements of a list, empty ones left out (RFC 9110, section 5.6.1)."""
+    elements = [element for element in _listed(value) if element]
+    if not all(map(is_element, elements)):
+        raise Refused(400)
+    return elements
 
 
 def _listed(value: str) -> list[str]:
