@@ -63,13 +63,14 @@ class _Answer(msgspec.Struct, gc=False):
     error: Raw = Raw()
 
 
-class _Identity(msgspec.Struct, gc=False):
-    id: Raw = Raw(b"null")
+class _Members(msgspec.Struct, gc=False):
+    params: Raw = Raw()
+    id: Raw = Raw()
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_identity = msgspec.json.Decoder(_Identity).decode
+_decode_members = msgspec.json.Decoder(_Members).decode
 _decode_entries = msgspec.json.Decoder(list[Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -145,8 +146,8 @@ _STRUCTURED: Final = frozenset((b"", b"{", b"["))
 _SIMPLE: Final = frozenset(b"%c" % byte for byte in b'"-0123456789n') | {b""}
 
 
-def _explain(payload: bytes) -> NotARequest:
-    """Why JSON that is no request is none.
+def _explain(payload: bytes) -> Request | NotARequest:
+    """Why JSON that is no request is none; or that it is one, after a member of the same name and another type.
 
     @raise ParseError: it is not even JSON: the typed decoder gives up at the first wrong type and reads no further.
     """
@@ -158,7 +159,8 @@ def _explain(payload: bytes) -> NotARequest:
         return NotARequest(InvalidRequest("Invalid Request: not an object"))
     if "method" not in value and ("result" in value or "error" in value):
         return NotARequest(None)  # an error for a stray response would be one more stray response
-    raw_id = bytes(_decode_identity(payload).id)
+    members = _decode_members(payload)
+    raw_id = bytes(members.id)
     if len(raw_id) > MAX_ID_LENGTH or raw_id[:1] not in _SIMPLE:
         return NotARequest(
             InvalidRequest(f"Invalid Request: id is a string, a number or null, {MAX_ID_LENGTH} bytes at most")
@@ -167,9 +169,11 @@ def _explain(payload: bytes) -> NotARequest:
         reason = 'jsonrpc is not "2.0"'
     elif not isinstance(value.get("method"), str):
         reason = "method is not a string"
-    else:
+    elif not isinstance(value.get("params", {}), dict | list):
         reason = "params is neither an object nor an array"
-    return NotARequest(InvalidRequest(f"Invalid Request: {reason}"), raw_id)
+    else:
+        return Request(value["method"], bytes(members.params), raw_id)
+    return NotARequest(InvalidRequest(f"Invalid Request: {reason}"), raw_id or b"null")
 
 
 def _shallow(payload: bytes) -> bool:

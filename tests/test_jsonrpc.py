@@ -194,6 +194,15 @@ class DecodeTests(SynchronousTestCase):
         """Of two members of one name the last counts."""
         self.assertEqual(decoded('{"jsonrpc":"2.0","method":"a","method":"b","id":1}').method, "b")
 
+    def test_last_member_wins_whatever_the_first_is(self) -> None:
+        """It counts even if the first one is of a type that it may not be."""
+        for payload in (
+            '{"jsonrpc":1,"jsonrpc":"2.0","method":"m","params":[1],"id":1}',
+            '{"jsonrpc":"2.0","method":[],"method":"m","params":1,"params":[1],"id":{},"id":1}',
+        ):
+            self.assertEqual(decoded(payload), Request("m", b"[1]", b"1"))
+        self.assertEqual(decoded('{"jsonrpc":1,"jsonrpc":"2.0","method":"m"}'), Request("m"))
+
     def test_batch_limit(self) -> None:
         """A batch has as many entries as allowed, and not one more."""
         self.assertEqual(len(jsonrpc.decode(b"[1,2]", max_batch=2)), 2)  # type: ignore[arg-type]
