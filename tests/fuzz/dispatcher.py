@@ -15,10 +15,12 @@ from tests.fuzz.handshake import REQUEST
 from tests.fuzz.oracle import judge, read
 
 RESUME_WINDOW: Final = 5
-PATIENCE: Final = 20
+PATIENCE: Final = 8
 """Seconds after which nothing is left of peers that are gone."""
 
-MAX_WAIT: Final = 30
+MAX_WAIT: Final = 40
+"""Seconds that pass in one conversation at most."""
+
 STEPS: Final = 40
 
 AGENT, WORKER, ADMIN = 1, 2, 3
@@ -75,6 +77,7 @@ class Talk:
             entity and gateway.token(entity, permissions=["*"] if peer == ADMIN else None)
             for peer, entity in enumerate(ENTITIES)
         ]
+        self._patience = MAX_WAIT
         self._told: dict[bytes, bytes] = {}
         self._pending: dict[int, bytes] = {}
         self._late: list[tuple[bytes, Any]] = []
@@ -86,7 +89,9 @@ class Talk:
         """Do what a line says."""
         kind, rest = line[:1], line[1:]
         if kind == b"+":
-            pass_time(self._gateway, min(int(rest), MAX_WAIT) if rest.isdigit() and len(rest) < 4 else 1)
+            seconds = min(self._patience, int(rest) if rest.isdigit() and len(rest) < 4 else 1)
+            self._patience -= seconds
+            pass_time(self._gateway, seconds)
             self._listen()
         elif kind in b"-=" and kind and rest[:1].isdigit():
             (self._lose if kind == b"-" else self._connect)(int(rest[:1]) % len(self._peers))
