@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fuzz.findings import Finding, nothing_is_logged, spoken
+from tests.fuzz.__main__ import FINDING, feed
+from tests.fuzz.findings import Finding, check, nothing_is_logged, spoken
 from tests.fuzz.frames import COMPRESSED, Frames, Run, build, record
+from tests.fuzz.handshake import REQUEST, Handshake, request
+from tests.fuzz.keeping import keep
 from tests.fuzz.oracle import judge
 from tests.fuzz.targets import CORPUS, TARGETS, Feeder, read_inputs
 from tests.test_chunking import frame
@@ -106,3 +113,45 @@ class NoticingTests(SynchronousTestCase):
         self.assertEqual(feeder.inputs, [b"0{", b"1{"])
         feeder.renew()
         self.assertEqual(feeder.inputs, [])
+
+
+class CommandTests(SynchronousTestCase):
+    """C{python -m tests.fuzz}, where it does not fuzz."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.printed = io.StringIO()
+
+    def write(self, name: str, *inputs: bytes) -> Path:
+        folder = self.folder / name / "handshake"
+        folder.mkdir(parents=True)
+        for number, data in enumerate(inputs):
+            (folder / str(number)).write_bytes(data)
+        return folder
+
+    def feed(self, *inputs: bytes) -> int:
+        path = self.write("inputs", *inputs)
+        with redirect_stdout(self.printed), redirect_stderr(self.printed):
+            return feed("handshake", [path])
+
+    def test_nothing_found(self) -> None:
+        """Inputs that lead to nothing are counted."""
+        self.assertEqual(self.feed(b"", b"GET"), 0)
+        self.assertEqual(self.printed.getvalue(), "2 inputs, no finding\n")
+
+    def test_found(self) -> None:
+        """An input that leads to a finding ends the command, and is named."""
+        self.patch(Handshake, "run", lambda target, data: check(data != b"bad", "bad"))
+        self.assertEqual(self.feed(b"good", b"bad", b"good"), FINDING)
+        self.assertIn("handshake/1: a finding, after 1 inputs", self.printed.getvalue())
+
+    def test_keep(self) -> None:
+        """Of the inputs that reach more than the corpus does the smallest is kept, and that once."""
+        corpus = self.write("corpus", b"G").parent
+        short, long = (request(*more, first=b"POST / HTTP/1.1") for more in ((), (b"X: y",)))
+        found = self.write("found", long, short, b"GE")
+        self.patch(Handshake, "seeds", {"plain": REQUEST})
+        self.assertEqual(keep("handshake", found, corpus), 1)
+        (kept,) = set((corpus / "handshake").iterdir()) - {corpus / "handshake/0"}
+        self.assertEqual(kept.read_bytes(), short)
+        self.assertEqual(keep("handshake", found, corpus), 0)

@@ -36,7 +36,6 @@ def main() -> int:
         "--keep", action="store_true", help="add to the corpus the inputs that reach more than it does"
     )
     given = options.parse_args()
-    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
     if given.inputs:
         return feed(given.target, given.inputs)
     if given.keep:
@@ -68,6 +67,7 @@ def fuzz(name: str, minutes: float, seed: int) -> None:
     """Fuzz until time is up or something is found; does not return."""
     import atheris
 
+    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
     with atheris.instrument_imports(include=["cell0gw", "autobahn"]):
         from tests.fuzz.targets import CORPUS, TARGETS, Feeder
     feeder = Feeder(name)

@@ -33,26 +33,28 @@ def reach(feeder: Feeder, data: bytes) -> set[tuple[str, int, int]]:
 
         return line
 
+    former = sys.gettrace()
     sys.settrace(enter)
     try:
         feeder(data)
     finally:
-        sys.settrace(None)
+        sys.settrace(former)
     return steps
 
 
-def keep(name: str, found: Path) -> int:
+def keep(name: str, found: Path, corpus: Path = CORPUS) -> int:
     """Add to the corpus what reaches more.
 
     @param found: the folder of what the fuzzer has found.
+    @param corpus: has a folder for each target.
     @return: how many inputs were added.
     """
     feeder, known, kept = Feeder(name), set(), 0
-    for data in (*TARGETS[name].seeds.values(), *read_inputs([CORPUS / name]).values()):
+    for data in (*TARGETS[name].seeds.values(), *read_inputs([corpus / name]).values()):
         known |= reach(feeder, data)
     for data in sorted(read_inputs([found]).values(), key=len):
         if len(data) <= LONGEST and (steps := reach(feeder, data) - known):
             known |= steps
             kept += 1
-            (CORPUS / name / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
+            (corpus / name / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
     return kept
