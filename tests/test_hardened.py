@@ -209,6 +209,14 @@ class ViolationTests(Case):
         self.receive(b"\x89\xff" + (2**40).to_bytes(8, "big") + b"mask" + b"x" * 1000)
         self.assertEqual((self.code, self.server.data), (1002, b""))
 
+    def test_close_that_is_a_violation(self) -> None:
+        """A close with a code that nobody may send, or a reason that is no text, is told so, and nothing is reset."""
+        for payload, code in ((b"\x00\x00", 1002), (b"\x03\xed", 1002), (b"\x13\x88", 1002), (b"\x03\xe8\xff", 1007)):
+            self.setUp()
+            told = self.receive(frame(payload, CLOSE))
+            self.assertEqual((told[0], told[2:4], self.code), (0x88, code.to_bytes(2, "big"), code))
+            self.assertEqual((self.transport.ended, self.transport.connected), (True, True))
+
     def test_silent_end(self) -> None:
         """A peer that says nothing more is let go of after a while."""
         self.server.closing_since = None

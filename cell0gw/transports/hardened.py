@@ -118,6 +118,12 @@ class HardenedProtocol(LeanProtocol):
         if not self.failedByMe:
             super()._fail_connection(*arguments, **options)
 
+    def dropConnection(self, abort: bool = False) -> None:
+        """See L{WebSocketProtocol}. It takes a close that is a violation for the reply to what it says of that itself,
+        and would reset the connection before it has left."""
+        if not self.failedByMe:
+            super().dropConnection(abort)
+
     def onMessageBegin(self, isBinary: bool) -> None:
         """See L{WebSocketProtocol}."""
         super().onMessageBegin(isBinary)
