@@ -78,7 +78,7 @@ class Caller:
     """Who calls: a connection with or without a session, or, with neither, the bearer of a token.
 
     @ivar foreign: whether it is a page's of a site that is not listed.
-    @ivar credit: so many calls it may make before L{Throttle} is asked again; C{bucket}, C{refused}, C{errors} and
+    @ivar credit: so many calls it may make before L{Throttle} is asked again; C{bucket}, C{refusals}, C{errors} and
         C{errors_since} are what that keeps of it.
     @ivar in_flight: how many of its requests the gateway has not answered, calls to agents aside.
     """
@@ -92,7 +92,7 @@ class Caller:
         "foreign",
         "in_flight",
         "principal",
-        "refused",
+        "refusals",
         "session",
     )
 
@@ -103,9 +103,10 @@ class Caller:
         self.principal = principal
         self.session: Session | None = None
         self.foreign = foreign
-        self.credit = self.refused = self.errors = self.in_flight = 0
+        self.credit = self.errors = self.in_flight = 0
         self.errors_since = 0.0
         self.bucket: Bucket | None = None
+        self.refusals: Bucket | None = None
 
     def settle(self) -> None:
         """Give back what credit there is: it was given to somebody else than the caller is from now on."""

@@ -66,7 +66,7 @@ class Throttle:
             given = allowed
             if not given:
                 self._refuse(caller, "entity_calls_per_second", shared.wait(rate, burst))
-        caller.credit, caller.refused = given - 1, 0
+        caller.credit = given - 1
 
     def erred(self, caller: Caller, error: RPCError) -> None:
         """A request of a caller was refused."""
@@ -97,10 +97,13 @@ class Throttle:
             del self._of_entity[session.entity_id]
 
     def _refuse(self, caller: Caller, limit: str, wait: float) -> NoReturn:
+        limits, now = self._limits, self._seconds()
         caller.credit = 0
-        caller.refused += 1
         self._hit(limit, _name(caller))
-        if caller.connection is not None and caller.refused == self._limits.calls_burst + 1:
+        # As many as may pass may be refused: a flood goes on, and now and then one of it is let through.
+        refusals = caller.refusals = caller.refusals or Bucket(now)
+        bearable = refusals.take(1, now, limits.calls_per_second or limits.entity_calls_per_second, limits.calls_burst)
+        if caller.connection is not None and not bearable:
             caller.connection.close_when_answered(CloseCode.TOO_MANY_REQUESTS, "too many calls")
         raise RateLimited(retry_after_ms=math.ceil(wait * 1000) + 1)
 

@@ -64,6 +64,27 @@ class RateTests(Case):
         self.assertEqual(self.calls(client, 1), [-32003])
         self.assertEqual(client.close_code, 4013)
 
+    def test_flood(self) -> None:
+        """That now and then one of a flood is let through does not let it go on."""
+        gateway = self.make(calls_per_second=10, calls_burst=32)
+        client = gateway.connect()
+        outcomes: list[int | None] = []
+        while client.close_code is None:
+            outcomes += self.calls(client, 5)
+            gateway.advance(0.1)
+            self.assertLess(len(outcomes), 120)
+        self.assertEqual(client.close_code, 4013)
+        self.assertTrue(any(outcome is None for outcome in outcomes[-10:]))
+
+    def test_slightly_too_fast(self) -> None:
+        """Who is refused less often than it is answered is never closed."""
+        gateway = self.make(calls_per_second=10, calls_burst=32)
+        client = gateway.connect("a")
+        for _ in range(50):
+            self.calls(client, 15)
+            gateway.advance(1)
+        self.assertIsNone(client.close_code)
+
     def test_batches(self) -> None:
         """Each entry of a batch is a call."""
         client = self.make(calls_per_second=1, calls_burst=10).connect()
