@@ -36,6 +36,10 @@ class Bucket:
         """In how many seconds, counted from the last L{take}, there will be one."""
         return max(0.0, (self._taken - burst + 1) / rate)
 
+    def is_full(self, now: float, rate: float) -> bool:
+        """Whether all that was taken has come back."""
+        return self._taken <= (now - self._since) * rate
+
     def give_back(self, count: int) -> None:
         """Put back what was taken and is not needed."""
         self._taken -= count

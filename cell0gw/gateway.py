@@ -135,7 +135,7 @@ class Gateway(Embedded):
         heartbeats = HeartbeatService(
             reactor,
             self.connections,
-            [*sweeps, self.idempotency.expire, *self.agents.sweeps, guard.alarms.sweep, self.credentials.settle],
+            [*sweeps, self.idempotency.expire, *self.agents.sweeps, *guard.sweeps, self.credentials.settle],
             interval=config.heartbeat_interval,
             timeout=config.heartbeat_timeout,
             limits=guard.limits,

@@ -30,3 +30,8 @@ class Guard:
         self.connections = Connections(limits, seconds, self.alarms.hit)
         self.throttle = Throttle(limits, seconds, self.alarms.hit)
         self.guesses = Guesses(seconds, self.alarms.hit)
+
+    @property
+    def sweeps(self) -> list[Callable[[], None]]:
+        """What is to be called every second."""
+        return [self.alarms.sweep, self.throttle.sweep]

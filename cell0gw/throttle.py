@@ -45,6 +45,7 @@ class Throttle:
         self._seconds = seconds
         self._hit = hit
         self._of_entity: dict[str, tuple[Bucket, set[str]]] = {}
+        self._gone: set[str] = set()
 
     def refill(self, caller: Caller) -> None:
         """A caller makes a call, and its credit is used up: give it more.
@@ -94,7 +95,18 @@ class Throttle:
         _, sessions = self._of_entity[session.entity_id]
         sessions.discard(session.session_id)
         if not sessions:
-            del self._of_entity[session.entity_id]
+            self._gone.add(session.entity_id)
+
+    def sweep(self) -> None:
+        """Forget entities that have no session, and have waited as long as they would have had to with one."""
+        now, rate = self._seconds(), self._limits.entity_calls_per_second
+        for entity_id in list(self._gone):
+            bucket, sessions = self._of_entity[entity_id]
+            if sessions:
+                self._gone.discard(entity_id)
+            elif not rate or bucket.is_full(now, rate):
+                self._gone.discard(entity_id)
+                del self._of_entity[entity_id]
 
     def _refuse(self, caller: Caller, limit: str, wait: float) -> NoReturn:
         limits, now = self._limits, self._seconds()

@@ -101,12 +101,26 @@ class RateTests(Case):
         self.assertEqual(self.calls(gateway.connect("b"), 15), [None] * 15)
 
     def test_entity_leaves_nothing(self) -> None:
-        """When the last session of an entity is over, nothing is kept of it."""
+        """When the last session of an entity is over, nothing is kept of it for longer than its calls count."""
         gateway = self.make()
         for client in [gateway.connect("a"), gateway.connect("a"), gateway.connect("b")]:
             client.call("rpc.ping")
             client.disconnect()
-        self.assertEqual(gateway.guard.throttle._of_entity, {})
+        gateway.advance(2)
+        throttle = gateway.guard.throttle
+        self.assertEqual((throttle._of_entity, throttle._gone), ({}, set()))
+
+    def test_entity_comes_back(self) -> None:
+        """Leaving and coming back makes nobody's bucket full; waiting does."""
+        gateway = self.make(entity_calls_per_second=1, entity_calls_burst=20)
+        agent = gateway.connect("a")
+        self.calls(agent, 20)
+        agent.disconnect()
+        gateway.advance(5)
+        self.assertEqual(self.calls(agent := gateway.connect("a"), 20).count(None), 5)
+        agent.disconnect()
+        gateway.advance(30)
+        self.assertEqual(self.calls(gateway.connect("a"), 25).count(None), 20)
 
     def test_none(self) -> None:
         """A limit of 0 is none."""
