@@ -44,7 +44,7 @@ class Throttle:
         self._limits = limits
         self._seconds = seconds
         self._hit = hit
-        self._of_entity: dict[str, tuple[Bucket, set[str]]] = {}
+        self._of_entity: dict[str, tuple[Bucket, dict[str, Caller | None]]] = {}
         self._gone: set[str] = set()
 
     def refill(self, caller: Caller) -> None:
@@ -60,9 +60,11 @@ class Throttle:
             if not given:
                 self._refuse(caller, "calls_per_second", own.wait(limits.calls_per_second, limits.calls_burst))
         if limits.entity_calls_per_second and session is not None and session.entity_id in self._of_entity:
-            shared, _ = self._of_entity[session.entity_id]
+            shared, callers = self._of_entity[session.entity_id]
             rate, burst = limits.entity_calls_per_second, limits.entity_calls_burst
-            allowed = shared.take(min(given, 1 + burst // SHARE), now, rate, burst)
+            # What the many have taken in advance must leave enough for one more.
+            allowed = shared.take(min(given, 1 + burst // (SHARE * len(callers))), now, rate, burst)
+            callers[session.session_id] = caller
             own.give_back(given - allowed)
             given = allowed
             if not given:
@@ -84,25 +86,31 @@ class Throttle:
 
     def session_opened(self, session: Any) -> None:
         """See L{ISessionObserver}."""
-        _, sessions = self._of_entity.setdefault(session.entity_id, (Bucket(self._seconds()), set()))
-        sessions.add(session.session_id)
+        _, callers = self._of_entity.setdefault(session.entity_id, (Bucket(self._seconds()), {}))
+        callers[session.session_id] = None
 
     def session_detached(self, session: Any, reason: str) -> None:
         """See L{ISessionObserver}."""
+        shared, callers = self._of_entity[session.entity_id]
+        caller, callers[session.session_id] = callers[session.session_id], None
+        if caller is not None:
+            shared.give_back(caller.credit)
+            caller.settle()
 
     def session_closed(self, session: Any, reason: str) -> None:
         """See L{ISessionObserver}."""
-        _, sessions = self._of_entity[session.entity_id]
-        sessions.discard(session.session_id)
-        if not sessions:
+        self.session_detached(session, reason)
+        _, callers = self._of_entity[session.entity_id]
+        del callers[session.session_id]
+        if not callers:
             self._gone.add(session.entity_id)
 
     def sweep(self) -> None:
         """Forget entities that have no session, and have waited as long as they would have had to with one."""
         now, rate = self._seconds(), self._limits.entity_calls_per_second
         for entity_id in list(self._gone):
-            bucket, sessions = self._of_entity[entity_id]
-            if sessions:
+            bucket, callers = self._of_entity[entity_id]
+            if callers:
                 self._gone.discard(entity_id)
             elif not rate or bucket.is_full(now, rate):
                 self._gone.discard(entity_id)

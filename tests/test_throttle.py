@@ -110,6 +110,21 @@ class RateTests(Case):
         throttle = gateway.guard.throttle
         self.assertEqual((throttle._of_entity, throttle._gone), ({}, set()))
 
+    def test_many_of_an_entity(self) -> None:
+        """However many connections an entity has, what each has taken in advance leaves enough for the others."""
+        gateway = self.make(entity_calls_per_second=1, entity_calls_burst=100)
+        agents = [gateway.connect("a") for _ in range(60)]
+        self.assertEqual([self.calls(agent, 1) for agent in agents], [[None]] * 60)
+
+    def test_taken_in_advance(self) -> None:
+        """What a connection has taken in advance and not used is its entity's again when it goes, however it goes."""
+        gateway = self.make(entity_calls_per_second=1, entity_calls_burst=160)
+        for number in range(100):
+            agent = gateway.connect("a")
+            self.calls(agent, 1)
+            agent.vanish() if number % 2 else agent.disconnect()
+        self.assertEqual(self.calls(gateway.connect("a"), 100).count(None), 60)
+
     def test_entity_comes_back(self) -> None:
         """Leaving and coming back makes nobody's bucket full; waiting does."""
         gateway = self.make(entity_calls_per_second=1, entity_calls_burst=20)
