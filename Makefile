@@ -2,6 +2,8 @@
 # make test     every test; make unit only those that need no port
 # make crash    kill a gateway 300 times, and 100 times under agents that write to each other, and look each time for
 #               what is lost; make crash SEED=1 as it was with a seed
+# make stress   put one gateway under everything at once that clients can do to it, for two minutes, and then at scale;
+#               make stress SEED=1
 # make conformance  run Autobahn's own test cases, over plain sockets and TLS, with and without compression
 # make fuzz     fuzz handshakes, frames and the dispatcher, ten minutes each; make fuzz MINUTES=1 SEED=1
 # make coverage how much of the floors that strangers reach the unit tests run through
@@ -15,7 +17,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test unit crash faults conformance fuzz coverage lint bench clean
+.PHONY: run test unit crash faults stress conformance fuzz coverage lint bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
@@ -29,6 +31,10 @@ unit: $(VENV)/.installed-test
 crash: $(VENV)/.installed-test
 	$(BIN)/python -m tests.crash --cycles 300 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.crash.agents --cycles 100 $(if $(SEED),--seed $(SEED))
+
+stress: $(VENV)/.installed-test
+	$(BIN)/python -m tests.stress $(if $(SEED),--seed $(SEED))
+	for run in stalled storm tokens; do $(BIN)/python -m tests.stress.scale $$run || exit; done
 
 conformance: $(VENV)/.installed-test
 	$(BIN)/python -m tests.conformance

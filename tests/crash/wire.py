@@ -56,6 +56,8 @@ class Refused(Exception):
     def __init__(self, error: Answer) -> None:
         super().__init__(f"{error['code']} {error['message']}")
         self.code = error["data"]["code"]
+        self.number = error["code"]
+        self.data = error["data"]
 
 
 def client_frame(first: int, payload: bytes) -> bytes:
@@ -75,12 +77,16 @@ class Connection(asyncio.Protocol):
     """One connection; C{open} it.
 
     @param heard: called with each notification's method and params.
+    @param address: from which it connects; None: as the system likes.
     @ivar lost: done once the connection is gone.
     @ivar close_code: what the gateway closed it with; None when it said nothing.
     """
 
-    def __init__(self, heard: Callable[[str, Any], None] = lambda method, params: None) -> None:
+    def __init__(
+        self, heard: Callable[[str, Any], None] = lambda method, params: None, address: str | None = None
+    ) -> None:
         self._heard = heard
+        self._address = None if address is None else (address, 0)
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting: dict[int, Callable[[Answer | None], None]] = {}
         self._ids = itertools.count(1)
@@ -95,7 +101,9 @@ class Connection(asyncio.Protocol):
         @raise Lost: nobody is there, or the connection was cut meanwhile.
         """
         try:
-            await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port)
+            await asyncio.get_running_loop().create_connection(
+                lambda: self, "127.0.0.1", port, local_addr=self._address
+            )
         except OSError as problem:
             raise Lost(str(problem)) from None
         async with asyncio.timeout(PATIENCE):
