@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 
-from cell0gw.transports.poller import MUCH_TO_SEND
+from cell0gw.transports.poller import CROWD, MUCH_TO_SEND
 from tests.sockets import PollerCase, Producer
 
 
@@ -49,6 +49,41 @@ class PollerTests(PollerCase):
         self.assertFalse(self.poller._writers or self.poller._blocked)
         transport.abortConnection()
         self.reactor.advance(0)
+
+    def test_crowd_of_strangers(self) -> None:
+        """When a crowd comes, those who are at work are served in the same pass; the crowd has its turn by and by."""
+        strangers = [self.connect() for _ in range(4 * CROWD)]
+        at_work, protocol, theirs = self.connect()
+        at_work.goes_to_work()
+        protocol.answer = b"pong"
+        for _, _, peer in strangers:
+            peer.send(b"hello")
+        theirs.send(b"ping")
+        self.reactor.turn()
+        self.assertEqual(theirs.recv(10), b"pong")
+        for passes in range(1, 6):
+            self.assertEqual(sum(bool(each.received) for _, each, _ in strangers), min(passes, 4) * CROWD)
+            self.reactor.turn()
+        self.assertEqual({each.received for _, each, _ in strangers}, {b"hello"})
+
+    def test_crowd_that_goes(self) -> None:
+        """When a crowd is lost, those who stay are served in the same pass; the others are found gone by and by."""
+        going = [self.connect() for _ in range(3 * CROWD)]
+        _, protocol, theirs = self.connect()
+        for transport in self.poller._transports.values():
+            transport.goes_to_work()
+        protocol.answer = b"pong"
+        for number, (_, _, peer) in enumerate(going):
+            if number % 2:
+                peer.send(b"last words")
+            peer.close()
+        theirs.send(b"ping")
+        self.reactor.turn()
+        self.assertEqual((theirs.recv(10), sum(bool(each.lost) for _, each, _ in going) <= CROWD), (b"pong", True))
+        for _ in range(12):
+            self.reactor.turn()
+        self.assertEqual([len(each.lost) for _, each, _ in going], [1] * len(going))
+        self.assertEqual({each.received for _, each, _ in going}, {b"", b"last words"})
 
     def test_slow_reader_blocks_nobody(self) -> None:
         """A peer that does not read keeps what is for it waiting, and nothing else."""

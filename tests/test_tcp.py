@@ -11,7 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.transports.poller import Poller
+from cell0gw.transports.poller import CROWD, Poller
 from cell0gw.transports.tcp import GatewayPort, GatewayTransport, PlainTransport
 from cell0gw.transports.unix import LocalAddress, PlainUNIXTransport, UNIXPort, UNIXTransport
 
@@ -53,3 +53,24 @@ class TransportTests(SynchronousTestCase):
             self.assertTrue(verifyObject(IAddress, transport.getPeer()))
             self.assertIsInstance(transport.getHost(), UNIXAddress)
             transport.setTcpNoDelay(True)
+
+    def test_crowd(self) -> None:
+        """However many come at once, and however often, they are let in a few at a time."""
+        come: list[Any] = []
+
+        class Crowd:
+            def accept(self) -> tuple[socket.socket, Any]:
+                come.append(socket.socketpair())
+                return come[-1][0], ("192.0.2.1", 1)
+
+        class Closed(ServerFactory):
+            def buildProtocol(self, addr: Any) -> None:
+                return None
+
+        port = GatewayPort(0, Closed(), reactor=MemoryReactorClock())  # type: ignore[arg-type]
+        port.socket, port.numberAccepts = Crowd(), 100  # type: ignore[assignment]
+        for passes in range(1, 5):
+            port.doRead()
+            self.assertEqual(len(come), passes * CROWD)
+        for _, theirs in come:
+            theirs.close()

@@ -24,6 +24,16 @@ ROUNDS_A_PASS: Final = 8
 MUCH_TO_SEND: Final = 32
 """From so many waiting connections on, sending takes much longer than looking for what has arrived."""
 
+CROWD: Final = 64
+"""So many of those that come or go are looked after in a pass; when thousands do at once, the others must not wait for
+them all. Those left over are the first of a later pass: the kernel tells of all in turn."""
+
+READING: Final = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLRDHUP", 0)
+GOING: Final = (
+    READING & ~getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLHUP", 0) | getattr(select, "EPOLLERR", 0)
+)
+"""Events of peers that have closed, or are lost."""
+
 
 def reactor_for_connections(reactor: Any) -> Any:
     """A L{Poller} where there is epoll, else the reactor itself, which is slower and does the same."""
@@ -72,11 +82,11 @@ class Poller(_DisconnectSelectableMixin):
 
     def addReader(self, transport: Any) -> None:
         """See L{IReactorFDSet}."""
-        self._watch(transport, add=select.EPOLLIN)
+        self._watch(transport, add=READING)
 
     def removeReader(self, transport: Any) -> None:
         """See L{IReactorFDSet}."""
-        self._watch(transport, remove=select.EPOLLIN)
+        self._watch(transport, remove=READING)
 
     def addWriter(self, transport: Any) -> None:
         """See L{IReactorFDSet}: it will be asked at the end of the pass, not when the kernel says it may."""
@@ -115,6 +125,8 @@ class Poller(_DisconnectSelectableMixin):
 
     def _take_up(self, events: list[tuple[int, int]]) -> None:
         transports, writers, blocked = self._transports, self._writers, self._blocked
+        if len(events) > CROWD:
+            events = self._in_turn(events)
         for descriptor, event in events:
             transport = transports.get(descriptor)
             if transport is not None:  # else another one's event has closed it
@@ -132,6 +144,18 @@ class Poller(_DisconnectSelectableMixin):
                     self._try(transport)
             elif self._other is not None:
                 self._other(descriptor, event)
+
+    def _in_turn(self, events: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Of many events those that can't wait: all of connections that are at work, some of those that come or go."""
+        transports, chosen, room = self._transports, [], CROWD
+        for each in events:
+            transport = transports.get(each[0])
+            if transport is not None and (each[1] & GOING or not transport.at_work):
+                room -= 1
+                if room < 0:
+                    continue
+            chosen.append(each)
+        return chosen
 
     def connectionLost(self, reason: Failure) -> None:
         """See L{IReadDescriptor}."""

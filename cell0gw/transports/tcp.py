@@ -11,17 +11,23 @@ from twisted.python.failure import Failure
 
 from cell0gw.frames import Batch, join
 from cell0gw.limits import Limits
-from cell0gw.transports.poller import Poller
+from cell0gw.transports.poller import CROWD, Poller
 
 
 class PlainTransport(tcp.Server):
     """A connection's socket on whatever reactor there is.
 
     @ivar limits: say how much may wait for the peer to read; None: nobody watches.
+    @ivar at_work: whether it need not wait while crowds come and go, see L{Poller}.
     """
 
     limits: Limits | None = None
     fell_behind: Callable[[], None]
+    at_work = False
+
+    def goes_to_work(self) -> None:
+        """It is no stranger's any more."""
+        self.at_work = True
 
     def watch_backlog(self, limits: Limits, fell_behind: Callable[[], None]) -> None:
         """Say, once, when more is to be written while more than C{limits.outbound_limit} waits already. However long it
@@ -203,6 +209,11 @@ class GatewayPort(tcp.Port):
     """
 
     connections_reactor: Any
+
+    def doRead(self) -> None:
+        """See L{IReadDescriptor}. Who comes in a crowd is let in a few at a time, as a L{Poller} serves them."""
+        self.numberAccepts = min(self.numberAccepts, CROWD)
+        super().doRead()
 
     def transport(  # type: ignore[override]
         self, skt: Any, protocol: Any, address: Any, port: Any, number: int, reactor: Any

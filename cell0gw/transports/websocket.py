@@ -115,6 +115,8 @@ class GatewayProtocol(HardenedProtocol):
         self.session = session
         self.maxMessagePayloadSize = self.maxFramePayloadSize = self.factory.limits.max_message_size
         self.factory.connections.no_stranger(self)
+        if hasattr(self.transport, "goes_to_work"):
+            self.transport.goes_to_work()
         self._log.info(
             "{entity_id} opened {session_id} on {connection_id} from {peer}",
             entity_id=session.entity_id,
