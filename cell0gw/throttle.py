@@ -63,7 +63,7 @@ class Throttle:
             shared, callers = self._of_entity[session.entity_id]
             rate, burst = limits.entity_calls_per_second, limits.entity_calls_burst
             # What the many have taken in advance must leave enough for one more.
-            allowed = shared.take(min(given, 1 + burst // (SHARE * len(callers))), now, rate, burst)
+            allowed = shared.take(min(given, 1 + burst // (SHARE * max(1, len(callers)))), now, rate, burst)
             callers[session.session_id] = caller
             own.give_back(given - allowed)
             given = allowed
