@@ -46,6 +46,19 @@ class Case(SynchronousTestCase):
         return self.server.localCloseCode if self.server.closedByMe else None
 
 
+class WrongCloseTests(Case):
+    """Closes that break the rules."""
+
+    def test_told_and_not_cut_off(self) -> None:
+        """The peer is told by a close code what was wrong, and nothing keeps it from reading that to the end."""
+        for payload, code in ((b"\x03\xe7", 1002), (b"\x03\xe8\xff", 1007)):
+            self.setUp()
+            self.receive(frame(payload, CLOSE))
+            self.assertEqual(self.code, code)
+            self.assertTrue(self.transport.ended)
+            self.assertTrue(self.transport.connected)
+
+
 class FragmentTests(Case):
     """Messages in many parts."""
 

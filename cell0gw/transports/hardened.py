@@ -118,11 +118,15 @@ class HardenedProtocol(LeanProtocol):
         if not self.failedByMe:
             super()._fail_connection(*arguments, **options)
 
-    def dropConnection(self, abort: bool = False) -> None:
-        """See L{WebSocketProtocol}. It takes a close that is a violation for the reply to what it says of that itself,
-        and would reset the connection before it has left."""
-        if not self.failedByMe:
-            super().dropConnection(abort)
+    def _protocol_violation(self, reason: str) -> bool:
+        """See L{WebSocketProtocol}, whose own goes on with what is wrong: with a wrong close as if it were a reply."""
+        super()._protocol_violation(reason)
+        return True
+
+    def _invalid_payload(self, reason: str) -> bool:
+        """See L{_protocol_violation}."""
+        super()._invalid_payload(reason)
+        return True
 
     def onMessageBegin(self, isBinary: bool) -> None:
         """See L{WebSocketProtocol}."""
