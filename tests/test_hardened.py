@@ -217,6 +217,26 @@ class ViolationTests(Case):
         self.receive(b"x")
         self.assertEqual(len(self.gateway.connections), 0)
 
+    def test_nothing_is_kept_of_what_came_before(self) -> None:
+        """Of a message that has come in part nothing is left after a violation, and nothing once the peer is gone."""
+        for end in (lambda: self.receive(frame(b"x", 0x83)), self.lose):
+            for begin in (frame(b"x" * 50_000, BEGIN), frame(b"x" * 50_000)[:-1], b"\x89\xfe"):
+                self.setUp()
+                self.receive(begin)
+                end()
+                self.assertLess(self.held(), 100)
+
+    def held(self) -> int:
+        """How many bytes the server has of what came."""
+        parts = [
+            part for value in vars(self.server).values() for part in (value if isinstance(value, list) else [value])
+        ]
+        return sum(len(part) for part in parts if isinstance(part, bytes))
+
+    def lose(self) -> None:
+        """The peer is gone without a word."""
+        self.server.connectionLost()
+
     def test_control_frame_without_end(self) -> None:
         """A control frame that says it is endless is refused at its head."""
         self.receive(b"\x89\xff" + (2**40).to_bytes(8, "big") + b"mask" + b"x" * 1000)

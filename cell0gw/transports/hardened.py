@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
 from cell0gw.buckets import Bucket
 from cell0gw.errors import CloseCode
 from cell0gw.limits import (
@@ -90,11 +93,25 @@ class HardenedProtocol(LeanProtocol):
             return
         self._dataReceived(data)
         if self.failedByMe:
-            self.data = b""
+            self._forget_everything()
         if not (self.inside_message or self.data or self.current_frame is not None):
             self._begun = None
         elif self._begun is None:
             self._begun = self.last_received
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See L{IProtocol}."""
+        super().connectionLost(reason)
+        self._forget_everything()
+
+    def _forget_everything(self) -> None:
+        """Let go of a message that will never be whole: it may be a while until garbage is collected, and megabytes
+        of it don't make that come sooner.
+        """
+        self.data = b""
+        for name in ("message_data", "frame_data", "control_frame_data"):
+            self.__dict__.pop(name, None)
+        self.forget_message()
 
     @property
     def unfinished(self) -> tuple[float, int] | None:
