@@ -1,0 +1,1 @@
+"""Tables of what no well-behaved client sends, by meaning, and what the gateway says to it."""
