@@ -68,9 +68,9 @@ class Watch:
 
     def _warm_up(self) -> None:
         """Let it use as much memory as it may, so that its allocator has it."""
-        longest = b" " * 9 * MIB
         for line in (b"X: y", DEFLATE):
             with self.admin(line) as peer:
+                longest = b" " * (peer.welcome["limits"]["max_message_size"] - 300)
                 for message in (
                     text(longest),
                     fragments(longest, 2),
