@@ -35,9 +35,8 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
         "calls-burst": BURST,
         "max-errors": ERRORS,
     }
-    yield from watched(
-        tmp_path_factory.mktemp("gateway"), *(word for name, value in flags.items() for word in (f"--{name}", str(value)))
-    )
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    yield from watched(tmp_path_factory.mktemp("gateway"), *words)
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +142,7 @@ def test_answers_that_would_be_too_large(watch: Watch, token: str) -> None:
 
 
 def test_lists_that_would_be_too_long(watch: Watch) -> None:
-    """A list of everybody that is longer than a message may be is the error that says so, not a message nobody takes."""
+    """A list of everybody that is longer than a message may be is the error that says so."""
     peers = []
     try:
         for number in range(14):

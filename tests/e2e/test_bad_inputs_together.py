@@ -46,8 +46,9 @@ def test_wrong_tokens_are_told_nothing(watch: Watch) -> None:
     time.sleep(1.2)
     watch.tokens += [ADMIN_TOKEN[:-1] + "1", "cell0_" + "W" * 43 + "_1"]
     wrong = [
-        "", " ", "x", "\x00", ADMIN_TOKEN + "\x00", ADMIN_TOKEN + " ", " " + ADMIN_TOKEN, ADMIN_TOKEN.upper(), ADMIN_TOKEN[:-1],
-        ADMIN_TOKEN[:-1] + "1", "cell0_" + "W" * 43 + "_1", "cell0__", "Bearer " + ADMIN_TOKEN, "a" * 60_000, "\u00e9" * 20_000,
+        "", " ", "x", "\x00", ADMIN_TOKEN + "\x00", ADMIN_TOKEN + " ", " " + ADMIN_TOKEN, ADMIN_TOKEN.upper(),
+        ADMIN_TOKEN[:-1], ADMIN_TOKEN[:-1] + "1", "cell0_" + "W" * 43 + "_1", "cell0__", "Bearer " + ADMIN_TOKEN,
+        "a" * 60_000, "\u00e9" * 5000,
         "*", "%", "' OR 1=1 --", "null", "../admin.token", "$(cat admin.token)", expired, revoked,
     ]  # fmt: skip
     answers = []
@@ -168,7 +169,7 @@ def test_too_many_subscriptions(watch: Watch) -> None:
     """One subscription more than there may be is refused, and those that are there stay."""
     with watch.session("together.greedy") as peer:
         for number in range(1000):
-            peer.send(text(call("channel.subscribe", f'{{"channel":"together.many.{number}"}}', request_id=str(number))))
+            peer.send(text(call("channel.subscribe", f'["together.many.{number}"]', request_id=str(number))))
         assert "result" in peer.answer(999)
         assert code(peer.ask("channel.subscribe", channel="together.many.1000")) == TOO_LARGE
         assert code(peer.ask("channel.subscribe", channel="together.many.>")) == TOO_LARGE
@@ -252,8 +253,9 @@ def test_others_mail_is_nobodys_business(watch: Watch) -> None:
     """Who neither sent a message nor got it can't tell it from one that never was, nor acknowledge it."""
     watch.mint("together.absent")
     with watch.session("together.sender") as sender, watch.session("together.curious") as curious:
-        message_id = sender.call("agent.send", agent_id="together.absent", message="private", receipts=True)["message_id"]
-        for method, params in (("agent.getDelivery", {}), ("agent.ack", {"status": "completed"})):
+        sent = sender.call("agent.send", agent_id="together.absent", message="private", receipts=True)
+        message_id = sent["message_id"]
+        for method, params in (("agent.getDelivery", {}), ("agent.ack", {"status": "received"})):
             theirs = curious.ask(method, message_id=message_id, **params)
             nobodys = curious.ask(method, message_id="msg_none", **params)
             assert code(theirs) == code(nobodys) == NOT_FOUND

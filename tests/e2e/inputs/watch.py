@@ -18,7 +18,8 @@ BAD_NEWS: Final = ("Traceback", "[critical]", "[error]", "Unhandled")
 
 
 def watched(folder: Path, *flags: str, **variables: str) -> Iterator[Watch]:
-    """A gateway that is looked after; in the end no socket is left, and its log has no failure and no token.
+    """A gateway that is looked after; in the end no socket is left, its log has no failure, and neither that
+    nor anything that it keeps has a token.
 
     @param flags: its command line beside what it always gets.
     """
@@ -30,8 +31,11 @@ def watched(folder: Path, *flags: str, **variables: str) -> Iterator[Watch]:
         watch.check_sockets()
         gateway.stop()
         watch.check_log()
+        kept = [path.read_bytes() for path in gateway.state_dir.iterdir() if path.is_file()]
         for token in (ADMIN_TOKEN, *watch.tokens):
-            assert token.split("_")[1] not in gateway.output
+            secret = token.split("_")[1]
+            assert secret not in gateway.output
+            assert not any(secret.encode() in content for content in kept)
     finally:
         gateway.kill()
 
@@ -130,10 +134,11 @@ class Watch:
 
     def check_sockets(self) -> None:
         """None is left of all connections that there were."""
-        eventually(lambda: self._sockets() <= self.sockets, f"no more than {self.sockets} descriptors")
+        eventually(lambda: self._sockets() <= self.sockets, f"the end of all sockets but {self.sockets}")
 
     def _sockets(self) -> int:
-        return len(os.listdir(self._folder / "fd"))
+        opened = [os.readlink(path) for path in (self._folder / "fd").iterdir() if path.is_symlink()]
+        return sum(target.startswith("socket:") for target in opened)
 
     def _status(self, name: str) -> int:
         for line in (self._folder / "status").read_text().splitlines():
