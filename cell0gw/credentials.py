@@ -167,13 +167,16 @@ class Credentials:
         todo = [r.token_id for r in self._by_id.values() if r.token_id == token_id or r.entity_id == entity_id]
         if not todo:
             raise NotFound("No such token")
-        ended = []
+        ended: dict[str, None] = {}
         while todo:
             current = todo.pop()
-            ended.append(current)
+            if current in ended:  # it is of the entity, and another one of the entity has minted it
+                continue
+            ended[current] = None
             todo.extend(self._minted_by.get(current, ()))
             self._keep(msgspec.structs.replace(self._by_id[current], revoked=True))
-        return ended, self._store.revoke(ended).addErrback(self._not_written, ended)
+        token_ids = list(ended)
+        return token_ids, self._store.revoke(token_ids).addErrback(self._not_written, token_ids)
 
     def settle(self) -> None:
         """Tell the store again what it could not take down: a token that was revoked must not be good after a start."""

@@ -206,6 +206,13 @@ class RevokeTests(CredentialsTestCase):
         ended, _ = self.credentials.revoke(entity_id="a")
         self.assertEqual(len(ended), 2)
 
+    def test_by_entity_that_mints_for_itself(self) -> None:
+        """A token that another one of its entity has minted ends once."""
+        parent = self.mint(MintTests.admin, "a", ["*"])
+        child = self.mint(self.credentials.verify(parent.token), "a", [])
+        ended, _ = self.credentials.revoke(entity_id="a")
+        self.assertEqual(sorted(ended), sorted(minted.record.token_id for minted in (parent, child)))
+
     def test_unknown(self) -> None:
         """What doesn't exist can't be revoked."""
         self.assertRaises(NotFound, self.credentials.revoke, "tok_none")
