@@ -119,8 +119,12 @@ class Dispatcher:
         return self._entry(caller, message)
 
     def _batch(self, caller: Caller, entries: Iterable[Entry]) -> Answer | Deferred[Answer]:
-        """The entries are begun in order; one answer holds all of theirs."""
-        answers = [self._entry(caller, entry) for entry in entries]
+        """The entries are begun in order, until one closes the connection; one answer holds all of theirs."""
+        answers, connection = [], caller.connection
+        for entry in entries:
+            if connection is not None and connection.closing_since is not None:
+                break
+            answers.append(self._entry(caller, entry))
         if any(isinstance(answer, Deferred) for answer in answers):
             pending = [answer if isinstance(answer, Deferred) else succeed(answer) for answer in answers]
             return gatherResults(pending).addCallback(self._join)

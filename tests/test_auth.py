@@ -207,6 +207,16 @@ class RevokeTokenTests(AuthTestCase):
         client.flush()
         self.assertEqual(client.close_code, CloseCode.TOKEN_ENDED)
 
+    def test_nothing_more_is_done(self) -> None:
+        """What stands in a batch behind the revocation of its own sender is not done any more."""
+        client = self.gateway.connect(
+            token=self.gateway.token("a", permissions=["auth.revokeToken", "channel.publish"])
+        )
+        calls = (("auth.revokeToken", {"entity_id": "a"}), ("channel.publish", {"channel": "events", "message": 1}))
+        client.send(json.dumps([{"jsonrpc": "2.0", "method": method, "params": params} for method, params in calls]))
+        self.assertEqual(client.close_code, CloseCode.TOKEN_ENDED)
+        self.assertEqual([channel.name for channel in self.gateway.channels], [])
+
     def test_one_or_the_other(self) -> None:
         """Either the token or the entity is named; and it must exist."""
         operator = self.operator()
