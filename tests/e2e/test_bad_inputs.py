@@ -11,7 +11,10 @@ from tests.e2e.inputs.calls import CALLERS, CALLS, Call
 from tests.e2e.inputs.frames import CALL, FRAMES, Frames
 from tests.e2e.inputs.handshake import HANDSHAKES, Handshake
 from tests.e2e.inputs.messages import MESSAGES, Message, reduced
+from tests.e2e.inputs.names import NAMES
 from tests.e2e.inputs.peer import DEFLATE, PING, Peer, compressed, fragments, frame, request, text
+from tests.e2e.inputs.syntax import TEXTS_OF_JSON
+from tests.e2e.inputs.tokens import TOKENS
 from tests.e2e.inputs.watch import MIB, Watch, watched
 from tests.e2e.processes import ADMIN_TOKEN
 
@@ -140,7 +143,7 @@ def test_once_more(watch: Watch) -> None:
     assert taken[2] - taken[1] < SPARE, [memory / MIB for memory in taken]
 
 
-@pytest.mark.parametrize("case", MESSAGES, ids=named)
+@pytest.mark.parametrize("case", (*TEXTS_OF_JSON, *MESSAGES), ids=named)
 def test_message(watch: Watch, tokens: dict[str, str], case: Message) -> None:
     """A message gets the answer that is due, however it is put into frames, and the connection goes on."""
     sent = case.sent() if callable(case.sent) else case.sent
@@ -162,7 +165,7 @@ def test_message(watch: Watch, tokens: dict[str, str], case: Message) -> None:
             peer.leave()
 
 
-@pytest.mark.parametrize("case", CALLS, ids=named)
+@pytest.mark.parametrize("case", (*NAMES, *TOKENS, *CALLS), ids=named)
 def test_call(watch: Watch, tokens: dict[str, str], case: Call) -> None:
     """A call has the error that is due, or the result."""
     with Peer(watch.gateway.port) as peer:

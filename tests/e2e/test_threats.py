@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from tests.e2e.conftest import StartGateway
 from tests.e2e.inputs.messages import call, reduced
 from tests.e2e.inputs.peer import Peer, request, text
 from tests.e2e.inputs.watch import Watch, watched
-from tests.e2e.processes import ADMIN_TOKEN, BIN, environment, run_to_end
+from tests.e2e.processes import ADMIN_TOKEN, environment, run_to_end
 
 INVALID_PARAMS, NOT_AUTHENTICATED, FORBIDDEN, RATE_LIMITED, NOT_FOUND = -32602, -32001, -32002, -32003, -32006
 OPEN = {"rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate"}
@@ -59,13 +58,22 @@ def guess(watch: Watch, source: str, times: int, *lines: bytes, **params: Any) -
 class TestPages:
     """Another site's page, in the browser of somebody who runs a gateway."""
 
-    ORIGINS = ("https://evil.example", "null", "file://", "http://localhost", "http://localhost:18801", "http://127.0.0.1:18801")
+    ORIGINS = (
+        "https://evil.example",
+        "null",
+        "file://",
+        "http://localhost",
+        "http://localhost:18801",
+        "http://127.0.0.1:18801",
+    )
 
     @pytest.mark.parametrize("origin", ORIGINS)
     def test_a_page_proves_nothing(self, watch: Watch, origin: str) -> None:
         """Whatever it is from, loopback included, a page without a token can do what needs none and read nothing."""
-        with Peer(watch.gateway.port).open(b"Origin: " + origin.encode(), b"Cookie: token=" + ADMIN_TOKEN.encode()) as peer:
-            for method in sorted(ANONYMOUS_READS) + ["session.getInfo", "gateway.getStats"]:
+        with Peer(watch.gateway.port).open(
+            b"Origin: " + origin.encode(), b"Cookie: token=" + ADMIN_TOKEN.encode()
+        ) as peer:
+            for method in [*sorted(ANONYMOUS_READS), "session.getInfo", "gateway.getStats"]:
                 assert code(peer.ask(method)) == NOT_AUTHENTICATED, method
             assert peer.call("rpc.ping") == "pong"
             assert peer.call("rpc.echo", message=1) == 1
@@ -131,8 +139,7 @@ class TestGuessing:
     )
     def test_other_fields_help_nothing(self, watch: Watch, more: dict[str, Any]) -> None:
         """A wrong token is wrong, and counted, whatever stands beside it."""
-        source = f"127.7.1.{sum(map(ord, str(more))) % 250 + 1}"
-        codes = guess(watch, source, 14, **more)
+        codes = guess(watch, f"127.7.1.{len(next(iter(more)))}", 14, **more)
         assert codes[:10] == [NOT_AUTHENTICATED] * 10
         assert RATE_LIMITED in codes[10:]
 
@@ -197,14 +204,17 @@ class TestGuessing:
 # Each scope, and those among them that it holds.
 SCOPES: dict[str, set[str]] = {
     "*": {
-        "*", "channel.*", "channel.publish", "channel.publish:>", "channel.publish:a.>", "channel.publish:a.*", "channel.publish:a.b",
-        "channel.subscribe", "channel.subscribe:$system", "agent.*", "agent.send:a", "gateway.getStats", "auth.*",
+        "*", "channel.*", "channel.publish", "channel.publish:>", "channel.publish:a.>", "channel.publish:a.*",
+        "channel.publish:a.b", "channel.subscribe", "channel.subscribe:$system", "agent.*", "agent.send:a",
+        "gateway.getStats", "auth.*",
     },
     "channel.*": {
-        "channel.*", "channel.publish", "channel.publish:>", "channel.publish:a.>", "channel.publish:a.*", "channel.publish:a.b",
-        "channel.subscribe",
+        "channel.*", "channel.publish", "channel.publish:>", "channel.publish:a.>", "channel.publish:a.*",
+        "channel.publish:a.b", "channel.subscribe",
     },
-    "channel.publish": {"channel.publish", "channel.publish:>", "channel.publish:a.>", "channel.publish:a.*", "channel.publish:a.b"},
+    "channel.publish": {
+        "channel.publish", "channel.publish:>", "channel.publish:a.>", "channel.publish:a.*", "channel.publish:a.b",
+    },
     "channel.publish:>": {"channel.publish:>", "channel.publish:a.>", "channel.publish:a.*", "channel.publish:a.b"},
     "channel.publish:a.>": {"channel.publish:a.>", "channel.publish:a.*", "channel.publish:a.b"},
     "channel.publish:a.*": {"channel.publish:a.*", "channel.publish:a.b"},
@@ -242,7 +252,7 @@ class TestAuthority:
         assert methods >= OPEN | ANONYMOUS_READS
         closed = sorted(methods - OPEN - ANONYMOUS_READS)
         assert len(closed) > 20
-        for some in itertools.batched(closed, 20) if hasattr(itertools, "batched") else [closed[:20], closed[20:]]:
+        for some in (closed[:20], closed[20:]):
             with Peer(watch.gateway.port).open() as stranger:
                 batch = [json.loads(call(method, request_id=str(n))) for n, method in enumerate(some)]
                 (answers,) = stranger.answers(json.dumps(batch))
@@ -270,8 +280,9 @@ class TestAuthority:
         """A session without permissions is refused every method that needs one, whatever its params."""
         with watch.session("threats.powerless", permissions=[]) as peer:
             for method in (
-                "auth.generateToken", "auth.revokeToken", "auth.listTokens", "channel.subscribe", "channel.publish", "channel.history",
-                "channel.list", "agent.send", "agent.call", "gateway.getStats", "gateway.explain", "gateway.getDeadLetters",
+                "auth.generateToken", "auth.revokeToken", "auth.listTokens", "channel.subscribe", "channel.publish",
+                "channel.history", "channel.list", "agent.send", "agent.call", "gateway.getStats", "gateway.explain",
+                "gateway.getDeadLetters",
             ):  # fmt: skip
                 assert code(peer.ask(method)) == FORBIDDEN, method
                 assert code(peer.ask(method, nonsense=1)) == FORBIDDEN, method
@@ -280,7 +291,11 @@ class TestAuthority:
     def test_revoked_means_now(self, watch: Watch) -> None:
         """Who is revoked is closed at once, with what it had minted, and gets nothing that is published afterwards."""
         token = watch.mint("threats.parent", permissions=["channel.*", "auth.generateToken"])
-        with watch.admin() as admin, Peer(watch.gateway.port).open() as parent, Peer(watch.gateway.port).open() as child:
+        with (
+            watch.admin() as admin,
+            Peer(watch.gateway.port).open() as parent,
+            Peer(watch.gateway.port).open() as child,
+        ):
             parent.call("auth.authenticate", token=token)
             minted = parent.call("auth.generateToken", entity_id="threats.parent")["token"]
             watch.tokens.append(minted)
@@ -319,7 +334,8 @@ class TestAuthority:
             admin.call("channel.subscribe", channel="threats.*")
             both = '{"channel":"threats.%s","channel":"threats.%s","message":1}'
             answers = peer.answers(
-                call("channel.publish", both % ("mine", "yours")), call("channel.publish", both % ("yours", "mine"), "2")
+                call("channel.publish", both % ("mine", "yours")),
+                call("channel.publish", both % ("yours", "mine"), "2"),
             )
             assert reduced(answers[0]) == (FORBIDDEN, 1)
             assert answers[1]["result"]["success"]
@@ -371,7 +387,7 @@ class TestSecrets:
     """Where a secret could be read."""
 
     def test_wherever_a_token_is_put(self, watch: Watch) -> None:
-        """A token that somebody puts into the wrong place is not in the log either, which the end of this module reads."""
+        """A token that somebody puts into the wrong place is not in the log, which the end of this module reads."""
         token = watch.mint("threats.careless").encode()
         for head in (
             request(line=b"GET /?token=" + token + b" HTTP/1.1"),
@@ -404,7 +420,7 @@ class TestSecrets:
             peer.leave()
 
     def test_in_no_figures(self, watch: Watch) -> None:
-        """Neither the figures nor the list of tokens, nor who is here, nor the command line, holds a token or its digest."""
+        """No figures, no list and no command line hold a token or its digest."""
         token = watch.mint("threats.secretive")
         with watch.admin() as admin, Peer(watch.gateway.port).open() as peer:
             resume_token = peer.call("auth.authenticate", token=token)["resume_token"]
@@ -424,7 +440,7 @@ class TestSecrets:
 
     def test_not_on_the_command_line(self, tmp_path: Path) -> None:
         """There is no flag for a token: everybody on the machine could read it."""
-        words = [BIN / "twistd", "-n", "--pidfile=", "cell0gw", "--state-dir", tmp_path / "s", "--admin-token", ADMIN_TOKEN]
+        words = [*TWISTD, "--state-dir", tmp_path / "s", "--admin-token", ADMIN_TOKEN]
         outcome = run_to_end(words, environment(), tmp_path)
         assert outcome.status != 0
         assert ADMIN_TOKEN not in outcome.output

@@ -77,7 +77,9 @@ HEADERS: Final = (
     Frames("an unmasked text by a stranger", frame(TEXT, CALL.encode(), mask=False), 1002, stranger=True),
     *(Frames(f"reserved bits {rsv:03b}", frame(TEXT, CALL.encode(), rsv=rsv), 1002) for rsv in range(1, 8)),
     *(
-        Frames(f"reserved bits {rsv:03b} where one has a meaning", frame(TEXT, CALL.encode(), rsv=rsv), 1002, deflate=True)
+        Frames(
+            f"reserved bits {rsv:03b} where one has a meaning", frame(TEXT, CALL.encode(), rsv=rsv), 1002, deflate=True
+        )
         for rsv in (1, 2, 3, 5, 6, 7)
     ),
     Frames("a compressed ping", frame(PING, b"a", rsv=4), 1002, deflate=True),
@@ -102,12 +104,17 @@ HEADERS: Final = (
     Frames("a continuation after a whole message", text(CALL) + frame(CONTINUATION, b"a"), 1002, answers=1),
     Frames("a text within a text", frame(TEXT, b"{", fin=False) + text(CALL), 1002),
     Frames("a binary within a text", frame(TEXT, b"{", fin=False) + frame(BINARY, b"a"), 1002),
-    Frames("a ping within a text", frame(TEXT, CALL[:9].encode(), fin=False) + frame(PING) + frame(CONTINUATION, CALL[9:].encode()), None, answers=1),
+    Frames(
+        "a ping within a text",
+        frame(TEXT, CALL[:9].encode(), fin=False) + frame(PING) + frame(CONTINUATION, CALL[9:].encode()),
+        None,
+        answers=1,
+    ),
     Frames("a second handshake", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 1002),
     Frames("no frames at all", b"\xff" * 1000, 1002),
     Frames("NULs", b"\x00" * 1000, 1002),
     Frames("a frame byte by byte", lambda: (bytes((byte,)) for byte in text(CALL)), None, answers=1),
-)  # fmt: skip
+)
 
 LENGTHS: Final = (
     Frames("a length with its highest bit", frame(TEXT, length=2**63, field=64), 1002),
@@ -245,24 +252,51 @@ CLOSES: Final = (
     Frames("a close within a message", frame(TEXT, b"{", fin=False) + goodbye(), 1000),
     Frames("calls after a violation", frame(3) + text(CALL) * 100, 1002),
     Frames("a close after a violation", frame(3) + goodbye(), 1002),
-    Frames("a frame without end after a violation", lambda: (frame(3), frame(PING, length=1 << 40, field=64) + b"a" * 16 * MIB), 1002),
+    Frames(
+        "a frame without end after a violation",
+        lambda: (frame(3), frame(PING, length=1 << 40, field=64) + b"a" * 16 * MIB),
+        1002,
+    ),
     Frames("a close by a stranger", goodbye(), 1000, stranger=True),
-)  # fmt: skip
+)
 
 CONTROL: Final = (
     Frames("a hundred pings at once", b"".join(frame(PING, b"%d" % n) for n in range(100)), None, pongs=20),
     Frames("a hundred thousand pings", lambda: _flood(b"", frame(PING, b"a" * 125), 100_000), 4013, pongs=50),
-    Frames("a hundred thousand pings by a stranger", lambda: _flood(b"", frame(PING), 100_000), 4013, stranger=True, pongs=50),
-    Frames("pings within a message without end", lambda: _flood(frame(TEXT, b"{", fin=False), frame(PING), 100_000), 4013, pongs=50),
+    Frames(
+        "a hundred thousand pings by a stranger",
+        lambda: _flood(b"", frame(PING), 100_000),
+        4013,
+        stranger=True,
+        pongs=50,
+    ),
+    Frames(
+        "pings within a message without end",
+        lambda: _flood(frame(TEXT, b"{", fin=False), frame(PING), 100_000),
+        4013,
+        pongs=50,
+    ),
     Frames("a hundred pongs that nobody asked for", frame(PONG, b"a") * 100, None, pongs=0),
     Frames("a hundred thousand pongs", lambda: _flood(b"", frame(PONG), 100_000), 4013, pongs=0),
-)  # fmt: skip
+)
 
 DEFLATE: Final = (
     Frames("compressed garbage", frame(TEXT, b"\xff" * 100, rsv=4), 1007, deflate=True),
     Frames("random bytes as compressed ones", frame(TEXT, b"\x07" + os.urandom(1000), rsv=4), 1007, deflate=True),
-    Frames("compressed data cut off", frame(TEXT, deflated(CALL)[:-5], rsv=4), None, deflate=True, why="half a call: -32700"),
-    Frames("a stored block that is cut off", frame(TEXT, b"\x00\xff\xff\x00\x00abc", rsv=4), None, deflate=True, why="abc: -32700"),
+    Frames(
+        "compressed data cut off",
+        frame(TEXT, deflated(CALL)[:-5], rsv=4),
+        None,
+        deflate=True,
+        why="half a call: -32700",
+    ),
+    Frames(
+        "a stored block that is cut off",
+        frame(TEXT, b"\x00\xff\xff\x00\x00abc", rsv=4),
+        None,
+        deflate=True,
+        why="abc: -32700",
+    ),
     Frames("a reference before the beginning", frame(TEXT, bytes.fromhex("02086300"), rsv=4), 1007, deflate=True),
     Frames("64 MiB of zeros", lambda: compressed(b"\x00" * 64 * MIB), 1009, deflate=True, peak=5 * LIMIT),
     Frames(
@@ -272,11 +306,25 @@ DEFLATE: Final = (
         deflate=True,
         peak=5 * LIMIT,
     ),
-    Frames("8 MiB of zeros by a stranger", lambda: compressed(b" " * 8 * MIB), 1009, stranger=True, deflate=True, peak=4 * MIB),
-    Frames("nothing, compressed", frame(TEXT, b"\x02", rsv=4) + compressed(CALL), None, answers=1, deflate=True, why="-32700"),
+    Frames(
+        "8 MiB of zeros by a stranger",
+        lambda: compressed(b" " * 8 * MIB),
+        1009,
+        stranger=True,
+        deflate=True,
+        peak=4 * MIB,
+    ),
+    Frames(
+        "nothing, compressed",
+        frame(TEXT, b"\x02", rsv=4) + compressed(CALL),
+        None,
+        answers=1,
+        deflate=True,
+        why="-32700",
+    ),
     Frames("compressed and plain by turns", (compressed(CALL) + text(CALL)) * 20, None, answers=40, deflate=True),
     Frames("a compressed message in fragments", _in_pieces(10) * 2, None, answers=2, deflate=True),
-)  # fmt: skip
+)
 
 
 def _split(data: bytes, count: int) -> bytes:

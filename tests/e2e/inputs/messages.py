@@ -1,4 +1,4 @@
-"""Messages that are no JSON, no JSON-RPC or no call, and odd ones that are, and what they are answered with."""
+"""Messages that are no requests, or requests of nothing that there is, and odd ones that are calls."""
 
 from __future__ import annotations
 
@@ -54,112 +54,6 @@ def echo(message: str) -> str:
     return call("rpc.echo", f'{{"message":{message}}}')
 
 
-NOT_JSON: Final = (
-    # what stands in no value
-    "]", "}", "[", "{", '"', ":", ",", "[1,]", "[,1]", "[1,,2]", "[1 2]", "[1:2]", '["a":1]', "[1]]", "[1", '["a', "[1}",
-    '{"a"}', '{"a":}', '{"a":1,}', '{,"a":1}', '{"a":1,,"b":2}', '{"a" 1}', '{"a"::1}', '{"a":1 "b":2}', "{1:1}",
-    "{a:1}", "{'a':1}", '{"a":1', '{"a":"b}', "{null:1}", '{"a":1}}', "{[1]:1}",
-    # words
-    "nul", "nulll", "NULL", "None", "True", "undefined", "tru", "fals", "nan", "NaN", "-NaN", "Infinity", "-Infinity",
-    "+Infinity", "inf", "\u4f60",
-    # numbers
-    "01", "-01", "00", "-", "+1", "++1", "--1", ".5", "-.5", "1.", "1.e1", "1e", "1e+", "1E-", "1.5.5", "1e1.5", "0x1f",
-    "0b1", "1_000", "1 000", "1a", "-a", "\uff11", "1,5", "1/2", "0e", "-1.",
-    # strings
-    "'a'", '"a', 'a"', '"\\x41"', '"\\a"', '"\\"', '"\\u12"', '"\\u12G4"', '"\\U00e9"', '"\\ "', '"\n"', '"\t"', '"\r"',
-    '"\x00"', '"\x1f"', '"\\\x00"', '"\\u"', '`a`', '"a" "b"', "\u201ca\u201d",
-    # half a character: UTF-16 has no such text, and a peer's parser may choke on it
-    '"\\ud800"', '"\\udc00"', '"\\ud800\\ud800"', '"\\udc00\\ud800"', '"\\ud800a"', '"\\ud800\\u0061"', '{"\\ud800":1}',
-    # comments, and white space that is none
-    "// a\n1", "/* a */1", "# a\n1", "1 // a", "\ufeff1", "\u00a01", "\u20281", "\x0b1", "\x0c1", "\u30001", "\x001", "1\x00",
-)  # fmt: skip
-
-JSON: Final = (
-    "null", "true", "false", "0", "-0", "1", "-1", "123456789012345678901234567890", "1.5", "-1.5", "1e5", "1E+5",
-    "1e-5", "1.50", "0e1", "0.0", "1e400", "-1e400", "1e-400", "123e-10000000", '""', '"a"', '"\\u0000"', '"\\u001b"',
-    '"\\ud83d\\ude00"', '"\\u2028"', '"\u2028"', '"\x7f"', '"\U0001f600"', '"\uffff"', '"\U0010ffff"', '"\\/\\b\\f\\n\\r\\t\\"\\\\"',
-    "[]", "{}", "[[]]", "[{}]", "[1,2,3]", '[1,"a",null,true,{"a":[]}]', '{"a":1}', '{"":1}', '{"a":1,"a":2}',
-    '{"\\u0000":1}', "[ 1 , 2 ]", '{ "a" : 1 }', "[1\n,\r\n2\t]", '"' + "a" * 1000 + '"',
-)  # fmt: skip
-
-_HUGE: Final = ("1e400", "-1e400")
-SYNTAX: Final = (
-    *(Message(f"{text!r} alone", text, refused(PARSE_ERROR)) for text in NOT_JSON),
-    *(Message(f"{text!r} to be relayed", echo(text), refused(PARSE_ERROR)) for text in NOT_JSON if text != "1,5"),
-    *(Message(f"{text!r} behind a call in a batch", f"[{call()},{text}]", refused(PARSE_ERROR)) for text in NOT_JSON if text != "1,5"),
-    *(Message(f"{text!r} in a member that means nothing", call(more=f',"x":{text}'), refused(PARSE_ERROR)) for text in NOT_JSON if text != "1,5"),
-    *(Message(f"{text:.40} alone", text, refused(INVALID_REQUEST)) for text in JSON if text[0] not in "[{" and text not in _HUGE),
-    *(Message(f"{text} alone", text, refused(PARSE_ERROR), why="it is read to see what is wrong, and no number is so large") for text in _HUGE),
-    *(Message(f"{text:.40} relayed", echo(text), ..., written=f'"result":{text}') for text in JSON),
-    Message("nothing", "", refused(PARSE_ERROR)),
-    Message("white space", " \t\r\n", refused(PARSE_ERROR)),
-    Message("white space around a call", " \t\r\n" + call() + " \t\r\n", ok("pong")),
-    Message("a byte order mark before a call", "\ufeff" + call(), refused(PARSE_ERROR), why="RFC 8259, section 8.1"),
-    Message("two calls in one message", call() + call(), refused(PARSE_ERROR)),
-    Message("two calls on two lines", call() + "\n" + call(), refused(PARSE_ERROR)),
-    Message("a call and a brace", call() + "}", refused(PARSE_ERROR)),
-    Message("a call and a NUL", call() + "\x00", refused(PARSE_ERROR)),
-    Message("a call cut off", call()[:-1], refused(PARSE_ERROR)),
-    Message("a batch cut off", f"[{call()},", refused(PARSE_ERROR)),
-    Message("XML", '<?xml version="1.0"?><methodCall/>', refused(PARSE_ERROR)),
-    Message("a form", "jsonrpc=2.0&method=rpc.ping&id=1", refused(PARSE_ERROR)),
-)  # fmt: skip
-
-# What is relayed and counts: the call, its params and 62 more.
-_ARRAYS, _OBJECTS = "[" * 62 + "]" * 62, '{"a":' * 62 + "1" + "}" * 62
-DEPTH: Final = (
-    Message("arrays as deep as can be", echo(_ARRAYS), ..., written=_ARRAYS),
-    Message("objects as deep as can be", echo(_OBJECTS), ..., written=_OBJECTS),
-    Message("arrays one deeper", echo(f"[{_ARRAYS}]"), refused(PARSE_ERROR)),
-    Message("objects one deeper", echo(f'{{"a":{_OBJECTS}}}'), refused(PARSE_ERROR)),
-    Message("brackets in a string", echo('"' + "[" * 1000 + '"'), ..., written="[" * 1000),
-    Message("brackets in a string behind a quote", echo('"\\"' + "[{" * 1000 + '"'), ..., written="[{" * 1000),
-    Message("many brackets side by side", echo("[" + "[]," * 10_000 + "[]]"), ..., written="[]," * 10_000),
-    Message("a hundred thousand arrays", "[" * 100_000, refused(PARSE_ERROR)),
-    Message("a million arrays", lambda: "[" * 1_000_000, refused(PARSE_ERROR)),
-    Message("a million arrays, closed", lambda: echo("[" * 1_000_000 + "]" * 1_000_000), refused(PARSE_ERROR)),
-    Message("a hundred thousand objects", '{"a":' * 100_000, refused(PARSE_ERROR)),
-    Message("a hundred thousand objects, closed", echo('{"a":' * 100_000 + "1" + "}" * 100_000), refused(PARSE_ERROR)),
-    Message("a million quotes", lambda: '"' * 1_000_000, refused(PARSE_ERROR)),
-    Message("a million escapes", lambda: echo('"' + "\\\\" * 1_000_000), refused(PARSE_ERROR)),
-)
-
-_DIGITS: Final = "9" * 5000
-NUMBERS: Final = (
-    Message("five thousand digits relayed", echo(_DIGITS), ..., written=_DIGITS, why="nobody reads them here"),
-    Message("half a million digits relayed", lambda: echo("9" * 500_000), ..., written="9" * 500_000),
-    Message("two hundred digits as an id", call(request_id="9" * 200), refused(INVALID_REQUEST), unsaid="9" * 129),
-    Message(
-        "five thousand digits as an id",
-        call(request_id=_DIGITS),
-        refused(PARSE_ERROR),
-        unsaid="9" * 129,
-        why="it is read to see what is wrong, and Python reads no number so long",
-    ),
-    Message(
-        "five thousand digits as a count",
-        call("channel.history", f'{{"channel":"a","limit":{_DIGITS}}}'),
-        refused(INVALID_PARAMS, 1),
-        unsaid=_DIGITS[:20],
-    ),
-    Message("1e400 as a count", call("channel.history", '{"channel":"a","limit":1e400}'), refused(INVALID_PARAMS, 1)),
-    Message(
-        "a fraction as a count", call("channel.history", '{"channel":"a","limit":1.5}'), refused(INVALID_PARAMS, 1)
-    ),
-    Message("1e400 hours", call("auth.generateToken", '{"entity_id":"a","expires_in_hours":1e400}'), (-32002, 1)),
-    Message(
-        "1e400 in metadata",
-        call("presence.update", '{"status":"busy","metadata":{"a":1e400}}'),
-        refused(INVALID_PARAMS, 1),
-    ),
-    Message(
-        "five thousand digits in metadata",
-        call("presence.update", f'{{"status":"busy","metadata":{{"a":{_DIGITS}}}}}'),
-        refused(INVALID_PARAMS, 1),
-        unsaid=_DIGITS[:20],
-    ),
-)
-
 ENVELOPE: Final = (
     Message("an empty object", "{}", refused(INVALID_REQUEST)),
     Message("no version", '{"method":"rpc.ping","id":1}', refused(INVALID_REQUEST, 1)),
@@ -175,10 +69,37 @@ ENVELOPE: Final = (
     *(
         Message(f"the method {m!r}", call(m), refused(NO_METHOD, 1), unsaid="nosuch")
         for m in (
-            "", ".", "rpc", "rpc.", ".ping", "rpc.nosuch", "nosuch.ping", "rpc.ping.ping", "rpc..ping", "RPC.ping",
-            "rpc.Ping", " rpc.ping", "rpc.ping ", "rpc.ping\\u0000", "rpc.ping\\n", "rpc.__init__", "rpc.__class__",
-            "rpc.rpc_ping", "rpc._services", "rpc.name", "rpc.startService", "__class__.mro", "auth._credentials",
-            "rpc.p\\u0456ng", "connection.welcome", "heartbeat", "channel.message", "agent.invoke", "event", "*", "rpc.*",
+            "",
+            ".",
+            "rpc",
+            "rpc.",
+            ".ping",
+            "rpc.nosuch",
+            "nosuch.ping",
+            "rpc.ping.ping",
+            "rpc..ping",
+            "RPC.ping",
+            "rpc.Ping",
+            " rpc.ping",
+            "rpc.ping ",
+            "rpc.ping\\u0000",
+            "rpc.ping\\n",
+            "rpc.__init__",
+            "rpc.__class__",
+            "rpc.rpc_ping",
+            "rpc._services",
+            "rpc.name",
+            "rpc.startService",
+            "__class__.mro",
+            "auth._credentials",
+            "rpc.p\\u0456ng",
+            "connection.welcome",
+            "heartbeat",
+            "channel.message",
+            "agent.invoke",
+            "event",
+            "*",
+            "rpc.*",
             "a" * 1000,
         )
     ),
@@ -191,8 +112,22 @@ ENVELOPE: Final = (
     *(
         Message(f"the id {i:.20}", call(request_id=i), ..., written=f'"id":{i}')
         for i in (
-            "0", "-1", "1.5", "1.50", "1e2", "1E+2", "1e400", "9007199254740993", '""', '"1"', '"\\u0000"', '"\\u2028"',
-            '"\u00e9"', '"\\/"', '"' + "a" * 126 + '"', "1" * 128,
+            "0",
+            "-1",
+            "1.5",
+            "1.50",
+            "1e2",
+            "1E+2",
+            "1e400",
+            "9007199254740993",
+            '""',
+            '"1"',
+            '"\\u0000"',
+            '"\\u2028"',
+            '"\u00e9"',
+            '"\\/"',
+            '"' + "a" * 126 + '"',
+            "1" * 128,
         )
     ),
     Message("the id null", call(request_id="null"), ok("pong", None), why="a request, not a notification"),
@@ -213,19 +148,34 @@ ENVELOPE: Final = (
         written="mesage",
         unsaid="private",
     ),
-    Message("a name too many of controls", call("rpc.echo", '{"\\u001b[31m":1}'), refused(INVALID_PARAMS, 1), unsaid="\x1b"),
-    Message("a thousand names too many", call("rpc.ping", "{" + ",".join(f'"n{n}":{n}' for n in range(1000)) + "}"), refused(INVALID_PARAMS, 1)),
+    Message(
+        "a name too many of controls", call("rpc.echo", '{"\\u001b[31m":1}'), refused(INVALID_PARAMS, 1), unsaid="\x1b"
+    ),
+    Message(
+        "a thousand names too many",
+        call("rpc.ping", "{" + ",".join(f'"n{n}":{n}' for n in range(1000)) + "}"),
+        refused(INVALID_PARAMS, 1),
+    ),
     Message("the name of the caller", call("rpc.echo", '{"message":1,"caller":"admin"}'), refused(INVALID_PARAMS, 1)),
     Message("a member that means nothing", call(more=',"auth":"admin","params_":{}'), ok("pong")),
-    Message("two methods", '{"jsonrpc":"2.0","method":"auth.generateToken","method":"rpc.ping","id":1}', ok("pong"), why="the last counts"),
-    Message("two methods, the other way", '{"jsonrpc":"2.0","method":"rpc.ping","method":"rpc.nosuch","id":1}', refused(NO_METHOD, 1)),
+    Message(
+        "two methods",
+        '{"jsonrpc":"2.0","method":"auth.generateToken","method":"rpc.ping","id":1}',
+        ok("pong"),
+        why="the last counts",
+    ),
+    Message(
+        "two methods, the other way",
+        '{"jsonrpc":"2.0","method":"rpc.ping","method":"rpc.nosuch","id":1}',
+        refused(NO_METHOD, 1),
+    ),
     Message("two ids", call(more=',"id":2'), ok("pong", 2)),
     Message("two versions", call(more=',"jsonrpc":"1.0"'), refused(INVALID_REQUEST, 1)),
     Message("two params", call("rpc.echo", '["a"]', more=',"params":["b"]'), ok("b")),
     Message("one param twice", call("rpc.echo", '{"message":"a","message":"b"}'), ok("b")),
     Message("members in another case", '{"JSONRPC":"2.0","Method":"rpc.ping","ID":1}', refused(INVALID_REQUEST)),
     Message("escaped members", '{"json\\u0072pc":"2.0","m\\u0065thod":"rpc.ping","\\u0069d":1}', ok("pong")),
-)  # fmt: skip
+)
 
 NOTIFICATION: Final = '{"jsonrpc":"2.0","method":"%s"%s}'
 UNANSWERED: Final = (
@@ -240,9 +190,13 @@ UNANSWERED: Final = (
     Message("an error that nobody awaits", '{"jsonrpc":"2.0","error":{"code":1,"message":""},"id":"x"}', None),
     Message("an error that is none", '{"jsonrpc":"2.0","error":7,"id":null}', None),
     Message("a result and an error", '{"jsonrpc":"2.0","result":1,"error":{"code":1},"id":"x"}', None),
-    Message("a batch of notifications", f"[{NOTIFICATION % ('rpc.ping', '')},{NOTIFICATION % ('rpc.nosuch', '')}]", None),
-    Message("a batch of results", '[{"jsonrpc":"2.0","result":1,"id":"x"},{"jsonrpc":"2.0","result":1,"id":"y"}]', None),
-)  # fmt: skip
+    Message(
+        "a batch of notifications", f"[{NOTIFICATION % ('rpc.ping', '')},{NOTIFICATION % ('rpc.nosuch', '')}]", None
+    ),
+    Message(
+        "a batch of results", '[{"jsonrpc":"2.0","result":1,"id":"x"},{"jsonrpc":"2.0","result":1,"id":"y"}]', None
+    ),
+)
 
 BATCHES: Final = (
     Message("an empty batch", "[]", refused(INVALID_REQUEST)),
@@ -250,15 +204,29 @@ BATCHES: Final = (
     Message("a batch of null", "[null]", [refused(INVALID_REQUEST)]),
     Message("a batch in a batch", f"[[{call()}]]", [refused(INVALID_REQUEST)]),
     Message("an empty batch in a batch", f"[[],{call()}]", [refused(INVALID_REQUEST), ok("pong")]),
-    Message("as long as can be", "[" + ",".join(call(request_id=str(n)) for n in range(50)) + "]", [ok("pong", n) for n in range(50)]),
+    Message(
+        "as long as can be",
+        "[" + ",".join(call(request_id=str(n)) for n in range(50)) + "]",
+        [ok("pong", n) for n in range(50)],
+    ),
     Message("one longer", "[" + ",".join([call()] * 51) + "]", refused(INVALID_REQUEST), written='"max_batch":50'),
     Message("a hundred thousand numbers", "[" + "1," * 100_000 + "1]", refused(INVALID_REQUEST)),
-    Message("as many of what never ends in a number", "[" + ",".join(f"{n * (2**61 - 1)}" for n in range(60_000)) + "]", refused(INVALID_REQUEST)),
-    Message("of all kinds", f'[{call()},{NOTIFICATION % ("rpc.ping", "")},1,{{"jsonrpc":"2.0","id":"x"}},{call("rpc.nosuch", request_id="2")},{call("gateway.getStats", request_id="3")}]',
-            [ok("pong"), refused(INVALID_REQUEST), refused(INVALID_REQUEST, "x"), refused(NO_METHOD, 2), refused(-32002, 3)]),
+    Message(
+        "as many of what never ends in a number",
+        "[" + ",".join(f"{n * (2**61 - 1)}" for n in range(60_000)) + "]",
+        refused(INVALID_REQUEST),
+    ),
+    Message(
+        "of all kinds",
+        f"[{call()},{NOTIFICATION % ('rpc.ping', '')},1,{{}},{call('rpc.nosuch')},{call('gateway.getStats', '', '2')}]",
+        [ok("pong"), refused(INVALID_REQUEST), refused(INVALID_REQUEST), refused(NO_METHOD, 1), refused(-32002, 2)],
+    ),
     Message("one id twice", f"[{call()},{call()}]", [ok("pong"), ok("pong")]),
-    Message("ids whose hashes are all the same", "[" + ",".join(call(request_id=str(n * (2**61 - 1))) for n in range(50)) + "]",
-            [ok("pong", n * (2**61 - 1)) for n in range(50)]),
-)  # fmt: skip
+    Message(
+        "ids whose hashes are all the same",
+        "[" + ",".join(call(request_id=str(n * (2**61 - 1))) for n in range(50)) + "]",
+        [ok("pong", n * (2**61 - 1)) for n in range(50)],
+    ),
+)
 
-MESSAGES: Final = (*SYNTAX, *DEPTH, *NUMBERS, *ENVELOPE, *UNANSWERED, *BATCHES)
+MESSAGES: Final = (*ENVELOPE, *UNANSWERED, *BATCHES)

@@ -39,9 +39,18 @@ SLOW: Final = (
     Slow("a stranger that calls", AUTHENTICATION, 4502, drip=text(call()), opened=True),
     Slow("a stranger that pings", AUTHENTICATION, 4502, drip=frame(PING), opened=True),
     Slow("a message that is not finished", MESSAGE, 1008, frame(TEXT, b"{", fin=False), session=True),
-    Slow("a message of many fragments", MESSAGE, 1008, frame(TEXT, b"{", fin=False), frame(CONTINUATION, b" ", fin=False), session=True),
-    Slow("a message of many fragments, and pings", MESSAGE, 1008, frame(TEXT, b"{", fin=False), frame(PING), session=True),
+    Slow(
+        "a message of many fragments",
+        MESSAGE,
+        1008,
+        frame(TEXT, b"{", fin=False),
+        frame(CONTINUATION, b" ", fin=False),
+        session=True,
+    ),
+    Slow(
+        "a message of many fragments, and pings", MESSAGE, 1008, frame(TEXT, b"{", fin=False), frame(PING), session=True
+    ),
     Slow("a frame of which the rest does not come", MESSAGE, 1008, frame(TEXT, b"{", length=1000), session=True),
     Slow("a frame a byte a second", MESSAGE, 1008, b"\x81\xfe\x03\xe8\x00\x00\x00\x00{", b" ", session=True),
     Slow("half the head of a frame", MESSAGE, 1008, frame(TEXT, b"a" * 1000)[:3], session=True),
-)  # fmt: skip
+)
