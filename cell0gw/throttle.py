@@ -22,7 +22,7 @@ from cell0gw.errors import (
 )
 from cell0gw.interfaces import ISessionObserver
 from cell0gw.limits import ERROR_WINDOW, Limits
-from cell0gw.session import Caller
+from cell0gw.session import Caller, Session
 
 SHARE: Final = 16
 """A caller gets this part of a burst at once, and is counted exactly only when that is used up: nearly every call costs
@@ -59,11 +59,11 @@ class Throttle:
             given = own.take(given, now, limits.calls_per_second, limits.calls_burst)
             if not given:
                 self._refuse(caller, "calls_per_second", own.wait(limits.calls_per_second, limits.calls_burst))
-        if limits.entity_calls_per_second and session is not None and session.entity_id in self._of_entity:
+        if limits.entity_calls_per_second and session is not None and self._has(session):
             shared, callers = self._of_entity[session.entity_id]
             rate, burst = limits.entity_calls_per_second, limits.entity_calls_burst
             # What the many have taken in advance must leave enough for one more.
-            allowed = shared.take(min(given, 1 + burst // (SHARE * max(1, len(callers)))), now, rate, burst)
+            allowed = shared.take(min(given, 1 + burst // (SHARE * len(callers))), now, rate, burst)
             callers[session.session_id] = caller
             own.give_back(given - allowed)
             given = allowed
@@ -115,6 +115,11 @@ class Throttle:
             elif not rate or bucket.is_full(now, rate):
                 self._gone.discard(entity_id)
                 del self._of_entity[entity_id]
+
+    def _has(self, session: Session) -> bool:
+        """Whether it goes on: what is still read of one that has ended counts for its connection alone."""
+        _, callers = self._of_entity.get(session.entity_id, (None, {}))
+        return session.session_id in callers
 
     def _refuse(self, caller: Caller, limit: str, wait: float) -> NoReturn:
         limits, now = self._limits, self._seconds()
