@@ -19,12 +19,11 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import prefixedMethodNames
 
 from cell0gw import jsonrpc
+from cell0gw.authorisation import allows, authorise, judge_stranger
 from cell0gw.errors import (
     InternalError,
-    InvalidParams,
     InvalidRequest,
     MethodNotFound,
-    NotAuthenticated,
     PermissionDenied,
     RPCError,
     TooLarge,
@@ -32,7 +31,7 @@ from cell0gw.errors import (
 )
 from cell0gw.jsonrpc import Entry, NotARequest, Request, Response
 from cell0gw.limits import Limits
-from cell0gw.methods import FOR_ANY_PAGE, HEARTBEAT, PREFIX, TO_THE_LAST, Method
+from cell0gw.methods import HEARTBEAT, PREFIX, TO_THE_LAST, Method
 from cell0gw.permissions import Permissions
 from cell0gw.printable import printable
 from cell0gw.session import Caller, Session
@@ -100,7 +99,7 @@ class Dispatcher:
 
     def allows(self, permissions: Permissions, name: str, resource: str) -> bool:
         """Whether some permissions let a method be called on a resource."""
-        return resource in self._locate(name).access.open or permissions.allow_on(name, resource)
+        return allows(permissions, self._locate(name), resource)
 
     def dispatch(self, caller: Caller, payload: bytes) -> Answer | Deferred[Answer]:
         """Take up one message.
@@ -148,11 +147,11 @@ class Dispatcher:
         try:
             method = self._open.get(name) or self._admit(name)
             if caller.principal is None:
-                self._judge_stranger(caller, method)
+                judge_stranger(caller, method, self.anonymous_reads)
             caller.credit -= 1
             if caller.credit < 0:
                 self._throttle.refill(caller)
-            params = self._authorise(caller, method, entry.params)
+            params = authorise(caller, method, entry.params)
             if method.takes_id:
                 value = method.call(caller, request_id, **asdict(params))
             else:
@@ -199,8 +198,8 @@ class Dispatcher:
         """
         method = self._locate(name)
         if caller.principal is None:
-            self._judge_stranger(caller, method)
-        return self._authorise(caller, method, params)
+            judge_stranger(caller, method, self.anonymous_reads)
+        return authorise(caller, method, params)
 
     def _admit(self, name: str) -> Method:
         """
@@ -226,48 +225,6 @@ class Dispatcher:
                 raise MethodNotFound
             self._methods[name] = Method(name, bound)
         return self._methods[name]
-
-    def _judge_stranger(self, caller: Caller, method: Method) -> None:
-        """
-        @raise NotAuthenticated: it takes a token to call this.
-        """
-        who = method.access.who
-        if who not in ("anyone", "reader"):
-            raise NotAuthenticated
-        if who == "reader" and not self.anonymous_reads:
-            raise NotAuthenticated("Not authenticated: anonymous reads are switched off")
-        if caller.foreign and method.name not in FOR_ANY_PAGE:
-            raise NotAuthenticated("Not authenticated: the Origin of this connection is not among allowed_origins")
-
-    def _authorise(self, caller: Caller, method: Method, params: bytes) -> msgspec.Struct:
-        """Judge in the documented order: permission, params, permission on the resource.
-
-        @return: the params.
-        """
-        if method.access.who == "permission":
-            assert caller.principal is not None
-            return self._permitted(method, caller.principal.permissions, params)
-        if method.access.who == "session" and caller.session is None:
-            raise NotAuthenticated
-        return method.decode(params)
-
-    def _permitted(self, method: Method, permissions: Permissions, raw: bytes) -> msgspec.Struct:
-        whole = permissions.whole(method.name)
-        allowed = whole or permissions.allow(method.name)
-        if not (allowed or method.access.open):
-            raise PermissionDenied(f"Permission denied: {method.name}")
-        try:
-            params = method.decode(raw)
-        except InvalidParams:
-            if allowed:
-                raise
-            raise PermissionDenied(f"Permission denied: {method.name}") from None
-        if method.resource is not None:
-            resource = method.resource(params)
-            # What begins with a $ is not among what clients may name.
-            if not ((whole and resource[:1] != "$") or self.allows(permissions, method.name, resource)):
-                raise PermissionDenied(f"Permission denied: {method.name}:{resource}")
-        return params
 
     def _succeeded(self, value: Any, caller: Caller, method: str, request_id: bytes) -> Answer:
         if not request_id:

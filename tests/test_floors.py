@@ -20,7 +20,7 @@ FLOORS = [
     "directory engines expiries explain guard guesses health heartbeat history idempotency known mail mailbox "
     "mailboxes pools quotas receipts recovery replay resends retention services session sessions throttle watches "
     "workforce",
-    "dispatch",
+    "authorisation dispatch",
     "transports",
     "__main__ application awaitable cli config descriptors drain embedded gateway lifecycle logs reconfiguration "
     "reload state systemd tables tap testing values",

@@ -13,7 +13,7 @@ from tests.e2e.conftest import StartGateway
 from tests.e2e.inputs.messages import call, reduced
 from tests.e2e.inputs.peer import Peer, request, text
 from tests.e2e.inputs.watch import Watch, watched
-from tests.e2e.processes import ADMIN_TOKEN, environment, run_to_end
+from tests.e2e.processes import ADMIN_TOKEN, TWISTD, environment, run_to_end
 
 INVALID_PARAMS, NOT_AUTHENTICATED, FORBIDDEN, RATE_LIMITED, NOT_FOUND = -32602, -32001, -32002, -32003, -32006
 OPEN = {"rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate"}
