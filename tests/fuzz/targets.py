@@ -17,7 +17,7 @@ TARGETS: Final[dict[str, Callable[[], Target]]] = {
     "dispatcher": Dispatching,
 }
 CORPUS: Final = Path(__file__).parent / "corpus"
-INPUTS_A_WORLD: Final = {"handshake": 1000, "frames": 1000, "dispatcher": 50}
+INPUTS_A_WORLD: Final = {"handshake": 1000, "frames": 1000, "dispatcher": 100}
 """So many inputs meet the same gateway: making one takes longer than most inputs do."""
 
 
