@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.endpoints import _SystemdParser
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import ILoggingContext, IProtocolFactory
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.ssl import CertificateOptions
 from twisted.python.systemd import ListenFDs
@@ -147,6 +147,7 @@ class StandInTests(SynchronousTestCase):
         """It makes the factory's protocols, and starts and stops it."""
         stand_in, factory = StandIn(), ServerFactory.forProtocol(Protocol)
         self.assertTrue(verifyObject(IProtocolFactory, stand_in))
+        self.assertTrue(verifyObject(ILoggingContext, stand_in))
         stand_in.factory = factory
         stand_in.doStart()
         self.assertEqual(factory.numPorts, 1)

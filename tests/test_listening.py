@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -241,14 +242,16 @@ class ListeningTests(SynchronousTestCase):
         endpoint = Endpoint(f"unix:{path}", UNIXPlace(path, 0o600))
         listening = Listening([endpoint])
         listening.open()
-        self.assertEqual((listening.addresses, listening.port), ([str(Path(path).absolute())], 0))
-        listening.serve(self.factory, Certificate(self.certificate()), self.reactor)
+        self.assertEqual((listening.addresses, listening.port), ([path], 0))
+        with capturedLogs() as events:
+            listening.serve(self.factory, Certificate(self.certificate()), self.reactor)
+        self.assertIn(f"Gateway starting on {path}", [formatEvent(event) for event in events])
         self.assertIs(endpoint.stand_in.factory, self.factory)
         (service,) = listening
         port = service._listening
         self.assertIsInstance(port, UNIXPort)
         self.assertTrue(verifyObject(IListeningPort, port))
-        self.assertEqual(port.getHost().name, os.fsencode(Path(path).absolute()))
+        self.assertEqual(port.getHost().name, os.fsencode(path))
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)
             port.doRead()

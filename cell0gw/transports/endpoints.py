@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from twisted.internet.endpoints import _SystemdParser, serverFromString
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory
 from zope.interface import implementer
 
 from cell0gw.transports.places import BACKLOG, GivenPlace, Place, TCPPlace, UNIXPlace
@@ -22,7 +22,7 @@ class EndpointError(Exception):
     """A description of an endpoint that means nothing here; the message has it."""
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, ILoggingContext)
 class StandIn:
     """Stands for the gateway's factory until there is one.
 
@@ -30,6 +30,10 @@ class StandIn:
     """
 
     factory: Any = None
+
+    def logPrefix(self) -> str:
+        """See L{ILoggingContext}."""
+        return "Gateway"
 
     def doStart(self) -> None:
         """See L{IProtocolFactory}."""

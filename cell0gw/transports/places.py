@@ -71,6 +71,7 @@ class UNIXPlace:
     """
 
     def __init__(self, path: str, mode: int, backlog: int = BACKLOG) -> None:
+        self._given = path  # as short as it is: a socket's is at most 107 bytes
         self._path = Path(path).absolute()  # a daemon may be somewhere else when it ends
         self._mode = mode
         self._backlog = backlog
@@ -81,7 +82,7 @@ class UNIXPlace:
         listening = socket.socket(socket.AF_UNIX)
         try:
             self._clear()
-            listening.bind(str(self._path))
+            listening.bind(self._given)
             # Nobody gets in before it listens, so nobody does with another mode.
             self._path.chmod(self._mode)
             self._file = self._identity()
@@ -117,7 +118,7 @@ class UNIXPlace:
         with socket.socket(socket.AF_UNIX) as knocking:
             knocking.setblocking(False)
             try:
-                knocking.connect(str(self._path))
+                knocking.connect(self._given)
             except ConnectionRefusedError:
                 self._path.unlink()
                 return

@@ -11,6 +11,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
+from cell0gw.transports.places import described
 from cell0gw.transports.poller import Poller
 from cell0gw.transports.tcp import GatewayPort, GatewayTransport, PlainTransport
 
@@ -59,6 +60,17 @@ class PlainUNIXTransport(_Local, PlainTransport):
 class UNIXPort(GatewayPort):
     """Accepts connections of a Unix socket."""
 
+    _name = ""
+
+    @property  # type: ignore[override]
+    def _realPortNumber(self) -> str:
+        """What Twisted's lines in the log call it."""
+        return self._name
+
+    @_realPortNumber.setter
+    def _realPortNumber(self, number: object) -> None:
+        """It would be a letter of the path."""
+
     def transport(  # type: ignore[override]
         self, skt: Any, protocol: Any, address: Any, port: Any, number: int, reactor: Any
     ) -> tcp.Server:
@@ -71,7 +83,8 @@ class UNIXPort(GatewayPort):
         cls, reactor: Any, fd: int, addressFamily: socket.AddressFamily, factory: IProtocolFactory
     ) -> Self:
         port = cls(0, factory, reactor=reactor)
-        port._preexistingSocket = socket.fromfd(fd, addressFamily, cls.socketType)
+        port._preexistingSocket = listening = socket.fromfd(fd, addressFamily, cls.socketType)
+        port._name = described(listening)
         return port
 
     def _buildAddr(self, address: Any) -> LocalAddress:
