@@ -57,6 +57,7 @@ class Gateway(Embedded):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.health = Health(self.emit)
         self._composed = False
 
     def compose(
@@ -85,7 +86,7 @@ class Gateway(Embedded):
         dates = Dates(reactor, wall)
         self._clock = reactor
         self._randbelow = randbelow
-        self.health = Health(wall, self.emit)
+        self.health.wall = wall
         self.guard = guard = Guard(config.limits, reactor.seconds, self.emit, Audit(audit, wall))
         self.connections = guard.connections
         self.sessions = Sessions(reactor, wall, new_id, random_bytes, config.resume_window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -25,14 +26,14 @@ class Problem(msgspec.Struct, frozen=True):
 class Health:
     """What is wrong now, by name.
 
-    @param wall: tells the date.
     @param emit: brings an event to C{$system}: its type and its data.
+    @ivar wall: tells the date.
     @ivar draining: whether the gateway goes down.
     @ivar changed: each is called, without arguments, when L{status} or L{problems} may be others than before.
     """
 
-    def __init__(self, wall: Callable[[], float], emit: Callable[[str, Any], Any]) -> None:
-        self._wall = wall
+    def __init__(self, emit: Callable[[str, Any], Any]) -> None:
+        self.wall: Callable[[], float] = time.time
         self._emit = emit
         self._problems: dict[str, Problem] = {}
         self.draining = False
@@ -46,6 +47,11 @@ class Health:
         return "degraded" if self._problems else "ok"
 
     @property
+    def summary(self) -> list[str]:
+        """All that is wrong, for a line about the process."""
+        return [f"{problem.name}: {problem.cause}" for problem in self._problems.values()]
+
+    @property
     def problems(self) -> list[Problem]:
         """All that is wrong, what has been for longest first."""
         return list(self._problems.values())
@@ -53,7 +59,7 @@ class Health:
     def report(self, name: str, cause: str, message: str) -> None:
         """Something is wrong, or wrong in another way than before."""
         before = self._problems.get(name)
-        since = timestamp(self._wall()) if before is None else before.since
+        since = timestamp(self.wall()) if before is None else before.since
         problem = self._problems[name] = Problem(name, cause, message, since)
         if problem != before:
             self._emit("gateway.degraded", problem)

@@ -50,7 +50,7 @@ class ProcessService(MultiService):
         self._reload = reload
         self._status = status
         self._patience = patience
-        self._stopping = False
+        self._ready = self._stopping = False
         self._has_terminal = False
         self._alive = LoopingCall(self._systemd.tell, "WATCHDOG=1")
         self._alive.clock = reactor
@@ -79,7 +79,13 @@ class ProcessService(MultiService):
         if not self._stopping:
             self._tell_ready()
 
+    def tell_status(self) -> None:
+        """Something has changed in how it is doing."""
+        if self._ready and not self._stopping:
+            self._systemd.tell(f"STATUS={self._status()}")
+
     def _tell_ready(self) -> None:
+        self._ready = True
         self._systemd.tell("READY=1", f"STATUS={self._status()}")
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:

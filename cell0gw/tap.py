@@ -85,11 +85,12 @@ def makeService(options: Options) -> IService:
         _observer(config, threshold, options.parent),
         Notifier(os.environ),
         reload=Reload(gateway, read, threshold),
-        status=lambda: f"listening on {', '.join(gateway.addresses)}",
+        status=lambda: "; ".join([f"listening on {', '.join(gateway.addresses)}", *gateway.health.summary]),
         patience=lambda: gateway.config.drain_timeout + CLOSING,
     )
     for warning in warnings:
         process.log.warn("{problem}", problem=warning)
+    gateway.health.changed.append(process.tell_status)
     gateway.setServiceParent(process)
     return process
 

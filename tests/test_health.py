@@ -108,6 +108,12 @@ class HealthTests(Case):
         health.storage(None)
         self.assertEqual(seen, [("degraded", ["full"]), ("ok", [])])
 
+    def test_summary(self) -> None:
+        """A line about the process has what is wrong in a word each."""
+        self.assertEqual(self.gateway.health.summary, [])
+        self.gateway.health.storage("locked")
+        self.assertEqual(self.gateway.health.summary, ["storage: locked"])
+
     def test_permission(self) -> None:
         """It is for those who may."""
         self.assertEqual(self.gateway.connect("a").refusal("gateway.getHealth")["code"], -32002)

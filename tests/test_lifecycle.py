@@ -215,6 +215,19 @@ class WatcherTests(Case):
         self.run_reactor()
         self.assertEqual(watcher.told, ["READY=1 STATUS=listening on a"])
 
+    def test_status(self) -> None:
+        """That it is doing otherwise than before; not before it is ready, nor when it stops."""
+        watcher = self.start()
+        self.process.tell_status()
+        self.run_reactor()
+        self.process.tell_status()
+        self.assertEqual(watcher.told, ["READY=1 STATUS=listening on a", "STATUS=listening on a"])
+        signal.raise_signal(signal.SIGTERM)
+        self.reactor.turn()
+        del watcher.told[:]
+        self.process.tell_status()
+        self.assertEqual(watcher.told, [])
+
     def test_stopping(self) -> None:
         """That it stops, and how long that may take; not that it is ready when it was stopped before that."""
         watcher = self.start()

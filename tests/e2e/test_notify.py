@@ -49,6 +49,21 @@ def test_life_of_a_process(start_gateway: StartGateway, watching: socket.socket)
     assert gateway.wait() == 0
 
 
+def test_a_disk_that_fails(start_gateway: StartGateway, watching: socket.socket) -> None:
+    """It tells that its database can't be written, and that it can again."""
+    gateway = start_gateway(NOTIFY_SOCKET=watching.getsockname())
+    assert told(watching)["READY"] == "1"
+    listening = f"listening on 127.0.0.1 port {gateway.port}"
+    database, aside = gateway.state_dir / "gateway.db", gateway.state_dir / "aside.db"
+    with Client(gateway, ADMIN_TOKEN) as admin:
+        database.rename(aside)
+        assert admin.request("auth.generateToken", entity_id="a")["error"]["data"]["cause"] == "unreachable"
+        assert told(watching) == {"STATUS": f"{listening}; storage: unreachable"}
+        aside.rename(database)
+        assert told(watching) == {"STATUS": listening}
+        assert admin.call("gateway.getHealth")["status"] == "ok"
+
+
 def test_a_stuck_process_is_noticed(start_gateway: StartGateway, watching: socket.socket) -> None:
     """A process that does nothing gives no sign of life."""
     gateway = start_gateway(NOTIFY_SOCKET=watching.getsockname(), WATCHDOG_USEC="200000")
