@@ -7,10 +7,12 @@ from typing import Any, Final, TextIO
 import msgspec
 from twisted.logger import (
     FilteringLogObserver,
+    ILogFilterPredicate,
     ILogObserver,
     LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
+    PredicateResult,
     formatEvent,
 )
 from zope.interface import implementer
@@ -83,13 +85,32 @@ class Threshold(LogLevelFilterPredicate):
         self.setLogLevelForNamespace("", LogLevel.levelWithName(level))
 
 
+@implementer(ILogFilterPredicate)
+class Sparing:
+    """Lets through one a second of the lines that ports write for each socket for which there is no descriptor."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def __call__(self, event: LogEvent) -> Any:
+        """See L{ILogFilterPredicate}."""
+        text = event.get("log_format")
+        if not isinstance(text, str) or "EMFILE" not in text:
+            return PredicateResult.maybe
+        second = int(event.get("log_time", 0.0))
+        if self._last.get(text) == second:
+            return PredicateResult.no
+        self._last[text] = second
+        return PredicateResult.maybe
+
+
 def observer(log_format: str, threshold: Threshold, stream: TextIO) -> ILogObserver:
     """The observer for the options C{log_format} and C{log_level}.
 
     @param stream: where to write.
     """
     writer = JSONObserver(stream) if log_format == "json" else TextObserver(stream)
-    return FilteringLogObserver(writer, [threshold])
+    return FilteringLogObserver(writer, [threshold, Sparing()])
 
 
 def _time(event: LogEvent) -> str:

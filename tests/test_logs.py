@@ -229,3 +229,18 @@ class ObserverTests(SynchronousTestCase):
             stream = Flushed()
             observer(log_format, Threshold("info"), stream)(event())
             self.assertIn("hello", stream.safe)
+
+
+class SparingTests(SynchronousTestCase):
+    """What Twisted's ports write for each socket that they have no descriptor for."""
+
+    def test_once_a_second(self) -> None:
+        """Of each line one a second passes; all else passes whenever it comes."""
+        stream = StringIO()
+        write = observer("text", Threshold("info"), stream)
+        for moment in (MOMENT, MOMENT + 0.5, MOMENT + 0.9, MOMENT + 1.1):
+            for text in ("EMFILE encountered", "EMFILE recovery: Closed socket from {peer}", "hello"):
+                write(event(log_time=moment, log_format=text, peer="a"))
+        lines = [line.partition("] ")[2] for line in stream.getvalue().splitlines()]
+        counts = {text: lines.count(text) for text in lines}
+        self.assertEqual(counts, {"EMFILE encountered": 2, "EMFILE recovery: Closed socket from a": 2, "hello": 4})
