@@ -21,6 +21,7 @@ from cell0gw.clocks import make_steady
 from cell0gw.config import Config, Option, load
 from cell0gw.engines.outage import Damaged, advice
 from cell0gw.engines.sqlite import Database
+from cell0gw.engines.sqlite_file import has_room
 from cell0gw.engines.sqlite_mail import SQLiteMailStore
 from cell0gw.engines.sqlite_messages import SQLiteMessageStore
 from cell0gw.engines.sqlite_schema import SchemaTooNew
@@ -119,7 +120,7 @@ class WebSocketGateway(Gateway):
             raise StartError(f"{self._state.database} is of a later release, {problem}: run that one") from None
         except (sqlite3.Error, Damaged, msgspec.MsgspecError, OSError) as problem:
             self._state.unlock()
-            raise StartError(advice(self._state.database, problem)) from None
+            raise StartError(advice(self._state.database, problem, has_room(self._state.database))) from None
         try:
             listening.open()
         except ListenError as problem:

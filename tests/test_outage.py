@@ -56,6 +56,8 @@ class CauseTests(SynchronousTestCase):
             self.assertIn(wrong, line)
             self.assertIn(remedy, line)
             self.assertNotIn("\n", line)
+        self.assertIn("the disk fails", advice(PATH, trouble(sqlite3.SQLITE_IOERR_SHMSIZE)))
+        self.assertIn("the disk is full", advice(PATH, trouble(sqlite3.SQLITE_IOERR_SHMSIZE), room=False))
 
 
 class OutageTests(SynchronousTestCase):

@@ -79,9 +79,14 @@ def cause_of(error: BaseException) -> str | None:
     return "replaced" if isinstance(error, Replaced) else None
 
 
-def advice(path: Path, error: BaseException) -> str:
-    """One line on a file that can't be used: what is wrong, and what to do."""
+def advice(path: Path, error: BaseException, room: bool = True) -> str:
+    """One line on a file that can't be used: what is wrong, and what to do.
+
+    @param room: whether there is some: SQLite calls it an error of the disk when it can't make its smaller files.
+    """
     cause = cause_of(error)
+    if cause == "failing" and not room:
+        cause = "full"
     if cause is None:
         return f"{path} can't be used: {error}"
     wrong, remedy = CAUSES[cause]

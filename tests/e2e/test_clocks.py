@@ -31,7 +31,7 @@ def test_the_clock_is_set(start_gateway: StartGateway, reactor: Any) -> None:
     """An hour forward and two back: heartbeats go on, who lives stays, who is silent goes, mail and calls keep time."""
     chosen = [] if reactor is None else ["--reactor", reactor]
     gateway = start_gateway(
-        "--heartbeat-interval", "0.3", "--heartbeat-timeout", "2", "--auth-timeout", "600",
+        "--heartbeat-interval", "0.3", "--heartbeat-timeout", "3", "--auth-timeout", "600",
         command=(sys.executable, STEPPED, "-n", "--pidfile=", *chosen, "cell0gw"),
     )  # fmt: skip
     with Client(gateway, ADMIN_TOKEN) as admin, Client(gateway) as stranger:

@@ -233,14 +233,26 @@ async def disks_at_the_start(stage: Stage) -> None:
     try:
         _read_only(stage, gateway.state)
     except Skipped as problem:
-        stage.note(f"not tried read-only: {problem}")
+        stage.note(f"neither read-only nor full: {problem}")
     else:
         line = await gateway.fails_to_start()
         expect("Read-only" in line and str(gateway.state) in line, f"it says: {line}")
         subprocess.run(["umount", "-l", str(gateway.state)], check=True)
+        await _full_at_the_start(stage)
     await gateway.start()
     expect(len(await history(await stage.client(gateway))) == 50, "a start that failed has changed something")
     await gateway.stop()
+
+
+async def _full_at_the_start(stage: Stage) -> None:
+    gateway = stage.patient(folder=small_disk(stage))
+    for before in ("nothing", "a database"):
+        filler = FullDisk(gateway.folder)
+        line = await gateway.fails_to_start()
+        expect("the disk is full" in line, f"with {before} on it it says: {line}")
+        filler.free()
+        await gateway.start()
+        await gateway.stop()
 
 
 def _read_only(stage: Stage, folder: Path) -> None:
