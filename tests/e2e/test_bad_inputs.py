@@ -134,7 +134,7 @@ def test_a_handshake_byte_by_byte(watch: Watch) -> None:
 def test_once_more(watch: Watch) -> None:
     """The same requests and frames once more, and once more again, take no more memory: nothing is left of them."""
     taken = []
-    for _ in range(8):
+    for _ in range(3):
         for shake in HANDSHAKES:
             test_handshake(watch, shake)
         for case in FRAMES:

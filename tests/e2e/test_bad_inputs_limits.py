@@ -107,6 +107,23 @@ def test_no_room(watch: Watch) -> None:
             peer.socket.close()
 
 
+def test_far_too_many(watch: Watch) -> None:
+    """When even those who wait to be told that there is no room are too many, one more is let go of at once."""
+    peers, crowd = [Peer(watch.gateway.port).open() for _ in range(CONNECTIONS)], []
+    try:
+        for peer in peers:
+            peer.call("auth.authenticate", token=watch.tokens[0])
+        for _ in range(80):
+            crowd.append(Peer(watch.gateway.port))
+        assert crowd[-1].rest() == b""
+        assert all(peer.call("rpc.ping") == "pong" for peer in peers)
+    finally:
+        for peer in peers:
+            peer.leave()
+        for peer in (*peers, *crowd):
+            peer.socket.close()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def token(watch: Watch) -> str:
     """Of somebody who may do what agents do."""

@@ -126,20 +126,19 @@ class TestGuessing:
                 peer.leave()
         assert guess(watch, "127.7.0.2", 1) == [NOT_AUTHENTICATED]
 
-    @pytest.mark.parametrize(
-        "more",
-        [
-            {"entity_id": "admin"},
-            {"entity_type": "system"},
-            {"capabilities": ["ack"]},
-            {"metadata": {"token": ADMIN_TOKEN}},
-            {"max_inflight": 1},
-        ],
-        ids=str,
-    )
-    def test_other_fields_help_nothing(self, watch: Watch, more: dict[str, Any]) -> None:
+    OTHER_FIELDS: dict[str, Any] = {
+        "entity_id": "admin",
+        "entity_type": "system",
+        "capabilities": ["ack"],
+        "metadata": {"token": ADMIN_TOKEN},
+        "max_inflight": 1,
+    }
+
+    @pytest.mark.parametrize("name", OTHER_FIELDS)
+    def test_other_fields_help_nothing(self, watch: Watch, name: str) -> None:
         """A wrong token is wrong, and counted, whatever stands beside it."""
-        codes = guess(watch, f"127.7.1.{len(next(iter(more)))}", 14, **more)
+        source = f"127.7.1.{list(self.OTHER_FIELDS).index(name) + 1}"
+        codes = guess(watch, source, 14, **{name: self.OTHER_FIELDS[name]})
         assert codes[:10] == [NOT_AUTHENTICATED] * 10
         assert RATE_LIMITED in codes[10:]
 
