@@ -6,12 +6,13 @@ byte for byte.
 
 from __future__ import annotations
 
-import re
+from functools import cache
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Raw
 
+from cell0gw.depth import is_shallow
 from cell0gw.errors import InvalidRequest, ParseError, RPCError
 from cell0gw.limits import MAX_DEPTH, MAX_ID_LENGTH
 
@@ -64,21 +65,28 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 class _Members(msgspec.Struct, gc=False):
+    """Of any object; what is of no interest is read and not kept."""
+
+    jsonrpc: Raw = Raw()
+    method: Raw = Raw()
     params: Raw = Raw()
     id: Raw = Raw()
+    result: Raw = Raw()
+    error: Raw = Raw()
 
+
+MANY: Final = 10_000
+"""With so many commas an array is not kept whole before it is known to have few entries."""
+
+_ABSENT: Final = Raw()
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_members = msgspec.json.Decoder(_Members).decode
 _decode_entries = msgspec.json.Decoder(list[Raw]).decode
-_decode_any = msgspec.json.Decoder().decode
+_decode_any = msgspec.json.Decoder(Raw).decode
+_decode_text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
-
-# A string; its closing quote may be missing. Possessive, so that no input makes the search go back.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
 def decode(payload: bytes, max_batch: int) -> Entry | list[Entry]:
@@ -96,19 +104,41 @@ def decode(payload: bytes, max_batch: int) -> Entry | list[Entry]:
     except UnicodeDecodeError:
         raise ParseError("Parse error: not UTF-8") from None
     # So short a message, or one with so few brackets, can't nest too deep; others must be looked at.
-    if len(payload) > 2 * MAX_DEPTH and payload.count(b"[") + payload.count(b"{") > MAX_DEPTH and not _shallow(payload):
+    if (
+        len(payload) > 2 * MAX_DEPTH
+        and payload.count(b"[") + payload.count(b"{") > MAX_DEPTH
+        and not is_shallow(payload, MAX_DEPTH)
+    ):
         raise ParseError(f"Parse error: not JSON, or nested deeper than {MAX_DEPTH}")
     if payload[:1] == b"{" or payload.lstrip(b" \t\r\n")[:1] != b"[":
         return _decode_one(payload)
-    try:
-        entries = _decode_entries(payload)
-    except _MALFORMED:
-        raise ParseError from None
+    entries = _entries(payload, max_batch)
     if not entries:
         raise InvalidRequest("Invalid Request: an empty batch")
     if len(entries) > max_batch:
         raise InvalidRequest(f"Invalid Request: more than {max_batch} entries in a batch", max_batch=max_batch)
     return [_decode_one(bytes(entry)) for entry in entries]
+
+
+def _entries(payload: bytes, max_batch: int) -> list[Raw]:
+    """
+    @return: what stands in an array; if that is very much, one entry more than C{max_batch} of it.
+    @raise ParseError: it is no JSON.
+    """
+    try:
+        if len(payload) < MANY or payload.count(b",") < MANY:
+            return _decode_entries(payload)
+        first = msgspec.structs.astuple(_decoder_of_first(max_batch + 1)(payload))
+    except _MALFORMED:
+        raise ParseError from None
+    return [entry for entry in first if entry is not _ABSENT]
+
+
+@cache
+def _decoder_of_first(count: int) -> Any:
+    """Reads an array to its end, and keeps so many entries of it."""
+    fields = [(f"entry_{number}", Raw, _ABSENT) for number in range(count)]
+    return msgspec.json.Decoder(msgspec.defstruct("First", fields, array_like=True, gc=False)).decode
 
 
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -149,45 +179,38 @@ _SIMPLE: Final = frozenset(b"%c" % byte for byte in b'"-0123456789n') | {b""}
 def _explain(payload: bytes) -> Request | NotARequest:
     """Why JSON that is no request is none; or that it is one, after a member of the same name and another type.
 
+    Nothing of it is made into objects, which take many times its length.
+
     @raise ParseError: it is not even JSON: the typed decoder gives up at the first wrong type and reads no further.
     """
     try:
-        value = _decode_any(payload)
+        if bytes(_decode_any(payload)).lstrip(b" \t\r\n")[:1] != b"{":
+            return NotARequest(InvalidRequest("Invalid Request: not an object"))
+        members = _decode_members(payload)
     except _MALFORMED:
         raise ParseError from None
-    if not isinstance(value, dict):
-        return NotARequest(InvalidRequest("Invalid Request: not an object"))
-    if "method" not in value and ("result" in value or "error" in value):
+    if not bytes(members.method) and (bytes(members.result) or bytes(members.error)):
         return NotARequest(None)  # an error for a stray response would be one more stray response
-    members = _decode_members(payload)
-    raw_id = bytes(members.id)
+    method, params, raw_id = _text(members.method), bytes(members.params), bytes(members.id)
     if len(raw_id) > MAX_ID_LENGTH or raw_id[:1] not in _SIMPLE:
         return NotARequest(
             InvalidRequest(f"Invalid Request: id is a string, a number or null, {MAX_ID_LENGTH} bytes at most")
         )
-    if value.get("jsonrpc") != VERSION:
+    if _text(members.jsonrpc) != VERSION:
         reason = 'jsonrpc is not "2.0"'
-    elif not isinstance(value.get("method"), str):
+    elif method is None:
         reason = "method is not a string"
-    elif not isinstance(value.get("params", {}), dict | list):
+    elif params[:1] not in _STRUCTURED:
         reason = "params is neither an object nor an array"
     else:
-        return Request(value["method"], bytes(members.params), raw_id)
+        return Request(method, params, raw_id)
     return NotARequest(InvalidRequest(f"Invalid Request: {reason}"), raw_id or b"null")
 
 
-def _shallow(payload: bytes) -> bool:
-    """Whether brackets nest at most MAX_DEPTH deep; False also when they don't pair up.
-
-    Each pass takes away the innermost pairs of what is left, at the speed of C: a document as deep as the limit is
-    gone after as many passes.
-    """
-    brackets = _STRING.sub(b"", payload).translate(_ONE_KIND, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        if not brackets:
-            break
-        brackets = brackets.replace(b"[]", b"")
-    return not brackets
+def _text(member: Raw) -> str | None:
+    """A string; None for whatever else."""
+    written = bytes(member)
+    return _decode_text(written) if written[:1] == b'"' else None
 
 
 def encode(value: Any) -> bytes:

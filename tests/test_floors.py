@@ -13,8 +13,8 @@ import cell0gw
 
 ROOT = Path(cell0gw.__file__).parent
 FLOORS = [
-    "about addresses buckets errors filters frames ids jsonrpc ladder limits methods notifications openrpc patterns "
-    "permissions printable provenance rules sites statistics subjects suggestions timestamps tokens",
+    "about addresses buckets depth errors filters frames ids jsonrpc ladder limits methods notifications openrpc "
+    "patterns permissions printable provenance rules sites statistics subjects suggestions timestamps tokens",
     "interfaces",
     "agents alarms assignments audience audit call calls channel channels clocks connections conversations credentials "
     "directory engines expiries explain guard guesses health heartbeat history idempotency known mail mailbox "
@@ -27,8 +27,8 @@ FLOORS = [
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules.split()}
 PURE = {
-    "__future__", "ast", "bisect", "collections", "datetime", "difflib", "enum", "functools", "hashlib", "hmac",
-    "inspect", "ipaddress", "itertools", "operator", "re", "types", "typing", "msgspec", "cell0gw",
+    "__future__", "array", "ast", "bisect", "collections", "datetime", "difflib", "enum", "functools", "hashlib",
+    "hmac", "inspect", "ipaddress", "itertools", "operator", "re", "types", "typing", "msgspec", "cell0gw",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw import jsonrpc
 from cell0gw.dispatch import Dispatcher
 from cell0gw.errors import InvalidRequest, ParseError, RPCError
-from cell0gw.jsonrpc import NotARequest, Request, Response
+from cell0gw.jsonrpc import MANY, NotARequest, Request, Response
 from cell0gw.limits import MAX_DEPTH, MAX_ID_LENGTH, Limits
 from cell0gw.permissions import anyone
 from cell0gw.session import Caller
@@ -159,7 +159,7 @@ class DecodeTests(SynchronousTestCase):
     def test_not_json(self) -> None:
         """Whatever is not JSON is a parse error."""
         for payload in (b"", b" ", b"{", b"[", b"]", b"nul", b"\xff", b'"\xff"', b'{"a":"\xc0\xaf"}', b"1 2", b"{}x",
-                        b"NaN", b"-", b"'a'", b"\xef\xbb\xbf{}", b"{}\x00", b"[1,]", b'{"a":1,}', b'{"a" 1}', b"1e400",
+                        b"NaN", b"-", b"'a'", b"\xef\xbb\xbf{}", b"{}\x00", b"[1,]", b'{"a":1,}', b'{"a" 1}',
                         b'{"jsonrpc":"2.0","method":"m","params":[NaN]}', b'"\xed\xa0\x80"'):  # fmt: skip
             self.assertRaises(ParseError, decoded, payload)
 
@@ -174,7 +174,8 @@ class DecodeTests(SynchronousTestCase):
             ('{"jsonrpc":"2.0","method":"m","params":null}', "params"),
             ('{"jsonrpc":"2.0","method":"m","id":[]}', "id"), ('{"jsonrpc":"2.0","method":"m","id":{}}', "id"),
             ('{"jsonrpc":"2.0","method":"m","id":true}', "id"),
-            (f'{{"jsonrpc":"2.0","method":"m","id":"{"x" * MAX_ID_LENGTH}"}}', "id"),
+            (f'{{"jsonrpc":"2.0","method":"m","id":"{"x" * MAX_ID_LENGTH}"}}', "id"), ("1e400", "not an object"),
+            ("9" * 10_000, "not an object"),
         ):  # fmt: skip
             error = self.refusal(payload)
             self.assertIsInstance(error, InvalidRequest)
@@ -207,6 +208,18 @@ class DecodeTests(SynchronousTestCase):
         """A batch has as many entries as allowed, and not one more."""
         self.assertEqual(len(jsonrpc.decode(b"[1,2]", max_batch=2)), 2)  # type: ignore[arg-type]
         self.assertRaises(InvalidRequest, jsonrpc.decode, b"[1,2,3]", 2)
+
+    def test_long_batch(self) -> None:
+        """Of a batch that is long the entries are the same, and those of one beyond the limit are not kept."""
+        params = "[" + ",".join(["1"] * MANY) + "]"
+        entry = f'{{"jsonrpc":"2.0","method":"m","params":{params},"id":1}}'
+        few = decoded(f" [{entry}, 1,[],{entry}]")
+        self.assertEqual([type(one) for one in few], [Request, NotARequest, NotARequest, Request])
+        self.assertEqual(few[3].params, params.encode())
+        for beyond in ("[" + ",".join([entry] * 51) + "]", params):
+            self.assertRaises(InvalidRequest, decoded, beyond)
+        for no_json in (f"[{entry}", f"[{entry}]]", f"[{entry},]", params[:-1] + ",tru]", params[:-1] + ',"\\ud800"]'):
+            self.assertRaises(ParseError, decoded, no_json)
 
     def test_depth(self) -> None:
         """Brackets nest up to the limit; those in strings don't count."""
