@@ -336,4 +336,27 @@ def _split(data: bytes, count: int) -> bytes:
     )
 
 
-FRAMES: Final = (*HEADERS, *LENGTHS, *FRAGMENTS, *TEXTS, *CLOSES, *CONTROL, *DEFLATE)
+def _much(begin: bytes, one: bytes, end: bytes) -> Callable[[], bytes]:
+    return lambda: text(begin + one * ((LIMIT - 1000) // len(one)) + end)
+
+
+# Each is answered by an error; read into objects, it would be hundreds of megabytes.
+MUCH: Final = (
+    Frames("a batch of millions of numbers", _much(b"[", b"1,", b"1]"), None, peak=5 * LIMIT),
+    Frames("a batch of millions of objects", _much(b"[", b"{},", b"1]"), None, peak=5 * LIMIT),
+    Frames("a batch of millions of brackets in strings", _much(b"[", b'"[",', b"1]"), None, peak=5 * LIMIT),
+    Frames("millions of arrays in each other", _much(b"", b"[", b""), None, peak=5 * LIMIT),
+    Frames("millions of arrays beside each other", _much(b"[[", b"[],", b"1]]"), None, peak=5 * LIMIT),
+    Frames(
+        "thousands of arrays as deep as may be",
+        _much(b"[[", b"[" * 60 + b"]" * 60 + b",", b"1]]"),
+        None,
+        peak=5 * LIMIT,
+    ),
+    Frames("no request, of millions of fractions", _much(b'{"a":[', b"1.5,", b"1]}"), None, peak=5 * LIMIT),
+    Frames("no request, of a million members", _much(b"{", b'"a":[[]],', b'"b":1}'), None, peak=5 * LIMIT),
+    Frames("a call with millions of escapes", _much(b'["', b"\\u0041", b'"]'), None, peak=5 * LIMIT),
+    Frames("millions of quotes", _much(b"[[" * 40, b'"', b""), None, peak=5 * LIMIT),
+)
+
+FRAMES: Final = (*HEADERS, *LENGTHS, *FRAGMENTS, *TEXTS, *CLOSES, *CONTROL, *DEFLATE, *MUCH)
