@@ -50,6 +50,6 @@ class Feeder:
 
 
 def read_inputs(paths: list[Path]) -> dict[str, bytes]:
-    """Inputs from files, or from all files of folders, in the order of their names."""
-    files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    """Inputs from files, or from all files of folders, in the order of their names; what is not there has none."""
+    files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path] * path.exists())]
     return {str(file): file.read_bytes() for file in files}
