@@ -237,6 +237,7 @@ class Gateway(Embedded):
                 "connections_accepted": self.connections.total,
                 "calls": self.dispatcher.calls,
                 "errors": self.dispatcher.errors,
+                "stalls": self.factory.heartbeats.stalls,
             },
         )
 

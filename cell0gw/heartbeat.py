@@ -47,6 +47,7 @@ class HeartbeatService(Service):
         C{total_outbound_limit}: so many bytes may wait for all connections together; who has most waiting goes first.
     @param wall: tells the date, for heartbeats.
     @param hit: called with the name of a limit that was hit, and by whom.
+    @ivar stalls: how often the reactor was blocked for more than a second.
     """
 
     name = "heartbeat"
@@ -79,6 +80,7 @@ class HeartbeatService(Service):
         self._last_tick = 0.0
         # Until then nobody was pinged or heard: it is as if all had been heard then.
         self._deaf_until = -math.inf
+        self.stalls = 0
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
 
@@ -134,6 +136,7 @@ class HeartbeatService(Service):
             # It was this process that heard nothing: what came meanwhile is read before the next tick.
             self.log.warn("the reactor was blocked for {seconds:.1f} s", seconds=stalled)
             self._deaf_until = now
+            self.stalls += 1
             return
         for sweep in self._sweeps:
             try:

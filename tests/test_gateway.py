@@ -89,7 +89,15 @@ class StatisticsTests(GatewayTestCase):
         self.assertEqual(services["presence"], {"entities": 2})
         self.assertEqual(
             services["gateway"],
-            {"connections": 2, "unauthenticated": 0, "tokens": 2, "connections_accepted": 2, "calls": 6, "errors": 1},
+            {
+                "connections": 2,
+                "unauthenticated": 0,
+                "tokens": 2,
+                "connections_accepted": 2,
+                "calls": 6,
+                "errors": 1,
+                "stalls": 0,
+            },
         )
         self.assertEqual(stats["version"], "cell0-1.0.0")
 

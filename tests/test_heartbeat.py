@@ -124,6 +124,7 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertIsNone(connection.closed)
         self.advance(1)
         self.assertEqual(connection.closed, (4002, "heartbeat timeout"))
+        self.assertEqual(self.heartbeats.stalls, 1)
 
     def test_one_bad_connection(self) -> None:
         """A connection that fails stops neither the loop nor, for ever, the beats of others."""

@@ -244,6 +244,24 @@ class SlowTests(FaultCase):
         self.assertEqual((self.numbers(), self.told), ([1, 2], ["slow", None]))
 
 
+class ConnectTests(FaultCase):
+    """Opening anew."""
+
+    def test_none_is_made(self) -> None:
+        """Where there is no file none is made: an empty one would be taken for what was lost."""
+        nowhere = self.path.with_name("nowhere")
+        self.assertRaises(sqlite3.OperationalError, sqlite_file.connect, nowhere)
+        self.assertFalse(nowhere.exists())
+
+    def test_names(self) -> None:
+        """Whatever the folder is called."""
+        folder = self.path.with_name("a b?c#d%20é")
+        folder.mkdir()
+        (folder / "gateway.db").touch()
+        sqlite_file.connect(folder / "gateway.db").close()
+        self.assertEqual([path.name for path in folder.iterdir()], ["gateway.db"])
+
+
 class CheckTests(FaultCase):
     """Looking for damage."""
 

@@ -96,6 +96,8 @@ async def stalled(stage: Stage) -> None:
         await asyncio.sleep(3)
         expect(all(client.there for client in clients), "some were closed")
     expect(gateway.complaints("the reactor was blocked for"), "its log does not say so")
+    stalls = (await clients[0].call("gateway.getStats"))["services"]["gateway"]["stalls"]
+    expect(stalls >= (1 if stage.short else 3), f"it counts {stalls}")
     for client in clients:
         expect(await client.call("rpc.ping") == "pong", "one is not served")
     await gateway.stop()
