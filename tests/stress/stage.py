@@ -133,6 +133,10 @@ class Stage:
 
         return list(await asyncio.gather(*(one(number) for number in range(count))))
 
+    def keep(self, client: Any) -> None:
+        """Close this one, too, when the run is over."""
+        self._clients.append(client)
+
     def raw(self, address: str | None = None, receive_buffer: int | None = None) -> Raw:
         """A socket that is not connected yet."""
         client = Raw(self.port, address or self.address, receive_buffer)

@@ -97,6 +97,7 @@ class Returning:
 
     async def _connect(self) -> None:
         self.client = await Lean(self._address, self._heard).open(self._stage.port)
+        self._stage.keep(self.client)
         token = await self._stage.token()
         self._secret = (await self.client.authenticate(token, self._stage.entity(self._who)))["resume_token"]
 
