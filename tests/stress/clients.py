@@ -151,11 +151,12 @@ class Honest(Shared):
                 said = json.loads(text)
                 if "method" in said:
                     self._take(said["method"], said["params"], self.answer)
-                elif waiting := self._waiting.pop(said["id"], None):
+                elif (waiting := self._waiting.pop(said["id"], None)) and not waiting.done():
                     waiting.set_result(said)
         except ConnectionClosed:
             pass
         for waiting in self._waiting.values():
-            waiting.set_exception(Lost("the connection is gone"))
-            waiting.exception()  # perhaps nobody asks
+            if not waiting.done():
+                waiting.set_exception(Lost("the connection is gone"))
+                waiting.exception()  # perhaps nobody asks
         self.lost.set_result(None)
