@@ -6,6 +6,7 @@ This is the only place where an exception becomes an answer, and the only place 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from types import CoroutineType
 from typing import Any, Final
 
@@ -85,7 +86,7 @@ class Dispatcher:
         for service in self._services:
             if service.name is None:  # a plain Service beside the namespaces
                 continue
-            for verb in prefixedMethodNames(type(service), PREFIX):
+            for verb in _verbs(type(service)):  # type: ignore[arg-type]
                 yield self._locate(f"{service.name}.{verb}")
 
     def forget(self, namespace: str) -> None:
@@ -257,3 +258,9 @@ class Dispatcher:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The answer is larger than {self._limits.max_message_size} bytes")
+
+
+@lru_cache(maxsize=256)
+def _verbs(kind: type) -> tuple[str, ...]:
+    """The methods of a class of services, without the namespace."""
+    return tuple(prefixedMethodNames(kind, PREFIX))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.application.service import Service
 from twisted.trial.unittest import SynchronousTestCase
 
+from cell0gw.permissions import anyone
 from cell0gw.testing import MemoryGateway
 
 DOCUMENTED = {
@@ -51,3 +55,24 @@ class RPCServiceTests(SynchronousTestCase):
                 "timestamp": "2026-02-12T10:30:00.000Z",
             },
         )
+
+    def test_discover_is_written_once(self) -> None:
+        """The document is written once, until a namespace comes: else a stranger could keep the gateway busy with it."""
+        gateway = MemoryGateway()
+        self.addCleanup(gateway.close)
+        service: Any = gateway.dispatcher._services.getServiceNamed("rpc")
+        first = service.rpc_discover(None)
+        self.assertIs(service.rpc_discover(None), first)
+
+        class Weather(Service):
+            name = "weather"
+
+            @anyone
+            def rpc_report(self, caller: Any) -> str:
+                """Say how it is."""
+                return "sunny"
+
+        gateway.register(Weather())
+        second = service.rpc_discover(None)
+        self.assertIn(b"weather.report", bytes(second))
+        self.assertIs(service.rpc_discover(None), second)
