@@ -295,7 +295,8 @@ async def shared_fate(stage: Stage) -> None:
             await client.ending(5)
             client.close()
 
-    floods = [asyncio.create_task(flood(text)) for text in ("{", request("no.method"), request("rpc.ping"))]
+    texts = ("{", request("no.method"), request("rpc.ping"), request("rpc.discover"))
+    floods = [asyncio.create_task(flood(text)) for text in texts]
     slowest = 0.0
     for _ in range(100):
         began = asyncio.get_running_loop().time()
