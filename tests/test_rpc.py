@@ -57,7 +57,7 @@ class RPCServiceTests(SynchronousTestCase):
         )
 
     def test_discover_is_written_once(self) -> None:
-        """The document is written once, until a namespace comes: else a stranger could keep the gateway busy with it."""
+        """The document is written once, until a namespace comes: a stranger could keep the gateway busy with it."""
         gateway = MemoryGateway()
         self.addCleanup(gateway.close)
         service: Any = gateway.dispatcher._services.getServiceNamed("rpc")
