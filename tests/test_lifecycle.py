@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Application, MultiService, Service
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -294,6 +295,20 @@ class CollectorTests(Case):
         ProcessService(self.reactor, None).startService()
         self.assertGreater(gc.get_freeze_count(), 10_000)
         self.assertGreater(gc.get_threshold()[0], 10_000)
+
+    def test_at_the_end(self) -> None:
+        """When all is stopped, what is left is not walked once more before the process is gone."""
+        child = Service()
+        child.setServiceParent(self.process)
+        self.process.startService()
+        gc.unfreeze()
+        stopping: Deferred[None] = Deferred()
+        self.patch(child, "stopService", lambda: stopping)
+        stopped = self.process.stopService()
+        self.assertEqual(gc.get_freeze_count(), 0)
+        stopping.callback(None)
+        self.successResultOf(stopped)
+        self.assertGreater(gc.get_freeze_count(), 10_000)
 
     def test_cycles_go(self) -> None:
         """Cycles are found all the same."""
