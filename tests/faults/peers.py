@@ -90,7 +90,10 @@ async def slow_reader(stage: Stage) -> None:
         await until(lambda: all(len(o.came("channel.message")) == count for o in others), "the others miss something")
         grown = gateway.memory - memory
         expect(grown < 24 * MIB, f"its memory grew by {grown >> 20} MiB")
-        code = await asyncio.to_thread(slow.close_code)
+        try:
+            code = await asyncio.to_thread(slow.close_code)
+        except ConnectionResetError:  # what waited for it was let go, its close included
+            code = None
         expect(code in (4008, None), f"the code was {code}")
     for other in others:
         expect([each["offset"] for each in other.came("channel.message")] == offsets, "the order is another one")
