@@ -106,6 +106,12 @@ class StressedGateway(GatewayProcess):
         return int(status.split("VmRSS:")[1].split()[0]) * KIB
 
     @property
+    def processor(self) -> tuple[float, float]:
+        """For how many seconds its main thread has run, and for how many it wanted to while others did."""
+        ran, waited, _ = Path(f"/proc/{self.pid}/schedstat").read_text().split()
+        return int(ran) / 1e9, int(waited) / 1e9
+
+    @property
     def descriptors(self) -> int:
         """How many files and sockets it has open."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))

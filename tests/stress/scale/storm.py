@@ -184,8 +184,10 @@ async def storm(report: Report, folder: Path, count: int, seconds: float) -> Non
             Aside(steady, gateway.port, token) as others,
             Aside(lose_all, gateway.port, token, count, seconds) as losers,
         ):
-            memory = gateway.resident
+            memory, (ran, waited) = gateway.resident, gateway.processor
             fate: Fate = await losers.outcome()
+            report.figure("since then the gateway ran for, seconds", gateway.processor[0] - ran)
+            report.figure("and waited for others on this machine for, seconds", gateway.processor[1] - waited)
             took: list[tuple[float, float]] = await others.outcome()
         tell(report, fate, took, memory)
         report.exactly("faults in the log", gateway.complaints()[:3], [])
