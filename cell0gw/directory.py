@@ -103,6 +103,7 @@ class Directory:
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
     @ivar changed: called with an entity's id, whether it was here before, and its L{Departure} if it is gone.
     @ivar spoke: called with a session that has said something new of itself.
+    @ivar version: another number whenever somebody came, went or changed.
     """
 
     def __init__(self, date: Callable[[float], float], emit: Callable[[str, str, Any], Any]) -> None:
@@ -111,6 +112,7 @@ class Directory:
         self._entities: dict[str, _Entity] = {}
         self._introductions: dict[str, Statement] = {}
         self._able: dict[str, dict[str, None]] = {}
+        self.version = 0
         self.changed: Callable[[str, bool, Departure | None], None] = lambda entity_id, was_here, departure: None
         self.spoke: Callable[[Session], None] = lambda session: None
 
@@ -262,6 +264,7 @@ class Directory:
         )
 
     def _tell(self, presence: str, agent: str, entity: _Entity) -> None:
+        self.version += 1
         entry = self._entry(entity)
         self.changed(entry.entity_id, presence != "joined", None)
         self._emit("$presence", f"presence.{presence}", entry)
@@ -269,6 +272,7 @@ class Directory:
             self._emit("$agents", f"agent.{agent}", entry)
 
     def _tell_of_departure(self, left: PresenceEntry, reason: str) -> None:
+        self.version += 1
         departure = Departure(
             entity_id=left.entity_id, entity_type=left.entity_type, reason=reason, last_seen=left.last_seen
         )

@@ -17,7 +17,7 @@ FLOORS = [
     "patterns permissions printable provenance rules sites statistics subjects suggestions timestamps tokens",
     "interfaces",
     "agents alarms assignments audience audit call calls channel channels clocks connections conversations credentials "
-    "directory engines expiries explain guard guesses health heartbeat history idempotency known mail mailbox "
+    "directory engines expiries explain glances guard guesses health heartbeat history idempotency known mail mailbox "
     "mailboxes pools quotas receipts recovery replay resends retention services session sessions throttle watches "
     "workforce",
     "authorisation dispatch",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Annotated, Any
+from collections.abc import Awaitable, Iterator
+from functools import partial
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -13,10 +14,11 @@ from zope.interface import implementer
 
 from cell0gw.agents import Agents
 from cell0gw.call import order_of
-from cell0gw.directory import AnonymousEntry, Directory, PresenceEntry, anonymous
+from cell0gw.directory import AnonymousEntry, Directory, PresenceEntry
 from cell0gw.engines import Key
 from cell0gw.engines.letters import Climbed, Delivery
 from cell0gw.errors import InvalidParams, NotFound
+from cell0gw.glances import Glances
 from cell0gw.idempotency import Idempotency, IdempotencyKey, digest_of
 from cell0gw.interfaces import IStatistics
 from cell0gw.ladder import Acknowledgement
@@ -99,6 +101,7 @@ class AgentService(Service):
         idempotency: Idempotency,
     ) -> None:
         self._directory = directory
+        self._glances = Glances(directory)
         self._mail = agents.mail
         self._mailboxes = agents.mailboxes
         self._calls = agents.calls
@@ -200,14 +203,9 @@ class AgentService(Service):
     @anonymous_read
     def rpc_list(self, caller: Caller, *, capability: Name | None = None) -> list[AgentEntry] | list[AnonymousEntry]:
         """List online agents, or those of them with a capability."""
-        entries = [
-            entry
-            for entry in self._directory.entries("agent", connected=True, capability=capability)
-            if entry.status != "offline"
-        ]
         if caller.principal is None:
-            return [anonymous(entry) for entry in entries]
-        return [self._with_load(entry) for entry in entries]
+            return cast(Any, self._glances.of(capability, partial(self._online, capability)))
+        return [self._with_load(entry) for entry in self._online(capability)]
 
     def statistics(self) -> Counts:
         """See L{IStatistics}."""
@@ -232,6 +230,10 @@ class AgentService(Service):
                 "answers_late": calls.late,
             },
         )
+
+    def _online(self, capability: str | None) -> Iterator[PresenceEntry]:
+        entries = self._directory.entries("agent", connected=True, capability=capability)
+        return (entry for entry in entries if entry.status != "offline")
 
     def _with_load(self, entry: PresenceEntry) -> AgentEntry:
         inflight, most = self._workforce.load(entry.entity_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +12,7 @@ from zope.interface import implementer
 
 from cell0gw.directory import AnonymousEntry, Directory, PresenceEntry, Status, anonymous
 from cell0gw.errors import InvalidParams, NotFound, TooLarge
+from cell0gw.glances import Glances
 from cell0gw.interfaces import IStatistics
 from cell0gw.limits import MAX_METADATA_SIZE
 from cell0gw.permissions import anonymous_read, session
@@ -48,6 +50,7 @@ class PresenceService(Service):
 
     def __init__(self, directory: Directory, watches: Watches) -> None:
         self._directory = directory
+        self._glances = Glances(directory)
         self._watches = watches
 
     def stopService(self) -> None:
@@ -81,8 +84,9 @@ class PresenceService(Service):
     ) -> PresenceEntry | AnonymousEntry | list[PresenceEntry] | list[AnonymousEntry]:
         """Get presence info: of one entity, or a list of all or of those of a type."""
         if entity_id is None:
-            entries = list(self._directory.entries(entity_type))
-            return entries if caller.principal else [anonymous(entry) for entry in entries]
+            if caller.principal is None:
+                return cast(Any, self._glances.of(entity_type, partial(self._directory.entries, entity_type)))
+            return list(self._directory.entries(entity_type))
         if entity_type is not None:
             raise InvalidParams("Invalid params: either entity_id or entity_type")
         entry = self._directory.get(entity_id)
