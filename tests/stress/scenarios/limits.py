@@ -295,7 +295,7 @@ async def shared_fate(stage: Stage) -> None:
             await client.ending(5)
             client.close()
 
-    texts = ("{", request("no.method"), request("rpc.ping"), request("rpc.discover"))
+    texts = ("{", request("no.method"), request("rpc.ping"), request("rpc.discover"), request("agent.list"))
     floods = [asyncio.create_task(flood(text)) for text in texts]
     slowest = 0.0
     for _ in range(100):
