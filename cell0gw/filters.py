@@ -14,6 +14,8 @@ import msgspec
 MAX_NODES: Final = 64
 MAX_VALUES: Final = 100
 MAX_FIELD: Final = 200
+MAX_SIZE: Final = 8192
+"""Of a filter as JSON, in bytes: it is kept for as long as the subscription."""
 
 Test = Callable[[Any], bool]
 
@@ -37,6 +39,8 @@ class Filter:
     def __init__(self, tree: Any) -> None:
         self._test = _Compiler().node(tree, "filter")
         self._source = msgspec.json.encode(tree, order="deterministic")
+        if len(self._source) > MAX_SIZE:
+            raise FilterError(f"filter: it is longer than {MAX_SIZE} bytes")
         self._hash = hash(self._source)
 
     def __eq__(self, other: object) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.filters import MAX_FIELD, MAX_NODES, MAX_VALUES, Filter, FilterError, decoded
+from cell0gw.filters import MAX_FIELD, MAX_NODES, MAX_SIZE, MAX_VALUES, Filter, FilterError, decoded
 
 MESSAGE: Any = {
     "type": "done",
@@ -229,6 +229,12 @@ class FaultTests(Case):
             message = str(self.assertRaises(FilterError, Filter, tree))
             self.assertTrue(message.startswith(expected), f"{tree}: {message}")
             self.assertNotIn("\n", message)
+
+    def test_size(self) -> None:
+        """However few nodes a filter has, it is not longer than may be kept."""
+        room = MAX_SIZE - len('{"field":"a","op":"eq","value":""}')
+        Filter({"field": "a", "op": "eq", "value": "x" * room})
+        self.assertRaises(FilterError, Filter, {"field": "a", "op": "eq", "value": "x" * (room + 1)})
 
     def test_limits(self) -> None:
         """As many nodes, values and letters as allowed are allowed; one more is not, wherever it stands."""
