@@ -47,6 +47,9 @@ MAX_LISTED: Final = 10_000
 MAX_CAPABILITIES: Final = 100
 """How many capabilities one session declares."""
 
+MAX_PERMISSIONS: Final = 200
+"""How many permissions one token has: they are kept for as long as it is."""
+
 MAX_METADATA_SIZE: Final = 8 * KIB
 """The longest metadata of a presence entry, in bytes of JSON: everyone who asks for presence gets it."""
 

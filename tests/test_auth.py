@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.errors import CloseCode
-from cell0gw.limits import MAX_BAD_TOKENS
+from cell0gw.limits import MAX_BAD_TOKENS, MAX_PERMISSIONS
 from cell0gw.testing import Client, MemoryGateway
 
 HOUR = 3600
@@ -170,6 +170,7 @@ class GenerateTokenTests(AuthTestCase):
             {"expires_in_hours": 0}, {"expires_in_hours": -1}, {"expires_in_hours": 87_601}, {"expires_in_hours": "1"},
             {"permissions": ["nonsense"]}, {"permissions": "*"}, {"permissions": ["channel.publish:a*"]},
             {"entity_id": "$agents"}, {"entity_id": ""}, {"entity_id": "a b"}, {"entity_type": "god"},
+            {"permissions": ["channel.publish"] * (MAX_PERMISSIONS + 1)},
         ):  # fmt: skip
             params = {"entity_id": "a", **bad}
             self.assertEqual(self.code(client, "auth.generateToken", **params), "invalid_params", bad)

@@ -13,7 +13,7 @@ from cell0gw.credentials import BAD_TOKEN, HOUR, Credentials
 from cell0gw.directory import Directory
 from cell0gw.errors import CloseCode, InvalidParams, NotAuthenticated, PermissionDenied, TooLarge, Unavailable
 from cell0gw.guard import Guard
-from cell0gw.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE
+from cell0gw.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE, MAX_PERMISSIONS
 from cell0gw.permissions import Permission, Permissions, anyone, permission, session
 from cell0gw.recovery import Recovery
 from cell0gw.session import Caller, EntityType, Principal, Session
@@ -25,6 +25,7 @@ from cell0gw.workforce import Workforce
 
 Hours = Annotated[float, Meta(gt=0, le=87_600)]
 MaxInflight = Annotated[int, Meta(ge=1, le=1_000_000)]
+Wish = Annotated[list[Permission], Meta(max_length=MAX_PERMISSIONS)]
 Capabilities = Annotated[tuple[Name, ...], Meta(max_length=MAX_CAPABILITIES)]
 
 
@@ -152,7 +153,7 @@ class AuthService(Service):
         *,
         entity_id: Pattern,
         entity_type: EntityType = "agent",
-        permissions: list[Permission] | None = None,
+        permissions: Wish | None = None,
         expires_in_hours: Hours = 24,
     ) -> GeneratedToken:
         """Generate new token, which can do no more than the caller's own."""
