@@ -40,6 +40,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     in_reply_to: str | None = None
 
     @property
+    def size(self) -> int:
+        """How long the message is, in bytes."""
+        return memoryview(self.message).nbytes
+
+    @property
     def target(self) -> str:
         """What it goes to, as permissions name it."""
         return self.agent_id if self.agent_id is not None else f"capability:{self.capability}"

@@ -22,7 +22,7 @@ from cell0gw.conversations import Conversations
 from cell0gw.errors import AgentFailed, Cancelled, CloseCode, Conflict, NotFound, RateLimited, RPCError
 from cell0gw.interfaces import ISessionObserver
 from cell0gw.jsonrpc import Response
-from cell0gw.limits import OUTBOUND_LIMIT
+from cell0gw.limits import MIB, OUTBOUND_LIMIT
 from cell0gw.notifications import AgentCancelled, AgentProgress
 from cell0gw.permissions import Permissions
 from cell0gw.provenance import MESSAGE, Origin
@@ -33,6 +33,12 @@ CALL: Final = "agent.call"
 
 MAX_OF_CALLER: Final = 1000
 """How many calls of one session are on their way."""
+
+MAX_SIZE_OF_CALLER: Final = 16 * MIB
+"""How long their messages are together, in bytes, if it is more than one: they are held until the answer is there."""
+
+MAX_SIZE: Final = 256 * MIB
+"""The same for all sessions."""
 
 
 @implementer(ISessionObserver)
@@ -60,6 +66,7 @@ class Calls:
         self._new_id = new_id
         self._calls: dict[str, Call] = {}
         self._of_caller: dict[Session, dict[bytes, Call]] = {}
+        self._sizes: dict[Session | None, int] = {None: 0}  # of None: all of them
         self.assignments = Assignments(workforce, clock)
         self.assignments.moved, self.assignments.failed = self._set_timer, self._fail
         conversations.find_call = self._origin
@@ -85,7 +92,7 @@ class Calls:
         @return: fires with the agent's result, as it wrote it.
         @raise NotFound: nobody is connected who can; the suggestions are in C{near}.
         @raise Unavailable: nobody who can wants calls now.
-        @raise RateLimited: too many calls wait already.
+        @raise RateLimited: too many calls wait already, or too long ones.
         @raise Conflict: a call with that id is running.
         @raise LoopDetected: the conversation goes in circles.
         @raise Cancelled: the caller's connection is on its way out; or by the Deferred.
@@ -102,12 +109,18 @@ class Calls:
             raise Conflict("A call with this id is running")
         if len(own) >= MAX_OF_CALLER:
             raise RateLimited(f"{len(own)} of your calls are running", retry_after_ms=RETRY_AFTER_MS)
+        if (own and self._sizes[caller] + order.size > MAX_SIZE_OF_CALLER) or (
+            self._calls and self._sizes[None] + order.size > MAX_SIZE
+        ):
+            raise RateLimited("The messages of the calls that are running are too long", retry_after_ms=RETRY_AFTER_MS)
         origin = self._conversations.place(self._new_id(MESSAGE), sender[0], order.target, order.in_reply_to)
         now = self._clock.seconds()
         call = Call(self._new_id("call"), order, origin, caller, sender, request_id, now, self._wall(), pool)
         self._calls[call.call_id] = call
+        self._sizes[None] += order.size
         if caller is not None:
             self._of_caller.setdefault(caller, {})[call.key] = call
+            self._sizes[caller] = self._sizes.get(caller, 0) + order.size
         try:
             self.assignments.assign(call)
         except RPCError:
@@ -240,11 +253,13 @@ class Calls:
 
     def _forget(self, call: Call) -> None:
         del self._calls[call.call_id]
+        self._sizes[None] -= call.order.size
         if call.caller is not None:
             own = self._of_caller[call.caller]
             del own[call.key]
+            self._sizes[call.caller] -= call.order.size
             if not own:
-                del self._of_caller[call.caller]
+                del self._of_caller[call.caller], self._sizes[call.caller]
 
     def _set_timer(self, call: Call) -> None:
         delay = max(0.0, call.until - self._clock.seconds())

@@ -13,9 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cell0gw.call import MAX_TOLD, order_of, read_error
-from cell0gw.calls import Calls
-from cell0gw.errors import AgentFailed, Conflict, InvalidParams, NotFound, RPCError, TimedOut
+from cell0gw.calls import MAX_SIZE, Calls
+from cell0gw.errors import AgentFailed, Conflict, InvalidParams, NotFound, RateLimited, RPCError, TimedOut
 from cell0gw.interfaces import ISessionObserver
+from cell0gw.limits import MIB
 from cell0gw.permissions import Permissions
 from cell0gw.pools import Policy
 from cell0gw.testing import Client
@@ -115,6 +116,22 @@ class CallerTests(CallsCase):
         self.failureResultOf(pending[1], RPCError)
         for answer in pending:
             answer.addErrback(lambda failure: None)
+
+    def test_long_messages(self) -> None:
+        """What the calls of a session hold is bounded, and what all hold; one alone may be as long as any message."""
+        worker, long = self.worker("w", max_inflight=1), Raw(b'"%b"' % (b"x" * 9 * MIB))
+        first = self.begin(self.caller, b"1", agent_id="w", message=long)
+        self.assertRaises(RateLimited, self.begin, self.caller, b"2", agent_id="w", message=long)
+        pending = [first, self.begin(self.caller, b"3", agent_id="w")]
+        pending += [self.begin(agent_id="w", message=long) for _ in range(MAX_SIZE // (9 * MIB) - 1)]
+        self.assertRaises(RateLimited, self.begin, agent_id="w", message=long)
+        self.answer(worker, self.asked(worker)[0]["call_id"], 1)
+        self.successResultOf(first)
+        pending.append(self.begin(self.caller, b"2", agent_id="w", message=long))
+        for answer in pending[1:]:
+            answer.addErrback(lambda failure: None)
+        worker.vanish()
+        self.assertNothingLeft()
 
     def test_refused_leaves_nothing(self) -> None:
         """A call that is refused at once was none: its id is free, it is not counted, and no clock runs for it."""
