@@ -17,8 +17,12 @@ import msgspec
 
 from cell0gw.errors import InvalidParams
 from cell0gw.permissions import Access, access_of
+from cell0gw.printable import printable
 
 PREFIX = "rpc_"
+
+MAX_FAULT: Final = 300
+"""How much is said of what is wrong with params, in characters: a name that is too many may be as long as a message."""
 
 HEARTBEAT: Final = "heartbeat"
 """A client's own sign of life, a notification: that it came is all it has to say."""
@@ -87,7 +91,8 @@ class Method:
         try:
             return self._by_position(params) if params[:1] == b"[" else self._by_name(params or b"{}")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as failure:
-            raise InvalidParams(f"Invalid params: {_REGEX.sub('a well-formed one', str(failure))}") from None
+            fault = printable(_REGEX.sub("a well-formed one", str(failure)), MAX_FAULT)
+            raise InvalidParams(f"Invalid params: {fault}") from None
 
 
 def _resource(names: tuple[str, ...]) -> Callable[[Any], str]:

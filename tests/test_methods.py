@@ -8,7 +8,7 @@ from msgspec import Meta, Raw, structs
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.errors import InvalidParams
-from cell0gw.methods import Method
+from cell0gw.methods import MAX_FAULT, Method
 from cell0gw.permissions import anyone, permission
 
 
@@ -89,6 +89,12 @@ class MethodTests(SynchronousTestCase):
         ):  # fmt: skip
             error = self.assertRaises(InvalidParams, self.good.decode, params)
             self.assertIn(where, error.message)
+
+    def test_refusals_are_short(self) -> None:
+        """However long a name is that is not known, not all of it comes back."""
+        refusal = self.assertRaises(InvalidParams, self.good.decode, b'{"%b":1}' % (b"x" * 1_000_000))
+        self.assertLess(len(refusal.message), 2 * MAX_FAULT)
+        self.assertIn("unknown field `xxx", refusal.message)
 
     def test_nothing(self) -> None:
         """No params at all are enough for a method that takes none."""

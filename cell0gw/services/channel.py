@@ -19,8 +19,10 @@ from cell0gw.filters import Filter, FilterError
 from cell0gw.idempotency import Idempotency, IdempotencyKey, digest_of
 from cell0gw.interfaces import IStatistics
 from cell0gw.limits import MAX_LISTED, MAX_PAGE
+from cell0gw.methods import MAX_FAULT
 from cell0gw.notifications import HistoryMessage
 from cell0gw.permissions import permission, session
+from cell0gw.printable import printable
 from cell0gw.recovery import Page, Recovery
 from cell0gw.session import Caller
 from cell0gw.statistics import Counts
@@ -209,7 +211,7 @@ def _filter(tree: dict[str, Any] | None) -> Filter | None:
     try:
         return None if tree is None else Filter(tree)
     except FilterError as fault:
-        raise InvalidParams(f"Invalid params: {fault}") from None
+        raise InvalidParams(f"Invalid params: {printable(str(fault), MAX_FAULT)}") from None
 
 
 def _published(publication: Publication | Deferred[Publication]) -> Any:
