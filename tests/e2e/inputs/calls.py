@@ -53,6 +53,19 @@ CHANNELS: Final = (
         {"channel": "a", "filter": {"field": "a", "op": "like", "value": 1}},
         INVALID_PARAMS,
     ),
+    Call(
+        "a filter of very long values",
+        "channel.subscribe",
+        {"channel": "a", "filter": {"field": "a", "op": "eq", "value": "a" * 9000}},
+        INVALID_PARAMS,
+    ),
+    Call(
+        "a filter with a name of a megabyte",
+        "channel.subscribe",
+        {"channel": "a", "filter": {"a" * MEGABYTE: 1}},
+        INVALID_PARAMS,
+    ),
+    Call("a name of a megabyte", "rpc.ping", {"a" * MEGABYTE: 1}, INVALID_PARAMS),
     Call("a filter as a string", "channel.subscribe", {"channel": "a", "filter": "a = 1"}, INVALID_PARAMS),
     Call(
         "a pattern with a position",

@@ -124,6 +124,7 @@ MINTING: Final = (
         for e in ("admin", "inputs.agent", "inputs.*", ">", "*", "team", "team.>", "team.a.b", "inputs.minter.x")
     ),
     *(_mint(f"of the type {t!r}", INVALID_PARAMS, entity_type=t) for t in ("admin", "", "SYSTEM", 1, None)),
+    _mint("two hundred permissions and one", INVALID_PARAMS, permissions=["presence.*"] * 201),
     _mint("of the type system", FORBIDDEN, entity_type="system"),
     *(
         _mint(f"for {h!r} hours", INVALID_PARAMS, expires_in_hours=h)
