@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from cell0gw.errors import CloseCode
 from cell0gw.interfaces import ISessionObserver
+from cell0gw.places import Places
 from cell0gw.session import Caller, Principal, Session
 from cell0gw.tokens import digest
 
@@ -52,6 +53,7 @@ class Sessions:
         self._by_token: dict[str, dict[str, Session]] = {}
         self._by_secret: dict[str, Session] = {}
         self._detached: OrderedDict[Session, float] = OrderedDict()
+        self._places = Places()
         self._expiries: list[tuple[float, str]] = []
         self._warnings: list[tuple[float, str]] = []
         self._expiring: set[str] = set()
@@ -144,6 +146,7 @@ class Sessions:
         self._let_go(session)
         self._by_secret.pop(session.secret, None)
         self._detached.pop(session, None)
+        self._places.give_up(session)
         self._tell("session_closed", session, reason)
 
     def end_tokens(self, token_ids: Iterable[str], reason: str) -> int:
@@ -184,6 +187,8 @@ class Sessions:
         session.detached, session.reason = True, reason
         self._detached[session] = self._clock.seconds() + self._resume_window
         self._tell("session_detached", session, reason)
+        for other in self._places.keep(session):
+            self.close(other, other.reason)
 
     def _hold(self, session: Session) -> None:
         principal = session.principal

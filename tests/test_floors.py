@@ -18,8 +18,8 @@ FLOORS = [
     "interfaces",
     "agents alarms assignments audience audit call calls channel channels clocks connections conversations credentials "
     "directory engines expiries explain glances guard guesses health heartbeat history idempotency known mail mailbox "
-    "mailboxes pools quotas receipts recovery replay resends retention services session sessions throttle watches "
-    "workforce",
+    "mailboxes places pools quotas receipts recovery replay resends retention services session sessions throttle "
+    "watches workforce",
     "authorisation dispatch",
     "transports",
     "__main__ application awaitable cli config descriptors drain embedded gateway lifecycle logs reconfiguration "
