@@ -25,8 +25,8 @@ FIT, MASK, DEFLATE, MANY = 0x03, 0x04, 0x08, 0x10
 LENGTHS: Final = (None, 0, 2, 8)
 LIMIT: Final = 256 * 1024
 SLACK: Final = 64 * 1024
-LINGER: Final = 12
-"""Seconds after which a connection that the gateway has closed is gone."""
+LINGER: Final = 7
+"""Seconds after which a connection that the gateway has closed is gone, with some for ticks."""
 
 PING: Final = 0x89
 HEARTBEAT: Final = b'"method":"heartbeat"'
@@ -237,8 +237,9 @@ class Run:
             check(len(answers) == due, "not every message has its answer", self._taken)
 
     def end(self) -> None:
-        """What the gateway has closed is gone by now; what is open ends here."""
-        if self.server.closing_since is not None:
+        """What the gateway has closed is gone by now, unless it was a moment ago; what is open ends here."""
+        closing_since = self.server.closing_since
+        if closing_since is not None and closing_since <= self._clock.seconds() - LINGER:
             check(not self.transport.connected, "closed and not gone")
         if self.transport.connected:
             self.server.connectionLost(Failure(ConnectionLost()))
