@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -15,6 +16,7 @@ SITE: Final = 64
 Network = IPv4Network | IPv6Network
 
 
+@lru_cache(maxsize=1024)
 def source(host: str | None) -> str:
     """What limits by address count under: an address of IPv4, or a network of IPv6.
 

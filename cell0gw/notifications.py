@@ -7,6 +7,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from cell0gw.limits import Limits
+
 
 class ConnectionWelcome(Struct, frozen=True, kw_only=True):
     """``connection.welcome``: the first message on every connection.
@@ -19,7 +21,7 @@ class ConnectionWelcome(Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...]
     timestamp: str
     protocol: int
-    limits: dict[str, int]
+    limits: Limits
     heartbeat_interval: float
     heartbeat_timeout: float
 

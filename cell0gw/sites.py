@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?\Z")
@@ -30,6 +31,7 @@ def read_origin(text: str) -> Origin | None:
     return Origin(scheme, host, int(port) if port else _PORTS.get(scheme, 0))
 
 
+@lru_cache(maxsize=64)
 def is_host(text: str) -> bool:
     """Whether this may stand in the Host field of a request: a name or an address, and a port if need be."""
     return _HOST.match(text.lower()) is not None

@@ -78,14 +78,13 @@ class GatewayFactory(WebSocketServerFactory):
 
     def welcome(self, connection: IConnection) -> ConnectionWelcome:
         """The first message on a connection."""
-        limits = self.limits
         return ConnectionWelcome(
             connection_id=connection.connection_id,
             server_version=SERVER_VERSION,
             capabilities=CAPABILITIES,
             timestamp=timestamp(self._wall()),
             protocol=PROTOCOL_VERSION,
-            limits={name: getattr(limits, name) for name in limits.__struct_fields__},
+            limits=self.limits,
             heartbeat_interval=self.heartbeats.interval,
             heartbeat_timeout=self.heartbeats.timeout,
         )

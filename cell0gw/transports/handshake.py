@@ -6,7 +6,9 @@ Strict where leniency has cost others: a head that two parsers could read in two
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha1
 from typing import Final, NamedTuple
 
 from cell0gw.sites import is_host
@@ -14,11 +16,15 @@ from cell0gw.sites import is_host
 SUBPROTOCOL: Final = "cell0.v1"
 PATHS: Final = ("/", "/ws")
 
+_USUAL_LINES: Final = {f"GET {path} HTTP/1.1" for path in PATHS}
+
 MAX_HEAD: Final = 8 * 1024
 """The longest head of a request, in bytes."""
 
 MAX_FIELDS: Final = 64
 MAX_PROTOCOLS: Final = 32
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 _REASONS: Final = {
     400: "Bad Request",
@@ -74,6 +80,19 @@ class UpgradeRequest(NamedTuple):
     extensions: str
     forwarded: list[str]
 
+    def response(self, extension: str) -> bytes:
+        """The head of the response (section 4.2.2); of the subprotocols ours is taken up.
+
+        @param extension: the one that is taken up; empty: none is.
+        """
+        accept = b64encode(sha1(self.key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+        subprotocol = f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n" if SUBPROTOCOL in self.protocols else ""
+        extensions = f"Sec-WebSocket-Extensions: {extension}\r\n" if extension else ""
+        return (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
+            f"{subprotocol}Sec-WebSocket-Accept: {accept}\r\n{extensions}\r\n"
+        ).encode()
+
 
 def read_request(data: bytes) -> UpgradeRequest | None:
     """Read the request that some bytes begin with.
@@ -97,6 +116,8 @@ def read_request(data: bytes) -> UpgradeRequest | None:
 
 
 def _judge_line(line: str) -> None:
+    if line in _USUAL_LINES:
+        return
     method, _, rest = line.partition(" ")
     target, _, version = rest.partition(" ")
     if not (_is_token(method) and target and _is_version(version)):
@@ -165,7 +186,7 @@ def _protocols(value: str | None) -> list[str]:
 
 def _read_list(value: str, is_element: Callable[[str], object]) -> list[str]:
     """The elements of a list, empty ones left out (RFC 9110, section 5.6.1)."""
-    elements = [element for element in _listed(value) if element]
+    elements = [element for element in _listed(value) if element] if value else []
     if not all(map(is_element, elements)):
         raise Refused(400)
     return elements

@@ -6,8 +6,10 @@ however long it gets. No option changes that.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
+from autobahn.websocket.compress import PerMessageDeflate, PerMessageDeflateOffer
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
@@ -22,7 +24,7 @@ from cell0gw.limits import (
     PONG_RATE,
     Rate,
 )
-from cell0gw.transports.handshake import SUBPROTOCOL, Refused, UpgradeRequest, read_request
+from cell0gw.transports.handshake import Refused, UpgradeRequest, read_request
 from cell0gw.transports.lean import LeanProtocol
 
 DISCARDED = 256 * KIB
@@ -44,6 +46,7 @@ class HardenedProtocol(LeanProtocol):
     pong_rate: ClassVar[Rate] = PONG_RATE
 
     maxMessagePayloadSize: int
+    perMessageCompressionAccept: Callable[[list[Any]], Any]
     # Not in the table of names that a class's instances share, which has room for thirty.
     __slots__ = ("_begun", "_buckets", "_discarded", "_fragments", "_late_pong", "last_received")
 
@@ -73,16 +76,38 @@ class HardenedProtocol(LeanProtocol):
             self._refuse(refusal)
             return
         self.data = self.data[request.length :]
-        self._wskey = request.key
-        if request.protocols:
-            self.websocket_protocols = request.protocols
-        if request.extensions:
-            self.websocket_extensions = self._parseExtensionsHeader(request.extensions)
-        self.succeedHandshake(SUBPROTOCOL if SUBPROTOCOL in request.protocols else None)
+        self._accept(request)
 
-    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
-        """See L{WebSocketServerProtocol}, whose own tells the peer what it has sent."""
-        self._refuse(Refused(code))
+    def _accept(self, request: UpgradeRequest) -> None:
+        """See L{WebSocketServerProtocol.succeedHandshake}, whose own keeps all that was said."""
+        extension = ""
+        if request.extensions:
+            try:
+                extension = self._negotiate(request.extensions)
+            except Exception:  # whatever is raised by those who read the parameters
+                self._refuse(Refused(400))
+                return
+        self.transport.write(request.response(extension))
+        self.state = self.STATE_OPEN
+        self.onOpen()
+        if self.data:
+            self.consumeData()
+
+    def _negotiate(self, extensions: str) -> str:
+        """
+        @param extensions: what the client offers.
+        @return: what is taken up of it, as it stands in the response; empty: nothing.
+        """
+        offers = [
+            PerMessageDeflateOffer.parse(parameters)
+            for name, parameters in self._parseExtensionsHeader(extensions)
+            if name == PerMessageDeflateOffer.EXTENSION_NAME
+        ]
+        accepted = self.perMessageCompressionAccept(offers)
+        if accepted is None:
+            return ""
+        self._perMessageCompress = PerMessageDeflate.create_from_offer_accept(True, accepted)
+        return str(accepted.get_extension_string())
 
     def feed(self, data: bytes) -> None:
         """Let Autobahn read some bytes, unless nobody listens any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp
@@ -22,18 +21,18 @@ class PlainTransport(tcp.Server):
     """
 
     limits: Limits | None = None
-    fell_behind: Callable[[], None]
     at_work = False
 
     def goes_to_work(self) -> None:
         """It is no stranger's any more."""
         self.at_work = True
 
-    def watch_backlog(self, limits: Limits, fell_behind: Callable[[], None]) -> None:
-        """Say, once, when more is to be written while more than C{limits.outbound_limit} waits already. However long it
-        is, it is written: an empty buffer takes a frame of any length.
+    def watch_backlog(self, limits: Limits) -> None:
+        """Let the protocol know by its C{fall_behind}, once, when more is to be written while more than
+        C{limits.outbound_limit} waits already. However long it is, it is written: an empty buffer takes a frame of any
+        length.
         """
-        self.limits, self.fell_behind = limits, fell_behind
+        self.limits = limits
 
     def write(self, data: bytes) -> None:
         """See L{ITransport}."""
@@ -57,7 +56,7 @@ class PlainTransport(tcp.Server):
         limits = self.limits
         if limits is not None and self.backlog > limits.outbound_limit:
             self.limits = None
-            self.fell_behind()
+            self.protocol.fall_behind()  # type: ignore[attr-defined]
 
     @property
     def backlog(self) -> int:

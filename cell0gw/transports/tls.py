@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +67,15 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     TLS = True
     _limits: Limits | None = None
-    _fell_behind: Callable[[], None]
 
     @property
     def backlog(self) -> int:
         """How many bytes wait for the peer to read, some of them encrypted."""
         return sum(map(len, self._appSendBuffer)) + int(getattr(self.transport, "backlog", 0))
 
-    def watch_backlog(self, limits: Limits, fell_behind: Callable[[], None]) -> None:
-        """See L{GatewayTransport.watch_backlog}."""
-        self._limits, self._fell_behind = limits, fell_behind
+    def watch_backlog(self, limits: Limits) -> None:
+        """See L{PlainTransport.watch_backlog}."""
+        self._limits = limits
 
     def write(self, data: bytes) -> None:
         """See L{ITransport}."""
@@ -91,7 +89,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
             below.try_to_send()
         if self.backlog > limits.outbound_limit:
             self._limits = None
-            self._fell_behind()
+            self.wrappedProtocol.fall_behind()  # type: ignore[attr-defined]
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """See L{IProtocol}."""

@@ -76,7 +76,7 @@ class GatewayProtocol(HardenedProtocol):
         self.address = factory.door.source(self.transport.getPeer()) or ""
         self.caller = Caller(self)
         if hasattr(self.transport, "watch_backlog"):
-            self.transport.watch_backlog(factory.limits, self.fall_behind)
+            self.transport.watch_backlog(factory.limits)
         factory.connections.accepted(self)
 
     def admit(self, request: UpgradeRequest) -> None:
