@@ -10,8 +10,11 @@ from typing import Any, Final
 
 from tests.fuzz.targets import CORPUS, TARGETS, Feeder, read_inputs
 
-LONGEST: Final = 1500
+LONGEST: Final = 1000
 """Longer inputs are not kept, whatever they reach."""
+
+ENOUGH: Final = 10
+"""An input is kept for so many steps that no smaller one makes."""
 
 PARTS: Final = ("/cell0gw/", "/autobahn/")
 
@@ -53,7 +56,7 @@ def keep(name: str, found: Path, corpus: Path = CORPUS) -> int:
     for data in (*TARGETS[name].seeds.values(), *read_inputs([corpus / name]).values()):
         known |= reach(feeder, data)
     for data in sorted(read_inputs([found]).values(), key=len):
-        if len(data) <= LONGEST and (steps := reach(feeder, data) - known):
+        if len(data) <= LONGEST and len(steps := reach(feeder, data) - known) >= ENOUGH:
             known |= steps
             kept += 1
             (corpus / name / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
