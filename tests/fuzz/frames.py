@@ -24,7 +24,9 @@ FIT, MASK, DEFLATE, MANY = 0x03, 0x04, 0x08, 0x10
 
 LENGTHS: Final = (None, 0, 2, 8)
 LIMIT: Final = 256 * 1024
-SLACK: Final = 64 * 1024
+READ: Final = 64 * 1024
+"""A socket gives that much at once."""
+
 LINGER: Final = 7
 """Seconds after which a connection that the gateway has closed is gone, with some for ticks."""
 
@@ -163,7 +165,7 @@ class Run:
 
     def __init__(self, frames: Frames, mode: int, chunks: list[bytes], short_way: bool) -> None:
         self._clock = frames.gateway.clock
-        self._chunks = deque(chunks)
+        self._chunks = deque(chunk[at : at + READ] for chunk in chunks for at in range(0, len(chunk), READ))
         self._compressed = mode & COMPRESSED
         self.waited = False
         self._taken: list[bytes] = []
@@ -229,7 +231,7 @@ class Run:
         """What holds when everything was read."""
         server = self.server
         check(server.localCloseCode != 1011, "an internal error", server.localCloseReason)
-        check(retained(server) <= server.maxMessagePayloadSize + SLACK, "too much is kept", retained(server))
+        check(retained(server) <= server.maxMessagePayloadSize + READ, "too much is kept", retained(server))
         said = spoken(self.transport.value())
         answers = [payload for first, payload in said if first == TEXT and HEARTBEAT not in payload]
         if server.closing_since is None:
