@@ -11,7 +11,7 @@ from tests.e2e.inputs.peer import DEFLATE, Peer, compressed, fragments, text
 from tests.e2e.processes import ADMIN_TOKEN, GatewayProcess, environment, eventually
 
 MIB: Final = 1 << 20
-FLAT: Final = 64 * MIB
+FLAT: Final = 96 * MIB
 """By how much the memory of a gateway may differ from what it was at first: what its allocator keeps for later."""
 
 BAD_NEWS: Final = ("Traceback", "[critical]", "[error]", "Unhandled")
