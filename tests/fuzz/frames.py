@@ -225,7 +225,9 @@ class Run:
         if self._compressed and server.failedByMe:
             # What can't be inflated may be no text either: one of the two is found first.
             said, code = [frame for frame in said if frame[0] != CLOSE], None
-        return self._taken, said, server.state, server.failedByMe, code, self.transport.connected
+        # How long the socket of a violator stays depends on how much more it sends.
+        socket = None if server.failedByMe else (server.state, self.transport.connected)
+        return self._taken, said, socket, server.failedByMe, code
 
     def after(self) -> None:
         """What holds when everything was read."""
