@@ -11,6 +11,7 @@
 #               go on goes on; make faults SEED=1 as it was with a seed, ONLY=disk_full one of them
 # make lint     ruff and mypy
 # make bench    measure this gateway on this machine
+# PYTEST gives pytest options: make test PYTEST="-m 'not long'" leaves out what takes long
 # VENV and PYTHON choose another interpreter: make test VENV=.venv-3.13 PYTHON=python3.13
 
 PYTHON ?= python3
@@ -23,7 +24,7 @@ run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest $(PYTEST) tests
 
 unit: $(VENV)/.installed-test
 	$(BIN)/python -m pytest tests --ignore tests/e2e

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+import ssl
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +19,17 @@ from websockets.uri import parse_uri
 from tests.e2e.processes import ADMIN_TOKEN, PATIENCE, Address, GatewayProcess
 
 Gateway = GatewayProcess | Address
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    """What a client of these needs to trust a certificate.
+
+    They read and write on two threads. What TLS 1.3 sends after its handshake may then be read while the first request
+    is written, and OpenSSL loses that: Python guards it against that only from 3.13 on.
+    """
+    context = ssl.create_default_context(cafile=certificate)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 class Client:

@@ -13,6 +13,8 @@ from tests.e2e.inputs.slow import SLOW, Slow
 from tests.e2e.inputs.watch import Watch, watched
 from tests.e2e.processes import ADMIN_TOKEN
 
+pytestmark = pytest.mark.long
+
 LATE = 25.0
 """How many seconds late a busy machine may be; a limit that is none is found all the same."""
 

@@ -10,6 +10,8 @@ import pytest
 from tests.conformance.__main__ import SETTINGS
 from tests.e2e.processes import CHECKOUT, environment
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_every_verdict(setting: str) -> None:

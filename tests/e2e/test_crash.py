@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.e2e.processes import CHECKOUT, environment
+
+pytestmark = pytest.mark.long
 
 
 def test_twenty_kills() -> None:

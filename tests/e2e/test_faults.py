@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.e2e.processes import CHECKOUT, environment
+
+pytestmark = pytest.mark.long
 
 SCENARIOS = (
     "killed_before_the_answer", "told_to_go", "disk_full", "disk_errors", "disk_gone", "two_on_one_folder",

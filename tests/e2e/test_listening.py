@@ -6,7 +6,6 @@ import json
 import os
 import re
 import socket
-import ssl
 import stat
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
 from bench.certificate import make_certificate
-from tests.e2e.clients import Client, mint
+from tests.e2e.clients import Client, mint, trusting
 from tests.e2e.conftest import StartGateway
 from tests.e2e.processes import ADMIN_TOKEN, CHECKOUT, PATIENCE, TWISTD, environment, eventually, run_to_end
 
@@ -125,7 +124,7 @@ def test_tls_beside_unix(start_gateway: StartGateway, tmp_path: Path, folder: Pa
     gateway.wait_for(f"listening on {path}$")
     first, second = re.findall(r"listening on 127\.0\.0\.1 port (\d+) with TLS", gateway.output)
     for port, trusted in ((first, certificate), (second, own)):
-        context = ssl.create_default_context(cafile=trusted)
+        context = trusting(trusted)
         assert answers(connect(f"wss://127.0.0.1:{port}", ssl=context, proxy=None))
     assert answers(unix_connect(str(path), "ws://localhost/"))
 

@@ -8,9 +8,13 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from tests.e2e.clients import Client, mint
 from tests.e2e.conftest import StartGateway
 from tests.e2e.processes import CHECKOUT, environment
+
+pytestmark = pytest.mark.long
 
 
 def test_six_kills() -> None:

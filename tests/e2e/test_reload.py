@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.certificate import make_certificate
-from tests.e2e.clients import Client
+from tests.e2e.clients import Client, trusting
 from tests.e2e.conftest import StartGateway
 from tests.e2e.processes import ADMIN_TOKEN, TWISTD, Address, GatewayProcess, environment
 
@@ -44,7 +44,7 @@ def test_new_certificate(start_gateway: StartGateway, tmp_path: Path, listen: st
     certificate = make_certificate(tmp_path)
     tls = [] if listen.startswith("ssl:") else ["--tls-cert", str(certificate)]
     gateway = start_gateway("--listen", listen.format(path=certificate), *tls)
-    context = ssl.create_default_context(cafile=certificate)
+    context = trusting(certificate)
     first = certificate_of(gateway.port)
     with Client(Address(gateway.port, "wss"), ADMIN_TOKEN, ssl=context) as connected:
         certificate.write_text("spoilt")
@@ -56,9 +56,7 @@ def test_new_certificate(start_gateway: StartGateway, tmp_path: Path, listen: st
         second = certificate_of(gateway.port)
         assert second != first
         assert connected.call("rpc.echo", message="x" * 100_000) == "x" * 100_000
-        with Client(
-            Address(gateway.port, "wss"), ADMIN_TOKEN, ssl=ssl.create_default_context(cafile=certificate)
-        ) as newcomer:
+        with Client(Address(gateway.port, "wss"), ADMIN_TOKEN, ssl=trusting(certificate)) as newcomer:
             assert newcomer.call("rpc.ping") == "pong"
 
 

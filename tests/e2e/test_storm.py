@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.processes import CHECKOUT, Process, environment
 
+pytestmark = pytest.mark.long
+
 SECONDS = 8
 MODES = ("kept", "durable", "scarce", "trimmed")
 

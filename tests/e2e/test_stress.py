@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.processes import CHECKOUT, Process, environment
 
+pytestmark = pytest.mark.long
+
 SECONDS = 400
 """It takes less than two minutes where nothing else runs."""
 

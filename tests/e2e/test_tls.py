@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 from pathlib import Path
 
 from bench.certificate import make_certificate
-from tests.e2e.clients import Client
+from tests.e2e.clients import Client, trusting
 from tests.e2e.conftest import StartGateway
 from tests.e2e.processes import ADMIN_TOKEN, Address
 
@@ -21,7 +20,7 @@ def test_calls_and_publications(start_gateway: StartGateway, tmp_path: Path) -> 
     gateway = start_gateway("--tls-cert", str(certificate))
     assert "with TLS" in gateway.output
     address = Address(gateway.port, "wss")
-    context = ssl.create_default_context(cafile=certificate)
+    context = trusting(certificate)
     with Client(address, ADMIN_TOKEN, ssl=context) as one, Client(address, ADMIN_TOKEN, ssl=context) as two:
         for client in (one, two):
             client.call("channel.subscribe", channel="events")
@@ -48,7 +47,7 @@ def test_no_handshake_of_tls(start_gateway: StartGateway, tmp_path: Path) -> Non
     """What is no handshake of TLS ends without a word of HTTP, and is at most a line in the log; others are served."""
     certificate = make_certificate(tmp_path)
     gateway = start_gateway("--tls-cert", str(certificate))
-    context = ssl.create_default_context(cafile=certificate)
+    context = trusting(certificate)
     for sent in NO_TLS.values():
         before = len(gateway.lines)
         with socket.create_connection(("127.0.0.1", gateway.port), 30) as plain:
