@@ -103,7 +103,8 @@ class Caller:
         self.principal = principal
         self.session: Session | None = None
         self.foreign = foreign
-        self.credit = self.errors = self.in_flight = 0
+        self.credit = 1  # most who come authenticate first: that call is charged with the next one
+        self.errors = self.in_flight = 0
         self.errors_since = 0.0
         self.bucket: Bucket | None = None
         self.refusals: Bucket | None = None

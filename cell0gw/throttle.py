@@ -53,8 +53,10 @@ class Throttle:
         @raise RateLimited: there is none, for itself or for its entity.
         """
         limits, now, session = self._limits, self._seconds(), caller.session
-        own = caller.bucket = caller.bucket or Bucket(now)
-        given = 1 + limits.calls_burst // SHARE
+        own, given = caller.bucket, 1 + limits.calls_burst // SHARE
+        if own is None:
+            own = caller.bucket = Bucket(now)
+            own.take(1, now, limits.calls_per_second, limits.calls_burst)  # what it began with
         if limits.calls_per_second:
             given = own.take(given, now, limits.calls_per_second, limits.calls_burst)
             if not given:
@@ -86,8 +88,10 @@ class Throttle:
 
     def session_opened(self, session: Any) -> None:
         """See L{ISessionObserver}."""
-        _, callers = self._of_entity.setdefault(session.entity_id, (Bucket(self._seconds()), {}))
-        callers[session.session_id] = None
+        known = self._of_entity.get(session.entity_id)
+        if known is None:
+            known = self._of_entity[session.entity_id] = (Bucket(self._seconds()), {})
+        known[1][session.session_id] = None
 
     def session_detached(self, session: Any, reason: str) -> None:
         """See L{ISessionObserver}."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha1
 from typing import Final, NamedTuple
 
@@ -138,10 +139,11 @@ def _judge_line(line: str) -> None:
 def _read_fields(lines: list[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.partition(":")
-        if not (colon and _is_token(name)):  # nor may a line go on in the next one
+        said, colon, value = line.partition(":")
+        name = _read_name(said)
+        if not (colon and name):  # nor may a line go on in the next one
             raise Refused(400)
-        name, value = name.lower(), value.strip(" \t")
+        value = value.strip(" \t")
         if name in fields:
             if name in _ONCE:
                 raise Refused(400)
@@ -184,8 +186,15 @@ def _protocols(value: str | None) -> list[str]:
     return protocols
 
 
+@lru_cache(maxsize=256)
+def _read_name(text: str) -> str:
+    """The name of a field, in lower case; empty: it is none."""
+    return text.lower() if _is_token(text) else ""
+
+
+@lru_cache(maxsize=64)
 def _read_list(value: str, is_element: Callable[[str], object]) -> list[str]:
-    """The elements of a list, empty ones left out (RFC 9110, section 5.6.1)."""
+    """The elements of a list, empty ones left out (RFC 9110, section 5.6.1). Nearly all requests have the same few."""
     elements = [element for element in _listed(value) if element] if value else []
     if not all(map(is_element, elements)):
         raise Refused(400)
