@@ -14,15 +14,15 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
-from cell0gw.about import SERVER_VERSION
-from cell0gw.application import StartError, WebSocketGateway
-from cell0gw.config import OPTIONS, Config, load
-from cell0gw.descriptors import raise_file_limit
-from cell0gw.lifecycle import ProcessService
-from cell0gw.logs import Threshold, observer
-from cell0gw.reload import Reload
-from cell0gw.systemd import Notifier
-from cell0gw.tables import ConfigError
+from cell0gw.app.application import StartError, WebSocketGateway
+from cell0gw.app.reload import Reload
+from cell0gw.config.file import ConfigError
+from cell0gw.config.options import OPTIONS, Config, load
+from cell0gw.process.descriptors import raise_file_limit
+from cell0gw.process.lifecycle import ProcessService
+from cell0gw.process.logs import Threshold, observer
+from cell0gw.process.systemd import Notifier
+from cell0gw.protocol.version import SERVER_VERSION
 
 CLOSING: Final = 10.0
 """How many seconds the disk may need when everyone has gone."""
@@ -98,7 +98,7 @@ def makeService(options: Options) -> IService:
 def _choose_reactor() -> None:
     """The quickest one there is, unless C{twistd --reactor} has chosen already."""
     if "twisted.internet.reactor" not in sys.modules and hasattr(select, "epoll"):
-        from cell0gw.transports.reactor import install  # which needs epoll to be imported
+        from cell0gw.transports.sockets.reactor import install  # which needs epoll to be imported
 
         install()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from cell0gw.rules import ChannelRule
-from cell0gw.subjects import covers
+from cell0gw.channels.rules import ChannelRule
+from cell0gw.protocol.subjects import covers
 from cell0gw.testing import Client
 
 RULES = {

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.transports.poller import Poller
-from cell0gw.transports.tcp import GatewayTransport
+from cell0gw.transports.sockets.poller import Poller
+from cell0gw.transports.sockets.tcp import GatewayTransport
 
 
 class Reactor(Clock):

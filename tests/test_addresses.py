@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.addresses import LOCAL, behind, network, source
+from cell0gw.guard.addresses import LOCAL, behind, network, source
 
 
 class SourceTests(SynchronousTestCase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cell0gw.calls import MAX_OF_CALLER
+from cell0gw.agents.calls.dealer import MAX_OF_CALLER
 from tests.calling import CallCase
 
 

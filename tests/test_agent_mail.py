@@ -7,9 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.engines.memory_mail import MemoryMailStore
-from cell0gw.mailbox import WINDOW
-from cell0gw.resends import RESEND_AFTER
+from cell0gw.agents.mail.mailbox import RESEND_AFTER, WINDOW
+from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.testing import Client, MemoryGateway
 
 

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.alarms import Alarms
+from cell0gw.monitoring.alarms import Alarms
 
 
 class AlarmsTests(SynchronousTestCase):
@@ -23,7 +23,7 @@ class AlarmsTests(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, self.note)
 
     def note(self, event: LogEvent) -> None:
-        if event.get("log_namespace") == "cell0gw.alarms.Alarms":
+        if event.get("log_namespace") == "cell0gw.monitoring.alarms.Alarms":
             self.lines.append(formatEvent(event))
 
     def pass_seconds(self, seconds: int) -> None:

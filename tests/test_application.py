@@ -12,14 +12,14 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, Logger, LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.application import StartError, WebSocketGateway
-from cell0gw.awaitable import Awaitable
-from cell0gw.config import Config
-from cell0gw.engines.sqlite import Database
-from cell0gw.state import StateError, StateFolder
-from cell0gw.tables import ConfigError
-from cell0gw.transports.endpoints import Endpoint
-from cell0gw.transports.listening import Listening
+from cell0gw.app.application import StartError, WebSocketGateway
+from cell0gw.app.awaitable import Awaitable
+from cell0gw.config.file import ConfigError
+from cell0gw.config.options import Config
+from cell0gw.engines.sqlite.database import Database
+from cell0gw.process.state import StateError, StateFolder
+from cell0gw.transports.sockets.endpoints import Endpoint
+from cell0gw.transports.sockets.listening import Listening
 from tests.test_listening import Nowhere, Port
 from tests.test_stores import QueueReactor
 
@@ -207,7 +207,7 @@ class Threaded(QueueReactor, MemoryReactorClock):
         self.ports: list[Port] = []
 
     def listen(self, listening: Any, factory: Any, reactor: Any, connections: Any) -> Any:
-        """See L{cell0gw.transports.listening.listen_on}."""
+        """See L{cell0gw.transports.sockets.listening.listen_on}."""
         self.ports.append(port := Port())
         port.gone.callback(None)
         return port

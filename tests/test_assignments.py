@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cell0gw.calls import Calls
-from cell0gw.errors import RPCError
+from cell0gw.agents.calls.dealer import Dealer
+from cell0gw.protocol.errors import RPCError
 from cell0gw.testing import Client
 from tests.calling import CallCase
 
@@ -15,7 +15,7 @@ class AssignmentCase(CallCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.calls: Calls = self.gateway.agents.calls
+        self.calls: Dealer = self.gateway.agents.calls
 
     def messages(self, worker: Client) -> list[Any]:
         return [asked["message"] for asked in self.asked(worker)]

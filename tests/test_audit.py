@@ -9,10 +9,10 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw import state
-from cell0gw.audit import REFUSALS_A_SECOND, Audit
-from cell0gw.session import Caller
-from cell0gw.state import StateFolder
+from cell0gw.monitoring.audit import REFUSALS_A_SECOND, Audit
+from cell0gw.process import state
+from cell0gw.process.state import StateFolder
+from cell0gw.sessions.session import Caller
 from cell0gw.testing import MemoryGateway, RecordingConnection
 
 

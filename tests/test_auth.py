@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.errors import CloseCode
-from cell0gw.limits import MAX_BAD_TOKENS, MAX_PERMISSIONS
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.limits import MAX_BAD_TOKENS, MAX_PERMISSIONS
 from cell0gw.testing import Client, MemoryGateway
 
 HOUR = 3600

@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.awaitable import Awaitable
+from cell0gw.app.awaitable import Awaitable
 
 
 class AwaitableTests(SynchronousTestCase):

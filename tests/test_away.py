@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cell0gw.errors import CloseCode
+from cell0gw.auth.tokens import digest, token_id
+from cell0gw.protocol.errors import CloseCode
 from cell0gw.testing import Client, MemoryGateway
-from cell0gw.tokens import digest, token_id
 from tests.test_recovery import offsets
 from tests.test_resume import WINDOW, ResumeCase
 

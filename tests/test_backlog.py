@@ -11,13 +11,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.certificate import make_certificate
-from cell0gw.connections import Connections
-from cell0gw.frames import text_frame
-from cell0gw.heartbeat import LINGER, HeartbeatService
-from cell0gw.limits import Limits
+from cell0gw.guard.connections import Connections
+from cell0gw.guard.heartbeat import LINGER, HeartbeatService
+from cell0gw.protocol.frames import text_frame
+from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
-from cell0gw.transports.tcp import GatewayTransport, PlainTransport
-from cell0gw.transports.tls import over_tls, read_certificate
+from cell0gw.transports.sockets.tcp import GatewayTransport, PlainTransport
+from cell0gw.transports.sockets.tls import over_tls, read_certificate
 from tests.sockets import PollerCase, Recorder
 from tests.test_handshake import request
 

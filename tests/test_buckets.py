@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.buckets import Bucket
+from cell0gw.protocol.buckets import Bucket
 
 
 class BucketTests(SynchronousTestCase):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cell0gw.assignments import MAX_WAITING
+from cell0gw.agents.calls.assignments import MAX_WAITING
 from tests.calling import CallCase
 
 

@@ -12,13 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.call import MAX_TOLD, order_of, read_error
-from cell0gw.calls import MAX_SIZE, Calls
-from cell0gw.errors import AgentFailed, Conflict, InvalidParams, NotFound, RateLimited, RPCError, TimedOut
-from cell0gw.interfaces import ISessionObserver
-from cell0gw.limits import MIB
-from cell0gw.permissions import Permissions
-from cell0gw.pools import Policy
+from cell0gw.agents.calls.call import MAX_TOLD, order_of, read_error
+from cell0gw.agents.calls.dealer import MAX_SIZE, Dealer
+from cell0gw.agents.calls.pools import Policy
+from cell0gw.auth.permissions import Permissions
+from cell0gw.protocol.errors import AgentFailed, Conflict, InvalidParams, NotFound, RateLimited, RPCError, TimedOut
+from cell0gw.protocol.limits import MIB
+from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.testing import Client
 from tests.calling import CallCase
 
@@ -71,7 +71,7 @@ class CallsCase(CallCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.calls: Calls = self.gateway.agents.calls
+        self.calls: Dealer = self.gateway.agents.calls
 
     def begin(self, client: Client | None = None, request_id: bytes = b"", **params: Any) -> Deferred[Raw]:
         """Make a call without a message on the wire; of nobody's session if there is no client."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cell0gw import limits
-from cell0gw.limits import MAX_PAGE
-from cell0gw.recovery import SLICE_BYTES
-from cell0gw.rules import ChannelRule
+from cell0gw.channels.recovery import SLICE_BYTES
+from cell0gw.channels.rules import ChannelRule
+from cell0gw.protocol import limits
+from cell0gw.protocol.limits import MAX_PAGE
 from cell0gw.services import channel as service
 from cell0gw.testing import Client
 from tests.test_recovery import RecoveryCase

@@ -9,15 +9,17 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.channels import Channels
-from cell0gw.engines.memory import MemoryMessageStore
-from cell0gw.errors import TooLarge
-from cell0gw.history import Budget
-from cell0gw.interfaces import IMessageStore, ISessionObserver
-from cell0gw.limits import Limits
-from cell0gw.permissions import Permissions
-from cell0gw.rules import ChannelRule, ChannelRules
-from cell0gw.session import Principal, Session
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import Principal
+from cell0gw.channels.broker import Broker
+from cell0gw.channels.history import Budget
+from cell0gw.channels.rules import ChannelRule, ChannelRules
+from cell0gw.channels.store import IMessageStore
+from cell0gw.engines.memory.messages import MemoryMessageStore
+from cell0gw.protocol.errors import TooLarge
+from cell0gw.protocol.limits import Limits
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection, counter
 
 PRINCIPAL = Principal(
@@ -32,8 +34,8 @@ class ChannelsTests(SynchronousTestCase):
         self.clock = Clock()
         self.channels = self.make()
 
-    def make(self, *rules: ChannelRule, total: int = 10_000_000) -> Channels:
-        return Channels(
+    def make(self, *rules: ChannelRule, total: int = 10_000_000) -> Broker:
+        return Broker(
             ChannelRules(rules),
             MemoryMessageStore(),
             self.clock,

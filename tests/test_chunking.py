@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.frames import UNMASK_BELOW, text_frame
+from cell0gw.protocol.frames import UNMASK_BELOW, text_frame
 from cell0gw.testing import MemoryGateway
 from tests.test_frames import xored
 from tests.transports import MemoryTransport

@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.cli import main
-from cell0gw.config import OPTIONS
+from cell0gw.config.options import OPTIONS
 
 
 class MainTests(SynchronousTestCase):

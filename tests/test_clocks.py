@@ -11,13 +11,13 @@ from twisted.internet.task import Clock
 from twisted.python import runtime
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.clocks import Dates, make_steady
-from cell0gw.engines.letters import LAST_WORDS
-from cell0gw.engines.memory_mail import MemoryMailStore
-from cell0gw.known import Known
-from cell0gw.rules import ChannelRule
+from cell0gw.agents.mail.recipients import Recipients
+from cell0gw.agents.mail.store import LAST_WORDS
+from cell0gw.channels.rules import ChannelRule
+from cell0gw.engines.memory.mail import MemoryMailStore
+from cell0gw.process.clocks import Dates, make_steady
+from cell0gw.protocol.timestamps import timestamp
 from cell0gw.testing import EPOCH, Client, MemoryGateway, RecordingConnection
-from cell0gw.timestamps import timestamp
 from tests.test_mailboxes import OfficeCase
 
 HOUR = 3600.0
@@ -393,7 +393,7 @@ class KnownTests(SynchronousTestCase):
         gateway = MemoryGateway()
         self.addCleanup(gateway.close)
         store = MemoryMailStore()
-        known = Known(store, gateway.credentials, gateway.clock.seconds)
+        known = Recipients(store, gateway.credentials, gateway.clock.seconds)
         known.load({"a": EPOCH + 1e8})
         connection = RecordingConnection()
         session: Any = type("", (), {"entity_id": "a", "connection": connection})()

@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.config import OPTIONS, Config, default_state_dir, load
-from cell0gw.tables import ConfigError
+from cell0gw.config.file import ConfigError
+from cell0gw.config.options import OPTIONS, Config, default_state_dir, load
 
 SECRET = "Sesame" * 6
 HOME = {"XDG_STATE_HOME": "/var/home"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.connections import Connections
-from cell0gw.limits import Limits
+from cell0gw.guard.connections import Connections
+from cell0gw.protocol.limits import Limits
 from cell0gw.testing import RecordingConnection
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw import conversations
-from cell0gw.conversations import WINDOW, Conversations
-from cell0gw.errors import LoopDetected, NotFound
-from cell0gw.provenance import Origin
+from cell0gw.agents import conversations
+from cell0gw.agents.conversations import WINDOW, Conversations
+from cell0gw.agents.message_ids import Origin
+from cell0gw.protocol.errors import LoopDetected, NotFound
 from cell0gw.testing import MemoryGateway
 
 

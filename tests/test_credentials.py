@@ -9,13 +9,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.credentials import HOUR, RETENTION, Credentials, Minted
-from cell0gw.engines.memory import MemoryTokenStore
-from cell0gw.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied, Unavailable
-from cell0gw.permissions import AGENT_PERMISSIONS, Permissions
-from cell0gw.session import Principal
+from cell0gw.auth.credentials import HOUR, RETENTION, Credentials, Minted
+from cell0gw.auth.permissions import AGENT_PERMISSIONS, Permissions
+from cell0gw.auth.principal import Principal
+from cell0gw.auth.tokens import TokenRecord
+from cell0gw.engines.memory.tokens import MemoryTokenStore
+from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied, Unavailable
 from cell0gw.testing import now
-from cell0gw.tokens import TokenRecord
 
 
 class BrokenStore(MemoryTokenStore):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.frames import LONG, LongFrame, text_frame
+from cell0gw.protocol.frames import LONG, LongFrame, text_frame
 from cell0gw.testing import MemoryGateway
-from cell0gw.transports.deflate import accept_deflate, deflated
+from cell0gw.transports.websocket.deflate import accept_deflate, deflated
 from tests.test_chunking import frame
 from tests.test_lean import request
 from tests.transports import MemoryTransport

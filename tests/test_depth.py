@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.depth import is_shallow
+from cell0gw.protocol.nesting import is_shallow
 
 LIMIT = 30
 

@@ -9,10 +9,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.directory import Directory
-from cell0gw.interfaces import ISessionObserver
-from cell0gw.permissions import Permissions
-from cell0gw.session import EntityType, Principal, Session
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import EntityType, Principal
+from cell0gw.presence.directory import Directory
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection
 
 

@@ -9,12 +9,14 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.dispatch import Dispatcher
-from cell0gw.errors import InvalidParams, MethodNotFound, NotAuthenticated, NotFound, PermissionDenied
-from cell0gw.jsonrpc import Response
-from cell0gw.limits import Limits
-from cell0gw.permissions import Permissions, anonymous_read, anyone, permission, session
-from cell0gw.session import Caller, Principal, Session
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import Principal
+from cell0gw.protocol.errors import InvalidParams, MethodNotFound, NotAuthenticated, NotFound, PermissionDenied
+from cell0gw.protocol.jsonrpc import Response
+from cell0gw.protocol.limits import Limits
+from cell0gw.rpc.access import anonymous_read, anyone, permission, session
+from cell0gw.rpc.dispatch import Dispatcher
+from cell0gw.sessions.session import Caller, Session
 from cell0gw.testing import RecordingConnection
 from tests.throttles import unthrottled
 

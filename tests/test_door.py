@@ -8,7 +8,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.testing import MemoryGateway
-from cell0gw.transports.hardened import HardenedProtocol
+from cell0gw.transports.websocket.hardened import HardenedProtocol
 from tests.test_handshake import request
 from tests.transports import MemoryTransport
 

@@ -6,10 +6,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.connections import Connections
-from cell0gw.drain import ARRIVING, BATCH, PAUSE, Drain
-from cell0gw.errors import CloseCode
-from cell0gw.limits import Limits
+from cell0gw.app.drain import ARRIVING, BATCH, PAUSE, Drain
+from cell0gw.guard.connections import Connections
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.limits import Limits
 from cell0gw.testing import RecordingConnection
 
 TIMEOUT = 10.0

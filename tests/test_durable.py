@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from cell0gw.errors import Unavailable
-from cell0gw.rules import ChannelRule
+from cell0gw.channels.rules import ChannelRule
+from cell0gw.protocol.errors import Unavailable
 from tests.test_recovery import RecoveryCase, messages, offsets
 
 D = "durable.x"

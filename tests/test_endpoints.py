@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from bench.certificate import make_certificate
-from cell0gw.transports.endpoints import Endpoint, EndpointError, StandIn, handed_over, read_endpoints
-from cell0gw.transports.places import GivenPlace, TCPPlace, UNIXPlace
+from cell0gw.transports.sockets.binding import GivenPlace, TCPPlace, UNIXPlace
+from cell0gw.transports.sockets.endpoints import Endpoint, EndpointError, StandIn, handed_over, read_endpoints
 
 GIVEN = [("web", 3), ("web", 4), ("local", 5)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.errors import ERRORS, CloseCode, RateLimited, RPCError
+from cell0gw.protocol.errors import ERRORS, CloseCode, RateLimited, RPCError
 
 # The contract: clients of earlier releases know these numbers and names.
 NUMBERS = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cell0gw import explain, mailbox
+from cell0gw.agents import explain
+from cell0gw.agents.mail import mailbox
 from cell0gw.testing import Client
 from tests.calling import CallCase
 

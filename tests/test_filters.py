@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.filters import MAX_FIELD, MAX_NODES, MAX_SIZE, MAX_VALUES, Filter, FilterError, decoded
+from cell0gw.channels.filters import MAX_FIELD, MAX_NODES, MAX_SIZE, MAX_VALUES, Filter, FilterError, decoded
 
 MESSAGE: Any = {
     "type": "done",

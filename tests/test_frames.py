@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from cell0gw.frames import (
+from cell0gw.protocol.frames import (
     LONG,
     PING,
     UNMASK_BELOW,
@@ -22,7 +22,7 @@ from cell0gw.frames import (
     text_frame,
     unmask,
 )
-from cell0gw.transports.lean import unmask_long
+from cell0gw.transports.websocket.lean import unmask_long
 
 masks = st.binary(min_size=4, max_size=4)
 

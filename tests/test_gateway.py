@@ -9,13 +9,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from cell0gw.drain import BATCH
-from cell0gw.errors import CloseCode, NotFound
-from cell0gw.gateway import Gateway
-from cell0gw.interfaces import ISessionObserver, IStatistics
-from cell0gw.permissions import anyone, permission
-from cell0gw.session import Caller, Session
-from cell0gw.statistics import Counts
+from cell0gw.app.drain import BATCH
+from cell0gw.app.gateway import Gateway
+from cell0gw.monitoring.statistics import Counts, IStatistics
+from cell0gw.protocol.errors import CloseCode, NotFound
+from cell0gw.rpc.access import anyone, permission
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.session import Caller, Session
 from cell0gw.testing import Client, MemoryGateway
 
 

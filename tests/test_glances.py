@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.directory import Directory
-from cell0gw.glances import MOST, Glances
+from cell0gw.presence.directory import Directory
+from cell0gw.presence.listings import MOST, Listings
 from cell0gw.testing import MemoryGateway
 
 
@@ -51,7 +51,7 @@ class GlancesTests(SynchronousTestCase):
     def test_written_once(self) -> None:
         """Nobody is looked at again as long as nothing changes; and names that strangers think of are not kept."""
         asked: list[str] = []
-        glances = Glances(Directory(float, lambda channel, kind, data: None))
+        glances = Listings(Directory(float, lambda channel, kind, data: None))
 
         def look(name: str) -> list[Any]:
             asked.append(name)

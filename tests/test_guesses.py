@@ -5,10 +5,10 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw import guesses
-from cell0gw.errors import RateLimited
-from cell0gw.guesses import Guesses
-from cell0gw.limits import ALL_BAD_TOKENS_A_MINUTE, BAD_TOKENS_A_MINUTE
+from cell0gw.guard import bad_tokens as guesses
+from cell0gw.guard.bad_tokens import BadTokens
+from cell0gw.protocol.errors import RateLimited
+from cell0gw.protocol.limits import ALL_BAD_TOKENS_A_MINUTE, BAD_TOKENS_A_MINUTE
 from cell0gw.testing import MemoryGateway
 
 WRONG = "cell0_" + "x" * 43 + "_1"
@@ -20,7 +20,7 @@ class GuessesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.hits: list[tuple[str, str]] = []
-        self.guesses = Guesses(self.clock.seconds, lambda limit, by: self.hits.append((limit, by)))
+        self.guesses = BadTokens(self.clock.seconds, lambda limit, by: self.hits.append((limit, by)))
 
     def guess(self, address: str, times: int = 1) -> int:
         """How many of some wrong tokens are told apart from those that are too many."""

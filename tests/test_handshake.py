@@ -11,7 +11,7 @@ from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.testing import MemoryGateway
-from cell0gw.transports.handshake import MAX_HEAD, SUBPROTOCOL, Refused, read_request
+from cell0gw.transports.websocket.handshake import MAX_HEAD, SUBPROTOCOL, Refused, read_request
 from tests.transports import MemoryTransport
 
 FIELDS = {

@@ -7,10 +7,10 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.heartbeat import LINGER, MESSAGE_TIME
-from cell0gw.limits import CONTROL_FRAME_RATE, FRAGMENT_RATE, MAX_FRAGMENTS, PONG_RATE
+from cell0gw.guard.heartbeat import LINGER, MESSAGE_TIME
+from cell0gw.protocol.limits import CONTROL_FRAME_RATE, FRAGMENT_RATE, MAX_FRAGMENTS, PONG_RATE
 from cell0gw.testing import MemoryGateway
-from cell0gw.transports.hardened import DISCARDED
+from cell0gw.transports.websocket.hardened import DISCARDED
 from tests.test_chunking import frame
 from tests.test_handshake import request
 from tests.transports import MemoryTransport

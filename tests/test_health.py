@@ -7,12 +7,13 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.engines.memory import MemoryMessageStore, MemoryTokenStore
-from cell0gw.engines.memory_mail import MemoryMailStore
-from cell0gw.errors import Unavailable
-from cell0gw.rules import ChannelRule
+from cell0gw.auth.tokens import TokenRecord
+from cell0gw.channels.rules import ChannelRule
+from cell0gw.engines.memory.mail import MemoryMailStore
+from cell0gw.engines.memory.messages import MemoryMessageStore
+from cell0gw.engines.memory.tokens import MemoryTokenStore
+from cell0gw.protocol.errors import Unavailable
 from cell0gw.testing import MemoryGateway
-from cell0gw.tokens import TokenRecord
 
 SINCE = "2026-02-12T10:30:00.000Z"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.connections import Connections
-from cell0gw.errors import CloseCode
-from cell0gw.frames import PING
-from cell0gw.heartbeat import HANDSHAKE, LINGER, HeartbeatService
-from cell0gw.limits import Limits
+from cell0gw.guard.connections import Connections
+from cell0gw.guard.heartbeat import HANDSHAKE, LINGER, HeartbeatService
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.frames import PING
+from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
 
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.history import EMPTY, OVERHEAD, Budget, History
-from cell0gw.rules import ChannelRule
+from cell0gw.channels.history import EMPTY, OVERHEAD, Budget, History
+from cell0gw.channels.rules import ChannelRule
 
 PLENTY = 1_000_000
 

@@ -16,9 +16,9 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw import replay
-from cell0gw.retention import PURGE_EVERY
-from cell0gw.subjects import covers, has_wildcard
+from cell0gw.channels import replay
+from cell0gw.channels.retention import PURGE_EVERY
+from cell0gw.protocol.subjects import covers, has_wildcard
 from cell0gw.testing import MemoryGateway
 from tests.logbook import RULES, Log, Peer, Publication
 

@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw import idempotency
-from cell0gw.engines import Key
-from cell0gw.engines.memory import MemoryMessageStore
-from cell0gw.errors import Conflict, RateLimited, Unavailable
-from cell0gw.idempotency import Idempotency, digest_of
-from cell0gw.rules import ChannelRule
+from cell0gw.channels.rules import ChannelRule
+from cell0gw.engines.memory.messages import MemoryMessageStore
+from cell0gw.protocol.errors import Conflict, RateLimited, Unavailable
+from cell0gw.protocol.keys import Key, digest_of
+from cell0gw.rpc import idempotency
+from cell0gw.rpc.idempotency import Idempotency
 from cell0gw.testing import Client, MemoryGateway
 
 WINDOW = 300.0

@@ -8,9 +8,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.engines import Stored
-from cell0gw.engines.memory import MemoryMessageStore
-from cell0gw.rules import ChannelRule
+from cell0gw.channels.rules import ChannelRule
+from cell0gw.channels.store import Stored
+from cell0gw.engines.memory.messages import MemoryMessageStore
 from cell0gw.testing import Client, MemoryGateway
 
 DURABLE = (ChannelRule(pattern="d.>", durable=True, history_size=1000, history_ttl=1000.0),)

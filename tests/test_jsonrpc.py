@@ -13,13 +13,13 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw import jsonrpc
-from cell0gw.dispatch import Dispatcher
-from cell0gw.errors import InvalidRequest, ParseError, RPCError
-from cell0gw.jsonrpc import MANY, NotARequest, Request, Response
-from cell0gw.limits import MAX_DEPTH, MAX_ID_LENGTH, Limits
-from cell0gw.permissions import anyone
-from cell0gw.session import Caller
+from cell0gw.protocol import jsonrpc
+from cell0gw.protocol.errors import InvalidRequest, ParseError, RPCError
+from cell0gw.protocol.jsonrpc import MANY, NotARequest, Request, Response
+from cell0gw.protocol.limits import MAX_DEPTH, MAX_ID_LENGTH, Limits
+from cell0gw.rpc.access import anyone
+from cell0gw.rpc.dispatch import Dispatcher
+from cell0gw.sessions.session import Caller
 from tests.throttles import unthrottled
 
 

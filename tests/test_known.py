@@ -8,12 +8,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw import known
-from cell0gw.credentials import HOUR, Credentials
-from cell0gw.engines.memory import MemoryTokenStore
-from cell0gw.engines.memory_mail import MemoryMailStore
-from cell0gw.interfaces import IMailStore, ISessionObserver
-from cell0gw.known import DAY, Known
+from cell0gw.agents.mail import recipients as known
+from cell0gw.agents.mail.recipients import DAY, Recipients
+from cell0gw.agents.mail.store import IMailStore
+from cell0gw.auth.credentials import HOUR, Credentials
+from cell0gw.engines.memory.mail import MemoryMailStore
+from cell0gw.engines.memory.tokens import MemoryTokenStore
+from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.testing import CallFailed, MemoryGateway
 from tests.test_directory import make_session
 
@@ -47,13 +48,13 @@ class CountingStore(MemoryMailStore):
 
 
 class KnownTests(SynchronousTestCase):
-    """L{Known}"""
+    """L{Recipients}"""
 
     def setUp(self) -> None:
         self.clock, self.store = Clock(), CountingStore()
         self.clock.advance(10 * DAY)
         self.tokens = Tokens(self.clock)
-        self.known = Known(self.store, self.tokens, self.clock.seconds)
+        self.known = Recipients(self.store, self.tokens, self.clock.seconds)
 
     def open(self, *entity_ids: str) -> None:
         for entity_id in entity_ids:
@@ -75,7 +76,7 @@ class KnownTests(SynchronousTestCase):
     def test_load(self) -> None:
         """The next process knows who had sessions, and suggests them."""
         self.open("worker.1", "worker.2")
-        following = Known(self.store, self.tokens, self.clock.seconds)
+        following = Recipients(self.store, self.tokens, self.clock.seconds)
         following.load(self.store.load().holders)
         self.assertIn("worker.1", following)
         self.assertEqual(set(following.near("worker.3", lambda name: True)), {"worker.1", "worker.2"})

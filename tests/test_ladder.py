@@ -7,7 +7,7 @@ from typing import get_args
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.ladder import FINAL, TAKEN, Acknowledgement, Status, climbs
+from cell0gw.agents.mail.status import FINAL, TAKEN, Acknowledgement, Status, climbs
 
 STATUSES = get_args(Status)
 STEPS = STATUSES[:4]

@@ -14,7 +14,7 @@ from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.testing import MemoryGateway
-from cell0gw.transports.lean import LeanProtocol
+from cell0gw.transports.websocket.lean import LeanProtocol
 from tests.test_chunking import frame
 from tests.test_handshake import request
 from tests.transports import MemoryTransport

@@ -16,9 +16,9 @@ from twisted.logger import ILogObserver, LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from cell0gw.descriptors import raise_file_limit
-from cell0gw.lifecycle import ProcessService
-from cell0gw.systemd import Notifier
+from cell0gw.process.descriptors import raise_file_limit
+from cell0gw.process.lifecycle import ProcessService
+from cell0gw.process.systemd import Notifier
 
 NOT_ENDED = 77
 """The status of a child that was not ended by the code under test."""

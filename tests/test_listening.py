@@ -17,11 +17,11 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from bench.certificate import make_certificate
-from cell0gw.transports.endpoints import Endpoint
-from cell0gw.transports.listening import ListenError, Listening, ListeningService, listen_on
-from cell0gw.transports.places import UNIXPlace
-from cell0gw.transports.tls import Certificate, read_certificate
-from cell0gw.transports.unix import UNIXPort
+from cell0gw.transports.sockets.binding import UNIXPlace
+from cell0gw.transports.sockets.endpoints import Endpoint
+from cell0gw.transports.sockets.listening import ListenError, Listening, ListeningService, listen_on
+from cell0gw.transports.sockets.tls import Certificate, read_certificate
+from cell0gw.transports.sockets.unix import UNIXPort
 
 
 class Socket:
@@ -78,14 +78,14 @@ class Nowhere:
         self.released = 0
 
     def open(self) -> Any:
-        """See L{cell0gw.transports.places.Place}."""
+        """See L{cell0gw.transports.sockets.binding.Place}."""
         if self._problem is not None:
             raise self._problem
         self.sockets.append(Socket())
         return self.sockets[-1]
 
     def release(self) -> None:
-        """See L{cell0gw.transports.places.Place}."""
+        """See L{cell0gw.transports.sockets.binding.Place}."""
         self.released += 1
 
 

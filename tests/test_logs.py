@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.logs import FIELDS, JSONObserver, TextObserver, Threshold, observer
+from cell0gw.process.logs import FIELDS, JSONObserver, TextObserver, Threshold, observer
 
 MOMENT = 1_770_892_200.25
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)

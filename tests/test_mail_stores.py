@@ -11,14 +11,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.engines import Key
-from cell0gw.engines.letters import Climbed, Kept, Letter, Receipt, Step, StoredMailbox
-from cell0gw.engines.memory_mail import MemoryMailStore
-from cell0gw.engines.sqlite import Database
-from cell0gw.engines.sqlite_letters import READ_BYTES
-from cell0gw.engines.sqlite_mail import SQLiteMailStore
-from cell0gw.errors import Conflict, Unavailable
-from cell0gw.interfaces import IMailStore
+from cell0gw.agents.mail.store import Climbed, IMailStore, Kept, Letter, Receipt, Step, StoredMailbox
+from cell0gw.engines.memory.mail import MemoryMailStore
+from cell0gw.engines.sqlite.database import Database
+from cell0gw.engines.sqlite.letters import READ_BYTES
+from cell0gw.engines.sqlite.mail import SQLiteMailStore
+from cell0gw.protocol.errors import Conflict, Unavailable
+from cell0gw.protocol.keys import Key
 from tests.test_stores import QueueReactor
 
 FAR = 1_000_000

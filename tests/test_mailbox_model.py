@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw import mailbox, mailboxes, receipts
-from cell0gw.engines.letters import LAST_WORDS
-from cell0gw.engines.memory import MemoryTokenStore
-from cell0gw.engines.memory_mail import MemoryMailStore
-from cell0gw.ladder import climbs
+from cell0gw.agents.mail import delivery as mailboxes
+from cell0gw.agents.mail import mailbox, receipts
+from cell0gw.agents.mail.status import climbs
+from cell0gw.agents.mail.store import LAST_WORDS
+from cell0gw.engines.memory.mail import MemoryMailStore
+from cell0gw.engines.memory.tokens import MemoryTokenStore
 from cell0gw.testing import EPOCH, Client, MemoryGateway, counter
 
 RECIPIENTS = {"acks": ["ack"], "plain": []}

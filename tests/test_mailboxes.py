@@ -13,20 +13,21 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw import mailbox, mailboxes
-from cell0gw.clocks import Dates
-from cell0gw.config import Config
-from cell0gw.directory import Directory
-from cell0gw.engines.letters import LAST_WORDS, Letter
-from cell0gw.engines.memory_mail import MemoryMailStore
-from cell0gw.errors import NotFound, RateLimited, Unavailable
-from cell0gw.interfaces import ISessionObserver
-from cell0gw.limits import OUTBOUND_LIMIT
-from cell0gw.mailboxes import Mailboxes
-from cell0gw.quotas import Quotas
-from cell0gw.receipts import Receipts
-from cell0gw.resends import RESEND_AFTER
-from cell0gw.session import Session
+from cell0gw.agents.mail import delivery as mailboxes
+from cell0gw.agents.mail import mailbox
+from cell0gw.agents.mail.delivery import Mailboxes
+from cell0gw.agents.mail.mailbox import RESEND_AFTER
+from cell0gw.agents.mail.quotas import Quotas
+from cell0gw.agents.mail.receipts import Receipts
+from cell0gw.agents.mail.store import LAST_WORDS, Letter
+from cell0gw.config.options import Config
+from cell0gw.engines.memory.mail import MemoryMailStore
+from cell0gw.presence.directory import Directory
+from cell0gw.process.clocks import Dates
+from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
+from cell0gw.protocol.limits import OUTBOUND_LIMIT
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.session import Session
 from cell0gw.testing import EPOCH
 from tests.test_directory import make_session
 

@@ -9,12 +9,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.engines import Draft, Key, Position, Stored, StoredChannel, StoredMessage
-from cell0gw.engines.memory import MemoryMessageStore
-from cell0gw.engines.sqlite import Database
-from cell0gw.engines.sqlite_messages import SLACK, SQLiteMessageStore
-from cell0gw.errors import Conflict, Unavailable
-from cell0gw.interfaces import IMessageStore
+from cell0gw.channels.store import Draft, IMessageStore, Position, Stored, StoredChannel, StoredMessage
+from cell0gw.engines.memory.messages import MemoryMessageStore
+from cell0gw.engines.sqlite.database import Database
+from cell0gw.engines.sqlite.messages import SLACK, SQLiteMessageStore
+from cell0gw.protocol.errors import Conflict, Unavailable
+from cell0gw.protocol.keys import Key
 from tests.test_stores import QueueReactor
 
 FAR = 1_000_000

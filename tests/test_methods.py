@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Raw, structs
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.errors import InvalidParams
-from cell0gw.methods import MAX_FAULT, Method
-from cell0gw.permissions import anyone, permission
+from cell0gw.protocol.errors import InvalidParams
+from cell0gw.rpc.access import anyone, permission
+from cell0gw.rpc.methods import MAX_FAULT, Method
 
 
 class Service:

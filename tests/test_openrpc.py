@@ -14,10 +14,10 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.errors import ERRORS
-from cell0gw.notifications import NOTIFICATIONS
-from cell0gw.permissions import anyone
-from cell0gw.session import Caller
+from cell0gw.protocol.errors import ERRORS
+from cell0gw.protocol.notifications import NOTIFICATIONS
+from cell0gw.rpc.access import anyone
+from cell0gw.sessions.session import Caller
 from cell0gw.testing import MemoryGateway
 
 DATA = Path(__file__).parent / "data" / "openrpc"

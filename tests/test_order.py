@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cell0gw.audience import Audience
-from cell0gw.frames import LONG, Batch, text_frame
-from cell0gw.permissions import Permissions
-from cell0gw.session import Principal, Session
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import Principal
+from cell0gw.channels.audience import Audience
+from cell0gw.protocol.frames import LONG, Batch, text_frame
+from cell0gw.sessions.session import Session
 from tests.sockets import PollerCase, Producer
 
 PEERS = 3

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.engines.outage import CALM, CAUSES, LONGEST, SHORTEST, Damaged, Outage, Replaced, advice, cause_of
+from cell0gw.engines.sqlite.outage import CALM, LONGEST, SHORTEST, Damaged, Outage, Replaced, advice, cause_of
+from cell0gw.monitoring.health import CAUSES
 from tests.test_sqlite import trouble
 
 PATH = Path("/var/lib/cell0gw/gateway.db")

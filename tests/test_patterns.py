@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.patterns import PatternTree
-from cell0gw.subjects import OWN_CHANNELS, covers
+from cell0gw.protocol.patterns import PatternTree
+from cell0gw.protocol.subjects import OWN_CHANNELS, covers
 
 segments = st.sampled_from(["a", "b", "c"])
 names = st.lists(segments, min_size=1, max_size=4).map(".".join)

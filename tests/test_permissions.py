@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.permissions import AGENT_PERMISSIONS, Permissions, access_of, anyone, is_permission, permission
+from cell0gw.auth.permissions import AGENT_PERMISSIONS, Permissions, is_permission
+from cell0gw.rpc.access import access_of, anyone, permission
 
 METHODS = ("channel.publish", "channel.subscribe", "agent.send", "auth.generateToken")
 RESOURCES = ("tasks", "tasks.a", "tasks.a.b", "$system", "other")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cell0gw.places import EACH, MAX_COST
-from cell0gw.session import Session
+from cell0gw.sessions.resume_quota import EACH, MAX_COST
+from cell0gw.sessions.session import Session
 from tests.test_sessions import SessionsCase
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 
-from cell0gw.transports.poller import CROWD, MUCH_TO_SEND
+from cell0gw.transports.sockets.poller import CROWD, MUCH_TO_SEND
 from tests.sockets import PollerCase, Producer
 
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw import pools
-from cell0gw.permissions import Permissions
-from cell0gw.pools import Policy, Pool, Sticky, Worker
-from cell0gw.session import Principal, Session
+from cell0gw.agents.calls import pools
+from cell0gw.agents.calls.pools import Policy, Pool, Sticky, Worker
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import Principal
+from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection
 
 numbers = st.integers(0, 4)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.printable import LIMIT, printable
+from cell0gw.protocol.printable import LIMIT, printable
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)  # surrogates, too
 

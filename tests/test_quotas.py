@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.config import Config
-from cell0gw.errors import RateLimited
-from cell0gw.quotas import Occupancy, Quotas
+from cell0gw.agents.mail.quotas import Occupancy, Quotas
+from cell0gw.config.options import Config
+from cell0gw.protocol.errors import RateLimited
 
 letters = st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(1, 9))
 

@@ -7,11 +7,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from cell0gw import receipts
-from cell0gw.engines.letters import LAST_WORDS
-from cell0gw.errors import Unavailable
-from cell0gw.interfaces import ISessionObserver
-from cell0gw.session import Session
+from cell0gw.agents.mail import receipts
+from cell0gw.agents.mail.store import LAST_WORDS
+from cell0gw.protocol.errors import Unavailable
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.session import Session
 from tests.test_directory import make_session
 from tests.test_mailboxes import OfficeCase
 

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.config import OPTIONS, Config
-from cell0gw.reconfiguration import LIVE, Outcome, reconfigure
-from cell0gw.rules import DURABLE, ChannelRule
+from cell0gw.app.reconfiguration import LIVE, Outcome, reconfigure
+from cell0gw.channels.rules import DURABLE, ChannelRule
+from cell0gw.config.options import OPTIONS, Config
 from cell0gw.testing import MemoryGateway
 from tests.documents import OPERATIONS, code, section
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.errors import CloseCode
-from cell0gw.limits import MAX_BAD_TOKENS
-from cell0gw.rules import ChannelRule
+from cell0gw.auth.tokens import digest, token_id
+from cell0gw.channels.rules import ChannelRule
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.limits import MAX_BAD_TOKENS
 from cell0gw.testing import Client, MemoryGateway
-from cell0gw.tokens import digest, token_id
 
 FORBIDDEN = -32002
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from bench.certificate import make_certificate
-from cell0gw.config import Config, load
-from cell0gw.logs import Threshold
-from cell0gw.reload import Reload
+from cell0gw.app.reload import Reload
+from cell0gw.config.options import Config, load
+from cell0gw.process.logs import Threshold
 from tests.test_application import LifeCase
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cell0gw.channel import Channel
-from cell0gw.recovery import SLICE_BYTES
-from cell0gw.replay import SLICE
-from cell0gw.rules import ChannelRule
+from cell0gw.channels.channel import Channel
+from cell0gw.channels.recovery import SLICE_BYTES
+from cell0gw.channels.replay import SLICE
+from cell0gw.channels.rules import ChannelRule
 from cell0gw.testing import Client
 from tests.test_recovery import RecoveryCase, offsets
 

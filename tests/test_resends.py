@@ -7,8 +7,7 @@ from typing import Any, cast
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.mailbox import Mailbox
-from cell0gw.resends import RESEND_AFTER, Resends
+from cell0gw.agents.mail.mailbox import RESEND_AFTER, Mailbox, Resends
 
 
 class ResendsTests(SynchronousTestCase):

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.engines.memory import MemoryMessageStore
-from cell0gw.rules import ChannelRule
+from cell0gw.channels.rules import ChannelRule
+from cell0gw.engines.memory.messages import MemoryMessageStore
 from cell0gw.testing import Client, MemoryGateway
 from tests.test_recovery import messages, offsets
 

@@ -8,15 +8,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.channels import Channels
-from cell0gw.clocks import Dates
-from cell0gw.engines.memory import MemoryMessageStore
-from cell0gw.errors import Unavailable
-from cell0gw.history import EMPTY, Budget
-from cell0gw.limits import Limits
-from cell0gw.retention import PURGE_EVERY, DiskRetention
-from cell0gw.rules import ChannelRule, ChannelRules
-from cell0gw.session import Session
+from cell0gw.channels.broker import Broker
+from cell0gw.channels.history import EMPTY, Budget
+from cell0gw.channels.retention import PURGE_EVERY, DiskRetention
+from cell0gw.channels.rules import ChannelRule, ChannelRules
+from cell0gw.engines.memory.messages import MemoryMessageStore
+from cell0gw.process.clocks import Dates
+from cell0gw.protocol.errors import Unavailable
+from cell0gw.protocol.limits import Limits
+from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection, counter
 from tests.test_wildcards import PRINCIPAL
 
@@ -55,7 +55,7 @@ class Case(SynchronousTestCase):
             ]
         )
         self.budget = Budget(PLENTY, total)
-        self.channels = Channels(rules, self.store, self.clock, self.clock.seconds, counter(), self.budget, Limits())
+        self.channels = Broker(rules, self.store, self.clock, self.clock.seconds, counter(), self.budget, Limits())
 
     def publish(self, channel: str) -> Any:
         return self.channels.publish(channel, 1, "a")

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.permissions import anyone
+from cell0gw.rpc.access import anyone
 from cell0gw.testing import MemoryGateway
 
 DOCUMENTED = {

@@ -7,10 +7,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.config import load
-from cell0gw.rules import DEFAULT, DURABLE, ChannelRule, ChannelRules
-from cell0gw.subjects import OWN_CHANNELS
-from cell0gw.tables import ConfigError
+from cell0gw.channels.rules import DEFAULT, DURABLE, ChannelRule, ChannelRules
+from cell0gw.config.file import ConfigError
+from cell0gw.config.options import load
+from cell0gw.protocol.subjects import OWN_CHANNELS
 from cell0gw.testing import MemoryGateway
 
 HOME = {"XDG_STATE_HOME": "/var/home"}

@@ -9,11 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cell0gw.errors import CloseCode
-from cell0gw.interfaces import ICaller, IConnection, ISessionObserver
-from cell0gw.permissions import Permissions
-from cell0gw.session import Caller, Principal, Session
-from cell0gw.sessions import Sessions
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import Principal
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.sessions.interfaces import ICaller, IConnection, ISessionObserver
+from cell0gw.sessions.registry import Sessions
+from cell0gw.sessions.session import Caller, Session
 from cell0gw.testing import RecordingConnection, counter
 
 

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.frames import Batch
+from cell0gw.protocol.frames import Batch
 from tests.sockets import PollerCase, Producer
 
 MUCH = b"x" * 300_000

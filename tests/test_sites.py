@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.sites import is_host, read_origin
+from cell0gw.protocol.origins import is_host, read_origin
 
 
 class OriginTests(SynchronousTestCase):

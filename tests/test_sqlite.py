@@ -12,11 +12,11 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.engines import sqlite_schema
-from cell0gw.engines.sqlite import Database
-from cell0gw.engines.sqlite_schema import MIGRATIONS, SchemaTooNew
-from cell0gw.engines.sqlite_tokens import SQLiteTokenStore
-from cell0gw.errors import Unavailable
+from cell0gw.engines.sqlite import schema as sqlite_schema
+from cell0gw.engines.sqlite.database import Database
+from cell0gw.engines.sqlite.schema import MIGRATIONS, SchemaTooNew
+from cell0gw.engines.sqlite.tokens import SQLiteTokenStore
+from cell0gw.protocol.errors import Unavailable
 from tests.test_stores import PATIENCE, QueueReactor, record
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from cell0gw.engines import sqlite_file
-from cell0gw.engines.outage import Damaged
-from cell0gw.engines.sqlite import SLOW, Database
-from cell0gw.errors import Unavailable
+from cell0gw.engines.sqlite import file as sqlite_file
+from cell0gw.engines.sqlite.database import SLOW, Database
+from cell0gw.engines.sqlite.outage import Damaged
+from cell0gw.protocol.errors import Unavailable
 from tests.test_sqlite import Case, trouble
 from tests.test_stores import PATIENCE
 

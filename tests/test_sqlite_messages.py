@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from cell0gw.engines import Draft, Stored
-from cell0gw.engines.sqlite_messages import SQLiteMessageStore
-from cell0gw.errors import Unavailable
+from cell0gw.channels.store import Draft, Stored
+from cell0gw.engines.sqlite.messages import SQLiteMessageStore
+from cell0gw.protocol.errors import Unavailable
 from tests.test_message_stores import SQLiteCase, draft, key
 from tests.test_sqlite import out_of_order
 from tests.test_stores import PATIENCE

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.state import StateError, StateFolder
+from cell0gw.process.state import StateError, StateFolder
 
 
 class LockTests(SynchronousTestCase):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.statistics import Rates
+from cell0gw.monitoring.statistics import Rates
 
 
 class RatesTests(SynchronousTestCase):

@@ -11,11 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cell0gw.engines.memory import MemoryTokenStore
-from cell0gw.engines.sqlite import Database
-from cell0gw.engines.sqlite_tokens import SQLiteTokenStore
-from cell0gw.interfaces import ITokenStore
-from cell0gw.tokens import TokenRecord
+from cell0gw.auth.store import ITokenStore
+from cell0gw.auth.tokens import TokenRecord
+from cell0gw.engines.memory.tokens import MemoryTokenStore
+from cell0gw.engines.sqlite.database import Database
+from cell0gw.engines.sqlite.tokens import SQLiteTokenStore
 
 PATIENCE = 30.0
 """How many seconds a writer's thread may take before the test gives up on it."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.subjects import ChannelName, Name, Pattern, covers, is_name, is_pattern
+from cell0gw.protocol.subjects import ChannelName, Name, Pattern, covers, is_name, is_pattern
 
 segments = st.sampled_from(["a", "b", "task-1", "x:y"])
 names = st.lists(segments, min_size=1, max_size=4).map(".".join)

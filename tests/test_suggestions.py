@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.suggestions import MOST, Suggestions
+from cell0gw.protocol.suggestions import MOST, Suggestions
 
 few = st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "ab", "abc", "b", "ba", "cab"])), max_size=30)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.systemd import Notifier
+from cell0gw.process.systemd import Notifier
 
 
 class NotifierTests(SynchronousTestCase):

@@ -15,10 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cell0gw import tap
-from cell0gw.application import WebSocketGateway
-from cell0gw.config import OPTIONS
-from cell0gw.lifecycle import ProcessService
-from cell0gw.state import StateFolder
+from cell0gw.app.application import WebSocketGateway
+from cell0gw.config.options import OPTIONS
+from cell0gw.process.lifecycle import ProcessService
+from cell0gw.process.state import StateFolder
 from cell0gw.tap import Options, makeService
 
 NOTHING = {

@@ -11,9 +11,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.transports.poller import CROWD, Poller
-from cell0gw.transports.tcp import GatewayPort, GatewayTransport, PlainTransport
-from cell0gw.transports.unix import LocalAddress, PlainUNIXTransport, UNIXPort, UNIXTransport
+from cell0gw.transports.sockets.poller import CROWD, Poller
+from cell0gw.transports.sockets.tcp import GatewayPort, GatewayTransport, PlainTransport
+from cell0gw.transports.sockets.unix import LocalAddress, PlainUNIXTransport, UNIXPort, UNIXTransport
 
 
 class TransportTests(SynchronousTestCase):

@@ -7,9 +7,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.limits import ERROR_WINDOW
+from cell0gw.guard.throttle import SHARE
+from cell0gw.protocol.limits import ERROR_WINDOW
 from cell0gw.testing import CallFailed, Client, MemoryGateway
-from cell0gw.throttle import SHARE
 
 
 class Case(SynchronousTestCase):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.timestamps import timestamp
+from cell0gw.protocol.timestamps import timestamp
 
 SECONDS = st.floats(0, 4_102_444_800)  # to the year 2100
 

@@ -10,11 +10,11 @@ from OpenSSL import SSL
 from twisted.internet.protocol import Factory
 
 from bench.certificate import make_certificate
-from cell0gw.application import StartError
-from cell0gw.config import Config, load
-from cell0gw.frames import Batch
-from cell0gw.tables import ConfigError
-from cell0gw.transports.tls import Certificate, CertificateError, over_tls, read_certificate
+from cell0gw.app.application import StartError
+from cell0gw.config.file import ConfigError
+from cell0gw.config.options import Config, load
+from cell0gw.protocol.frames import Batch
+from cell0gw.transports.sockets.tls import Certificate, CertificateError, over_tls, read_certificate
 from tests.sockets import PollerCase, Recorder
 from tests.test_application import Case
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.tokens import TokenRecord, digest, is_operator_token, mint, token_id
+from cell0gw.auth.tokens import TokenRecord, digest, is_operator_token, mint, token_id
 
 SHAPE = re.compile(r"cell0_([A-Za-z0-9]{43})_([0-9]+)")
 SECRETS = st.binary(min_size=32, max_size=32)

@@ -4,7 +4,7 @@ import math
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.values import duration, size
+from cell0gw.config.parsers import duration, size
 
 
 class ValueTests(SynchronousTestCase):

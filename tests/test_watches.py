@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw import watches
-from cell0gw.subjects import covers
+from cell0gw.presence import watches
+from cell0gw.presence.watches import EVERY, MAX_WATCHES
+from cell0gw.protocol.subjects import covers
 from cell0gw.testing import Client, MemoryGateway
-from cell0gw.watches import EVERY, MAX_WATCHES
 
 
 def entries_of(found: list[Any]) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.errors import CloseCode
-from cell0gw.interfaces import IConnection
-from cell0gw.limits import KIB, UNAUTHENTICATED_MESSAGE_SIZE
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.limits import KIB, UNAUTHENTICATED_MESSAGE_SIZE
+from cell0gw.sessions.interfaces import IConnection
 from cell0gw.testing import MemoryGateway
 from tests.transports import MemoryTransport
 

@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.channels import Channels
-from cell0gw.engines.memory import MemoryMessageStore
-from cell0gw.filters import Filter
-from cell0gw.history import Budget
-from cell0gw.limits import Limits
-from cell0gw.permissions import Permissions
-from cell0gw.rules import ChannelRules
-from cell0gw.session import Principal, Session
-from cell0gw.subjects import OWN_CHANNELS, covers
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import Principal
+from cell0gw.channels.broker import Broker
+from cell0gw.channels.filters import Filter
+from cell0gw.channels.history import Budget
+from cell0gw.channels.rules import ChannelRules
+from cell0gw.engines.memory.messages import MemoryMessageStore
+from cell0gw.protocol.limits import Limits
+from cell0gw.protocol.subjects import OWN_CHANNELS, covers
+from cell0gw.sessions.session import Session
 from cell0gw.testing import Client, MemoryGateway, RecordingConnection, counter
 from tests.test_patterns import names, patterns
 
@@ -247,7 +248,7 @@ class ModelTests(SynchronousTestCase):
     def test_who_gets_what(self, todo: list[tuple[Any, ...]]) -> None:
         """Whoever subscribes to what, with or without a filter, gets each message that one of them wants, once."""
         clock, budget = Clock(), Budget(10**9, 10**9)
-        channels = Channels(ChannelRules(), MemoryMessageStore(), clock, clock.seconds, counter(), budget, Limits())
+        channels = Broker(ChannelRules(), MemoryMessageStore(), clock, clock.seconds, counter(), budget, Limits())
         sessions = [Session(str(n), str(n), PRINCIPAL, RecordingConnection(str(n)), 0.0) for n in range(3)]
         model: list[dict[str, int | None]] = [{}, {}, {}]
         for step in todo:

@@ -7,13 +7,14 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.directory import Directory
-from cell0gw.interfaces import ISessionObserver
-from cell0gw.permissions import Permissions
-from cell0gw.pools import Pool, Worker
-from cell0gw.session import Principal, Session
+from cell0gw.agents.calls.pools import Pool, Worker
+from cell0gw.agents.calls.workers import Workers
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import Principal
+from cell0gw.presence.directory import Directory
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection
-from cell0gw.workforce import Workforce
 
 
 def principal(entity_id: str, *permissions: str) -> Principal:
@@ -31,7 +32,7 @@ class WorkforceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.directory = Directory(float, lambda *event: None)
-        self.workforce = Workforce(self.directory, lambda bound: 0)
+        self.workforce = Workers(self.directory, lambda bound: 0)
         self.directory.spoke = self.workforce.review
         self.told: list[tuple[str, Any]] = []
         self.workforce.freed = lambda worker: self.told.append(("freed", worker))

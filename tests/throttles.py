@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cell0gw.limits import Limits
-from cell0gw.throttle import Throttle
+from cell0gw.guard.throttle import Throttle
+from cell0gw.protocol.limits import Limits
 
 
 def unthrottled(limits: Limits) -> Throttle:

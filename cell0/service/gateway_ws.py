@@ -1,6 +1,6 @@
 """The gateway by its name in Cell 0 OS: ``python -m cell0.service.gateway_ws --host 0.0.0.0 --port 18801``."""
 
-from cell0gw.application import WebSocketGateway
+from cell0gw.app.application import WebSocketGateway
 
 __all__ = ["WebSocketGateway"]
 

@@ -12,27 +12,26 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cell0gw.agents import Agents
-from cell0gw.call import order_of
-from cell0gw.directory import AnonymousEntry, Directory, PresenceEntry
-from cell0gw.engines import Key
-from cell0gw.engines.letters import Climbed, Delivery
-from cell0gw.errors import InvalidParams, NotFound
-from cell0gw.glances import Glances
-from cell0gw.idempotency import Idempotency, IdempotencyKey, digest_of
-from cell0gw.interfaces import IStatistics
-from cell0gw.ladder import Acknowledgement
-from cell0gw.ladder import Status as Rung
-from cell0gw.limits import MAX_DETAIL, MAX_TTL
-from cell0gw.mail import Dispatched
-from cell0gw.notifications import AgentReceipt
-from cell0gw.permissions import anonymous_read, permission, session
-from cell0gw.pools import Policy
-from cell0gw.receipts import receipt_of
-from cell0gw.session import Caller
-from cell0gw.statistics import Counts
-from cell0gw.subjects import Name
-from cell0gw.timestamps import timestamp
+from cell0gw.agents.agents import Agents
+from cell0gw.agents.calls.call import order_of
+from cell0gw.agents.calls.pools import Policy
+from cell0gw.agents.mail.receipts import receipt_of
+from cell0gw.agents.mail.sending import Dispatched
+from cell0gw.agents.mail.status import Acknowledgement
+from cell0gw.agents.mail.status import Status as Rung
+from cell0gw.agents.mail.store import Climbed, Delivery
+from cell0gw.monitoring.statistics import Counts, IStatistics
+from cell0gw.presence.directory import AnonymousEntry, Directory, PresenceEntry
+from cell0gw.presence.listings import Listings
+from cell0gw.protocol.errors import InvalidParams, NotFound
+from cell0gw.protocol.keys import IdempotencyKey, Key, digest_of
+from cell0gw.protocol.limits import MAX_DETAIL, MAX_TTL
+from cell0gw.protocol.notifications import AgentReceipt
+from cell0gw.protocol.subjects import Name
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.rpc.access import anonymous_read, permission, session
+from cell0gw.rpc.idempotency import Idempotency
+from cell0gw.sessions.session import Caller
 
 Seconds = Annotated[float, Meta(gt=0, le=MAX_TTL)]
 Milliseconds = Annotated[int, Meta(ge=1, le=86_400_000)]
@@ -101,7 +100,7 @@ class AgentService(Service):
         idempotency: Idempotency,
     ) -> None:
         self._directory = directory
-        self._glances = Glances(directory)
+        self._glances = Listings(directory)
         self._mail = agents.mail
         self._mailboxes = agents.mailboxes
         self._calls = agents.calls

@@ -9,19 +9,21 @@ import msgspec
 from msgspec import Meta
 from twisted.application.service import Service
 
-from cell0gw.credentials import BAD_TOKEN, HOUR, Credentials
-from cell0gw.directory import Directory
-from cell0gw.errors import CloseCode, InvalidParams, NotAuthenticated, PermissionDenied, TooLarge, Unavailable
-from cell0gw.guard import Guard
-from cell0gw.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE, MAX_PERMISSIONS
-from cell0gw.permissions import Permission, Permissions, anyone, permission, session
-from cell0gw.recovery import Recovery
-from cell0gw.session import Caller, EntityType, Principal, Session
-from cell0gw.sessions import Sessions
-from cell0gw.subjects import Name, Pattern, covers, is_name
-from cell0gw.timestamps import timestamp
-from cell0gw.tokens import TokenRecord
-from cell0gw.workforce import Workforce
+from cell0gw.agents.calls.workers import Workers
+from cell0gw.auth.credentials import BAD_TOKEN, HOUR, Credentials
+from cell0gw.auth.permissions import Permission, Permissions
+from cell0gw.auth.principal import EntityType, Principal
+from cell0gw.auth.tokens import TokenRecord
+from cell0gw.channels.recovery import Recovery
+from cell0gw.guard.guard import Guard
+from cell0gw.presence.directory import Directory
+from cell0gw.protocol.errors import CloseCode, InvalidParams, NotAuthenticated, PermissionDenied, TooLarge, Unavailable
+from cell0gw.protocol.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE, MAX_PERMISSIONS
+from cell0gw.protocol.subjects import Name, Pattern, covers, is_name
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.rpc.access import anyone, permission, session
+from cell0gw.sessions.registry import Sessions
+from cell0gw.sessions.session import Caller, Session
 
 Hours = Annotated[float, Meta(gt=0, le=87_600)]
 MaxInflight = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -91,7 +93,7 @@ class AuthService(Service):
         sessions: Sessions,
         directory: Directory,
         recovery: Recovery,
-        workforce: Workforce,
+        workforce: Workers,
         allows: Callable[[Permissions, str, str], bool],
         guard: Guard,
     ) -> None:

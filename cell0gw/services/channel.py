@@ -11,22 +11,22 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cell0gw.channel import Publication
-from cell0gw.channels import Channels
-from cell0gw.engines import Key, Position
-from cell0gw.errors import InvalidParams
-from cell0gw.filters import Filter, FilterError
-from cell0gw.idempotency import Idempotency, IdempotencyKey, digest_of
-from cell0gw.interfaces import IStatistics
-from cell0gw.limits import MAX_LISTED, MAX_PAGE
-from cell0gw.methods import MAX_FAULT
-from cell0gw.notifications import HistoryMessage
-from cell0gw.permissions import permission, session
-from cell0gw.printable import printable
-from cell0gw.recovery import Page, Recovery
-from cell0gw.session import Caller
-from cell0gw.statistics import Counts
-from cell0gw.subjects import ChannelPattern, Name, Pattern, covers
+from cell0gw.channels.broker import Broker
+from cell0gw.channels.channel import Publication
+from cell0gw.channels.filters import Filter, FilterError
+from cell0gw.channels.recovery import Page, Recovery
+from cell0gw.channels.store import Position
+from cell0gw.monitoring.statistics import Counts, IStatistics
+from cell0gw.protocol.errors import InvalidParams
+from cell0gw.protocol.keys import IdempotencyKey, Key, digest_of
+from cell0gw.protocol.limits import MAX_LISTED, MAX_PAGE
+from cell0gw.protocol.notifications import HistoryMessage
+from cell0gw.protocol.printable import printable
+from cell0gw.protocol.subjects import ChannelPattern, Name, Pattern, covers
+from cell0gw.rpc.access import permission, session
+from cell0gw.rpc.idempotency import Idempotency
+from cell0gw.rpc.methods import MAX_FAULT
+from cell0gw.sessions.session import Caller
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
@@ -107,7 +107,7 @@ class ChannelService(Service):
 
     name = "channel"
 
-    def __init__(self, channels: Channels, recovery: Recovery, idempotency: Idempotency) -> None:
+    def __init__(self, channels: Broker, recovery: Recovery, idempotency: Idempotency) -> None:
         self._channels = channels
         self._recovery = recovery
         self._idempotency = idempotency

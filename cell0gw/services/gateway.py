@@ -13,20 +13,19 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
-from cell0gw.about import SERVER_VERSION
-from cell0gw.agents import Agents
-from cell0gw.call import order_of
-from cell0gw.engines.letters import DeadLetter
-from cell0gw.errors import RPCError
-from cell0gw.explain import Explanation
-from cell0gw.health import Health, Problem, Status
-from cell0gw.interfaces import IStatistics
-from cell0gw.limits import MAX_PAGE
-from cell0gw.permissions import permission
-from cell0gw.session import Caller
-from cell0gw.statistics import Counts, Rates
-from cell0gw.subjects import Name
-from cell0gw.timestamps import timestamp
+from cell0gw.agents.agents import Agents
+from cell0gw.agents.calls.call import order_of
+from cell0gw.agents.explain import Explanation
+from cell0gw.agents.mail.store import DeadLetter
+from cell0gw.monitoring.health import Health, Problem, Status
+from cell0gw.monitoring.statistics import Counts, IStatistics, Rates
+from cell0gw.protocol.errors import RPCError
+from cell0gw.protocol.limits import MAX_PAGE
+from cell0gw.protocol.subjects import Name
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.protocol.version import SERVER_VERSION
+from cell0gw.rpc.access import permission
+from cell0gw.sessions.session import Caller
 
 Explained = Literal["agent.send", "agent.call"]
 Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]

@@ -10,16 +10,16 @@ from msgspec import Meta
 from twisted.application.service import Service
 from zope.interface import implementer
 
-from cell0gw.directory import AnonymousEntry, Directory, PresenceEntry, Status, anonymous
-from cell0gw.errors import InvalidParams, NotFound, TooLarge
-from cell0gw.glances import Glances
-from cell0gw.interfaces import IStatistics
-from cell0gw.limits import MAX_METADATA_SIZE
-from cell0gw.permissions import anonymous_read, session
-from cell0gw.session import Caller, EntityType
-from cell0gw.statistics import Counts
-from cell0gw.subjects import Name, Pattern
-from cell0gw.watches import Snapshot, Watches
+from cell0gw.auth.principal import EntityType
+from cell0gw.monitoring.statistics import Counts, IStatistics
+from cell0gw.presence.directory import AnonymousEntry, Directory, PresenceEntry, Status, anonymous
+from cell0gw.presence.listings import Listings
+from cell0gw.presence.watches import Snapshot, Watches
+from cell0gw.protocol.errors import InvalidParams, NotFound, TooLarge
+from cell0gw.protocol.limits import MAX_METADATA_SIZE
+from cell0gw.protocol.subjects import Name, Pattern
+from cell0gw.rpc.access import anonymous_read, session
+from cell0gw.sessions.session import Caller
 
 Text = Annotated[str, Meta(max_length=1000)]
 
@@ -50,7 +50,7 @@ class PresenceService(Service):
 
     def __init__(self, directory: Directory, watches: Watches) -> None:
         self._directory = directory
-        self._glances = Glances(directory)
+        self._glances = Listings(directory)
         self._watches = watches
 
     def stopService(self) -> None:

@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Raw
 from twisted.application.service import Service
 
-from cell0gw.about import CAPABILITIES, NAME, SERVER_VERSION
-from cell0gw.jsonrpc import VERSION
-from cell0gw.methods import Method
-from cell0gw.openrpc import document
-from cell0gw.permissions import anyone
-from cell0gw.session import Caller
-from cell0gw.timestamps import timestamp
+from cell0gw.protocol.jsonrpc import VERSION
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.protocol.version import CAPABILITIES, NAME, SERVER_VERSION
+from cell0gw.rpc.access import anyone
+from cell0gw.rpc.methods import Method
+from cell0gw.rpc.openrpc import document
+from cell0gw.sessions.session import Caller
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):

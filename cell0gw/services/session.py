@@ -8,19 +8,20 @@ import msgspec
 from twisted.application.service import Service
 from zope.interface import implementer
 
-from cell0gw.directory import Directory
-from cell0gw.engines import Position
-from cell0gw.interfaces import IStatistics
-from cell0gw.permissions import Permissions, session
-from cell0gw.recovery import Recovered, Recovery
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import EntityType
+from cell0gw.channels.recovery import Recovered, Recovery
+from cell0gw.channels.store import Position
+from cell0gw.monitoring.statistics import Counts, IStatistics
+from cell0gw.presence.directory import Directory
+from cell0gw.presence.watches import Watches
+from cell0gw.protocol.subjects import Name
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.rpc.access import session
 from cell0gw.services.channel import Since
 from cell0gw.services.presence import PresenceSnapshot, snapshot
-from cell0gw.session import Caller, EntityType
-from cell0gw.sessions import Sessions
-from cell0gw.statistics import Counts
-from cell0gw.subjects import Name
-from cell0gw.timestamps import timestamp
-from cell0gw.watches import Watches
+from cell0gw.sessions.registry import Sessions
+from cell0gw.sessions.session import Caller
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,12 +27,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.test.iosim import FakeTransport, IOPump
 
-from cell0gw.config import Config
-from cell0gw.engines.memory import MemoryMessageStore, MemoryTokenStore
-from cell0gw.engines.memory_mail import MemoryMailStore
-from cell0gw.gateway import Gateway
-from cell0gw.interfaces import IMailStore, IMessageStore, ITokenStore
-from cell0gw.session import EntityType
+from cell0gw.agents.mail.store import IMailStore
+from cell0gw.app.gateway import Gateway
+from cell0gw.auth.principal import EntityType
+from cell0gw.auth.store import ITokenStore
+from cell0gw.channels.store import IMessageStore
+from cell0gw.config.options import Config
+from cell0gw.engines.memory.mail import MemoryMailStore
+from cell0gw.engines.memory.messages import MemoryMessageStore
+from cell0gw.engines.memory.tokens import MemoryTokenStore
 from cell0gw.testing.recording import EPOCH, RecordingConnection
 
 __all__ = ["EPOCH", "CallFailed", "Client", "MemoryGateway", "RecordingConnection", "counter", "now"]

@@ -7,11 +7,11 @@ from typing import Any
 
 from zope.interface import implementer
 
-from cell0gw import jsonrpc
-from cell0gw.errors import CloseCode
-from cell0gw.frames import Batch
-from cell0gw.interfaces import IConnection
-from cell0gw.session import Session
+from cell0gw.protocol import jsonrpc
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.frames import Batch
+from cell0gw.sessions.interfaces import IConnection
+from cell0gw.sessions.session import Session
 
 EPOCH = 1_770_892_200.0
 """When the clock of a memory gateway starts: 2026-02-12T10:30:00Z."""

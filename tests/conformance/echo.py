@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from cell0gw.transports.reactor import install
+from cell0gw.transports.sockets.reactor import install
 
 MIB: Final = 1024 * 1024
 LARGEST: Final = 64 * MIB
@@ -28,18 +28,19 @@ def serve(certificate: Path | None, compression: bool) -> None:
     from twisted.internet import reactor
     from twisted.python import log
 
-    from cell0gw.config import Config
-    from cell0gw.engines.memory import MemoryMessageStore, MemoryTokenStore
-    from cell0gw.engines.memory_mail import MemoryMailStore
-    from cell0gw.frames import header, text_frame
-    from cell0gw.gateway import Gateway
-    from cell0gw.limits import Rate
-    from cell0gw.transports.endpoints import Endpoint
-    from cell0gw.transports.lean import with_options
-    from cell0gw.transports.listening import Listening
-    from cell0gw.transports.places import TCPPlace
-    from cell0gw.transports.tls import Certificate, read_certificate
-    from cell0gw.transports.websocket import GatewayProtocol
+    from cell0gw.app.gateway import Gateway
+    from cell0gw.config.options import Config
+    from cell0gw.engines.memory.mail import MemoryMailStore
+    from cell0gw.engines.memory.messages import MemoryMessageStore
+    from cell0gw.engines.memory.tokens import MemoryTokenStore
+    from cell0gw.protocol.buckets import Rate
+    from cell0gw.protocol.frames import header, text_frame
+    from cell0gw.transports.sockets.binding import TCPPlace
+    from cell0gw.transports.sockets.endpoints import Endpoint
+    from cell0gw.transports.sockets.listening import Listening
+    from cell0gw.transports.sockets.tls import Certificate, read_certificate
+    from cell0gw.transports.websocket.connection import GatewayProtocol
+    from cell0gw.transports.websocket.lean import with_options
 
     class EchoProtocol(GatewayProtocol):
         """Only what becomes of messages is another, and how much there may be of them."""

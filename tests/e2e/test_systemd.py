@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cell0gw.config import Config
+from cell0gw.config.options import Config
 from tests.e2e.processes import BIN, CHECKOUT, PATIENCE
 
 DEPLOY = CHECKOUT / "deploy"

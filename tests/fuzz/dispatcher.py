@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from cell0gw.rules import ChannelRule
+from cell0gw.channels.rules import ChannelRule
 from cell0gw.testing import MemoryGateway
 from tests.fuzz.findings import TEXT, check, connect, nothing_is_logged, pass_time, spoken
 from tests.fuzz.handshake import REQUEST

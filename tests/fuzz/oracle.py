@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NoReturn
 
-from cell0gw.limits import MAX_DEPTH, MAX_ID_LENGTH
+from cell0gw.protocol.limits import MAX_DEPTH, MAX_ID_LENGTH
 from tests.fuzz.findings import check
 
 PARSE_ERROR: Final = -32700

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from cell0gw.engines import sqlite
+from cell0gw.engines.sqlite import database as sqlite
 
 deliver = sqlite._deliver
 

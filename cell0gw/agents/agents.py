@@ -1,0 +1,92 @@
+"""What agents need to rely on each other, put together: mail and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from cell0gw.agents.calls.dealer import Dealer
+from cell0gw.agents.calls.workers import Workers
+from cell0gw.agents.conversations import Conversations
+from cell0gw.agents.explain import Explain
+from cell0gw.agents.mail.delivery import Mailboxes
+from cell0gw.agents.mail.quotas import Quotas
+from cell0gw.agents.mail.receipts import Receipts
+from cell0gw.agents.mail.recipients import Recipients
+from cell0gw.agents.mail.sending import Mail
+from cell0gw.agents.mail.store import IMailStore
+from cell0gw.agents.message_ids import Provenance
+from cell0gw.auth.credentials import Credentials
+from cell0gw.presence.directory import Directory
+from cell0gw.process.clocks import Dates
+from cell0gw.protocol.limits import MailLimits
+from cell0gw.sessions.interfaces import ISessionObserver
+
+
+class Agents:
+    """The parts, by name.
+
+    @param key_window: for how many seconds an idempotency key stands for its message.
+    @param silence: for how many seconds a dead connection may go unnoticed.
+    @param emit: C{emit(channel, type, data)} brings an event to those who listen.
+    @param new_id: makes an id from a prefix.
+    @param randbelow: gives a random number below another.
+    @ivar observers: those that are to hear of sessions, after the directory.
+    @ivar sweeps: what is to be called now and then.
+    """
+
+    def __init__(
+        self,
+        limits: MailLimits,
+        key_window: float,
+        silence: float,
+        clock: IReactorTime,
+        dates: Dates,
+        directory: Directory,
+        credentials: Credentials,
+        store: IMailStore,
+        emit: Callable[[str, str, Any], Any],
+        new_id: Callable[[str], str],
+        randbelow: Callable[[int], int],
+    ) -> None:
+        self._store = store
+        self._known = Recipients(store, credentials, dates.wall)
+        self._conversations = Conversations(clock, emit, limits.max_hops, limits.conversation_rate)
+        self._receipts = Receipts(store, directory, clock, silence)
+        quotas = Quotas(limits)
+        self.mailboxes = Mailboxes(store, directory, self._receipts, quotas, clock, dates)
+        self.mail = Mail(
+            store,
+            directory,
+            self._known,
+            self._conversations,
+            self.mailboxes,
+            clock,
+            dates,
+            new_id,
+            ttl=limits.mail_ttl,
+            key_window=key_window,
+        )
+        self.workforce = Workers(directory, randbelow)
+        directory.spoke = self.workforce.review
+        self.calls = Dealer(self.workforce, self._conversations, clock, dates.wall, new_id)
+        self.explain = Explain(
+            directory, self.mail, self.mailboxes, quotas, self._conversations, self.workforce, self.calls
+        )
+        self.observers: list[ISessionObserver] = [
+            self._known, self.workforce, self.calls, self._receipts, self.mailboxes,
+        ]  # fmt: skip
+        self.sweeps: list[Callable[[], None]] = [
+            self.mailboxes.expire, self._receipts.expire, self.mail.expire, self._conversations.expire,
+            self.calls.assignments.expire,
+        ]  # fmt: skip
+
+    def load(self) -> None:
+        """Take up what the store kept."""
+        stored = self._store.load()
+        self._conversations.provenance = Provenance(stored.key)
+        self._known.load(stored.holders)
+        self.mailboxes.load(stored)
+        self._receipts.load(stored.untold, stored.newest_told)

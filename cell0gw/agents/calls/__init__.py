@@ -1,0 +1,1 @@
+"""Calls from one entity to another: who can take one, who has it, and its answer."""

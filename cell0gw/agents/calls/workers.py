@@ -1,0 +1,146 @@
+"""The workforce: every session that takes calls, by its agent and by what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from zope.interface import implementer
+
+from cell0gw.agents.calls.pools import Pool, Sticky, Worker
+from cell0gw.presence.directory import Directory
+from cell0gw.protocol.suggestions import Suggestions
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.session import Session
+
+SERVE: Final = "agent.serve"
+"""The permission to serve a capability, C{agent.serve:<capability>}."""
+
+RESTING: Final = frozenset({"do_not_disturb", "offline"})
+"""Who has said this of itself takes no calls; it goes on with those that it has."""
+
+
+@implementer(ISessionObserver)
+class Workers:
+    """Who takes calls.
+
+    A session takes those for its entity, and those for each capability that it declares and its token lets it serve.
+
+    @param choose: C{choose(n)} gives a random number below C{n}.
+    @ivar agents: who is here; C{capabilities}: what is served.
+    @ivar freed: called with a worker that may have room for more.
+    @ivar left: called with a worker that is gone, and still has its calls.
+    @ivar shrunk: called with a pool that has fewer who can take calls.
+    """
+
+    def __init__(self, directory: Directory, choose: Callable[[int], int]) -> None:
+        self._directory = directory
+        self._choose = choose
+        self._sticky = Sticky()
+        self._workers: dict[Session, Worker] = {}
+        # Of an agent only once somebody has called it: most are never called by name.
+        self._of_agent: dict[str, Pool] = {}
+        self._of_capability: dict[str, Pool] = {}
+        self.agents = Suggestions()
+        self.capabilities = Suggestions()
+        self.freed: Callable[[Worker], None] = lambda worker: None
+        self.left: Callable[[Worker], None] = lambda worker: None
+        self.shrunk: Callable[[Pool], None] = lambda pool: None
+
+    def of_agent(self, agent_id: str) -> Pool | None:
+        """The sessions of an agent; None when it has none here."""
+        pool = self._of_agent.get(agent_id)
+        if pool is None:
+            workers = [self._workers[session] for session in self._directory.live(agent_id) if session in self._workers]
+            if workers:
+                pool = self._of_agent[agent_id] = Pool(agent_id, self._choose, self._sticky)
+                for worker in workers:
+                    pool.add(worker)
+        return pool
+
+    def of_capability(self, capability: str) -> Pool | None:
+        """The sessions that serve a capability; None when none does."""
+        return self._of_capability.get(capability)
+
+    def load(self, agent_id: str) -> tuple[int, int | None]:
+        """How many calls an agent has, and how many it takes at once; None: as many as come."""
+        workers = [self._workers[session] for session in self._directory.live(agent_id) if session in self._workers]
+        most: int | None = 0
+        for worker in workers:
+            most = None if most is None or worker.max_inflight is None else most + worker.max_inflight
+        return sum(len(worker.calls) for worker in workers), most
+
+    def worker(self, session: Session) -> Worker | None:
+        """A session as one who takes calls."""
+        return self._workers.get(session)
+
+    def review(self, session: Session) -> None:
+        """What a session says of itself, or what its token allows, is new or has changed."""
+        if session.detached:
+            return
+        said = self._directory.said(session)
+        worker = self._workers.get(session) or self._enlist(session)
+        worker.max_inflight = said.max_inflight
+        worker.resting = said.status in RESTING
+        allowed = session.principal.permissions
+        serves = {c: f"capability:{c}" for c in said.capabilities if allowed.allow_on(SERVE, c)}
+        own = self._of_agent.get(session.entity_id)
+        for pool in [pool for pool in worker.pools if pool is not own and pool.target not in serves.values()]:
+            self._leave(worker, pool)
+        for capability, target in serves.items():
+            self._join(worker, capability, target)
+        self.changed(worker)
+        self.freed(worker)
+        if worker.resting:
+            for pool in list(worker.pools):
+                self.shrunk(pool)
+
+    def changed(self, worker: Worker) -> None:
+        """A worker has more or fewer calls than before, or takes more or fewer."""
+        for pool in worker.pools:
+            pool.update(worker)
+
+    def session_opened(self, session: Session) -> None:
+        """See L{ISessionObserver}."""
+        self.review(session)
+
+    def session_detached(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}: calls don't wait for it."""
+        worker = self._workers.pop(session, None)
+        if worker is None:
+            return
+        self.agents.discard(session.entity_id)
+        for pool in list(worker.pools):
+            self._leave(worker, pool)
+        self.left(worker)
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+        self.session_detached(session, reason)
+
+    def _enlist(self, session: Session) -> Worker:
+        worker = self._workers[session] = Worker(session)
+        self.agents.add(session.entity_id)
+        own = self._of_agent.get(session.entity_id)
+        if own is not None:
+            own.add(worker)
+        return worker
+
+    def _join(self, worker: Worker, capability: str, target: str) -> None:
+        pool = self._of_capability.get(capability)
+        if pool is None:
+            pool = self._of_capability[capability] = Pool(target, self._choose, self._sticky)
+            self.capabilities.add(capability)
+        if worker not in pool.workers:
+            pool.add(worker)
+
+    def _leave(self, worker: Worker, pool: Pool) -> None:
+        pool.remove(worker)
+        if not pool.workers:
+            capability = pool.target.removeprefix("capability:")
+            if self._of_capability.get(capability) is pool:
+                del self._of_capability[capability]
+                self.capabilities.discard(capability)
+            else:
+                del self._of_agent[pool.target]
+        self.shrunk(pool)

@@ -1,0 +1,114 @@
+"""Conversations: which one a message belongs to, and when it goes in circles.
+
+A reply names the message it replies to. Every reply is one hop further from the message that began it all; agents that
+answer each other for ever are stopped by the number of hops, or by how fast they do it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from cell0gw.agents.message_ids import Origin, Provenance, root_of
+from cell0gw.protocol.errors import LoopDetected, NotFound
+
+WINDOW: Final = 60.0
+"""For how many seconds the messages of a conversation are counted."""
+
+MAX_CONVERSATIONS: Final = 100_000
+"""So many conversations are counted at once; those that began to be counted longest ago are let go."""
+
+
+class _Count:
+    """The messages of a conversation since a moment; C{told}: that it goes in circles."""
+
+    __slots__ = ("messages", "since", "told")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.messages = 0
+        self.told = False
+
+
+class Conversations:
+    """Gives every message its place.
+
+    @param emit: C{emit(channel, type, data)} brings an event to those who listen.
+    @param max_hops: how many replies may follow each other; 0: any number.
+    @param rate: how many replies one conversation may have in L{WINDOW} seconds; 0: any number.
+    @ivar provenance: makes and reads ids; to be set before any message is.
+    @ivar find_call: gives the origin of a running call by its id and by who has it; None: there is none.
+    @ivar refused: how many messages were.
+    """
+
+    def __init__(self, clock: IReactorTime, emit: Callable[[str, str, Any], Any], max_hops: int, rate: int) -> None:
+        self._clock = clock
+        self._emit = emit
+        self._max_hops = max_hops
+        self._rate = rate
+        self._counts: OrderedDict[str, _Count] = OrderedDict()
+        self.provenance = Provenance(bytes(32))
+        self.find_call: Callable[[str, str], Origin | None] = lambda call_id, entity_id: None
+        self.refused = 0
+
+    def place(self, nonce: str, sender: str, recipient: str, in_reply_to: str | None, dry: bool = False) -> Origin:
+        """Where a message belongs.
+
+        @param nonce: of its id, for when it begins a conversation.
+        @param in_reply_to: a message that its sender was sent, or a call that it has.
+        @param dry: only ask; it is not counted.
+        @raise NotFound: its sender was sent no such message.
+        @raise LoopDetected: the conversation has gone on for too long, or goes on too fast.
+        """
+        if in_reply_to is None:
+            return root_of(nonce)
+        origin = self.provenance.read(in_reply_to, sender) or self.find_call(in_reply_to, sender)
+        if origin is None:
+            raise NotFound("in_reply_to names no message that was sent to you")
+        origin = Origin(origin.root, origin.hops + 1, in_reply_to)
+        if self._max_hops and origin.hops > self._max_hops:
+            raise self._loop(origin, sender, recipient, f"more than {self._max_hops} hops", dry)
+        if self._rate and not self._counted(origin.root, dry):
+            reason = f"more than {self._rate} messages in a minute"
+            raise self._loop(origin, sender, recipient, reason, dry, retryable=True, retry_after_ms=int(WINDOW * 1000))
+        return origin
+
+    def _counted(self, root: str, dry: bool) -> bool:
+        """Count one more message of a conversation, if it may have one more."""
+        if dry:
+            count = self._counts.get(root)
+            return count is None or count.since <= self._clock.seconds() - WINDOW or count.messages < self._rate
+        count = self._count(root)
+        if count.messages >= self._rate:
+            return False
+        count.messages += 1
+        return True
+
+    def _count(self, root: str) -> _Count:
+        now = self._clock.seconds()
+        count = self._counts.get(root)
+        if count is None or count.since <= now - WINDOW:
+            self._counts.pop(root, None)
+            count = self._counts[root] = _Count(now)
+            if len(self._counts) > MAX_CONVERSATIONS:
+                self._counts.popitem(last=False)
+        return count
+
+    def expire(self) -> None:
+        """Forget the counts that are of the past."""
+        before = self._clock.seconds() - WINDOW
+        while self._counts and next(iter(self._counts.values())).since <= before:
+            self._counts.popitem(last=False)
+
+    def _loop(self, origin: Origin, sender: str, recipient: str, reason: str, dry: bool, **more: Any) -> LoopDetected:
+        data = {"conversation_id": origin.conversation_id, "hops": origin.hops}
+        if not dry:
+            self.refused += 1
+            count = self._count(origin.root)
+            if not count.told:  # once in a window: agents in a loop don't listen
+                count.told = True
+                self._emit("$system", "agent.loop", {**data, "from": sender, "agent_id": recipient, "reason": reason})
+        return LoopDetected(f"The conversation goes in circles: {reason}", **data, **more)

@@ -1,0 +1,1 @@
+"""Directed messages: sent at once, or kept until their recipient has them."""

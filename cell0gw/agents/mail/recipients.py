@@ -1,0 +1,70 @@
+"""Whom one may write to: ids that somebody holds, or has held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from zope.interface import implementer
+
+from cell0gw.agents.mail.store import IMailStore
+from cell0gw.auth.credentials import Credentials
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.session import Session
+
+MAX_HOLDERS: Final = 100_000
+"""So many ids are remembered; those that were not used for longest are forgotten first."""
+
+DAY: Final = 86_400.0
+
+FORGET_AFTER: Final = 30 * DAY
+"""An id that nobody used for so many seconds, and that no token names, is nobody's."""
+
+
+@implementer(ISessionObserver)
+class Recipients:
+    """Every id that a valid token names, or that had a session."""
+
+    def __init__(self, store: IMailStore, credentials: Credentials, wall: Callable[[], float]) -> None:
+        self._store = store
+        self._credentials = credentials
+        self._wall = wall
+        self._holders: dict[str, float] = {}
+        self._suggestions = credentials.suggestions
+
+    def load(self, holders: dict[str, float]) -> None:
+        """Take up who had sessions, and when that was noted, longest ago first."""
+        for entity_id, time in holders.items():
+            self._note(entity_id, time)
+
+    def __contains__(self, entity_id: str) -> bool:
+        return entity_id in self._holders or self._credentials.names(entity_id)
+
+    def near(self, entity_id: str, allowed: Callable[[str], bool]) -> list[str]:
+        """Ids that look like one that nobody holds.
+
+        @param allowed: whether an id may be shown.
+        """
+        return self._suggestions.near(entity_id, lambda other: other in self and allowed(other))
+
+    def session_opened(self, session: Session) -> None:
+        """See L{ISessionObserver}: the id is held. That is written down once a day."""
+        entity_id, now = session.entity_id, self._wall()
+        if abs(now - self._holders.get(entity_id, -DAY)) >= DAY:  # what was noted by a clock that was wrong, too
+            self._note(entity_id, now)
+            self._store.saw(entity_id, now).addErrback(lambda failure: None)  # known in memory all the same
+
+    def session_detached(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+
+    def _note(self, entity_id: str, time: float) -> None:
+        if self._holders.pop(entity_id, None) is None:
+            self._suggestions.add(entity_id)
+        self._holders[entity_id] = time
+        if len(self._holders) > MAX_HOLDERS:
+            oldest = next(iter(self._holders))
+            del self._holders[oldest]
+            self._suggestions.discard(oldest)

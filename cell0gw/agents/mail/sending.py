@@ -1,0 +1,182 @@
+"""Directed messages: to one entity, at once if nothing stands in the way, else by its mailbox."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from cell0gw.agents.conversations import Conversations
+from cell0gw.agents.mail.delivery import Mailboxes
+from cell0gw.agents.mail.recipients import DAY, FORGET_AFTER, MAX_HOLDERS, Recipients
+from cell0gw.agents.mail.store import DeadLetter, Delivery, IMailStore, Kept, Letter
+from cell0gw.agents.message_ids import MESSAGE
+from cell0gw.auth.permissions import Permissions
+from cell0gw.presence.directory import Directory
+from cell0gw.process.clocks import Dates
+from cell0gw.protocol import jsonrpc
+from cell0gw.protocol.errors import NotFound
+from cell0gw.protocol.frames import text_frame
+from cell0gw.protocol.keys import Key
+from cell0gw.protocol.limits import OUTBOUND_LIMIT
+from cell0gw.protocol.notifications import AgentMessage
+from cell0gw.protocol.timestamps import timestamp
+
+KEEP_OVER: Final = DAY
+"""For how many seconds it is known what became of a message that is over."""
+
+KEEP_DEAD: Final = 7 * DAY
+"""For how many seconds a message is kept that came to nothing."""
+
+MAX_OVER: Final = 100_000
+"""How many messages that are over are known, at most."""
+
+PURGE_EVERY: Final = 60.0
+
+
+class Dispatched(msgspec.Struct, frozen=True):
+    """A message was sent, or waits; C{replayed}: it did before, by the same idempotency key."""
+
+    message_id: str
+    status: str
+    replayed: bool = False
+
+
+class Mail:
+    """Brings messages to entities.
+
+    What is sent without receipts, and without a key, to one who is here and doesn't acknowledge is written to its
+    connection, and that is all. Whatever else is kept on disk first.
+
+    @param new_id: makes an id from a prefix.
+    @param ttl: how many seconds a message waits whose sender names no time.
+    @param key_window: for how many seconds an idempotency key stands for its message.
+    """
+
+    def __init__(
+        self,
+        store: IMailStore,
+        directory: Directory,
+        known: Recipients,
+        conversations: Conversations,
+        mailboxes: Mailboxes,
+        clock: IReactorTime,
+        dates: Dates,
+        new_id: Callable[[str], str],
+        ttl: float,
+        key_window: float,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._known = known
+        self._conversations = conversations
+        self._mailboxes = mailboxes
+        self._clock = clock
+        self._dates = dates
+        self._new_id = new_id
+        self._ttl = ttl
+        self._key_window = key_window
+        self._next_purge = -math.inf
+        self.sent = self.queued = 0
+
+    def send(
+        self,
+        sender: str,
+        sender_type: str,
+        permissions: Permissions,
+        recipient: str,
+        message: bytes,
+        in_reply_to: str | None = None,
+        ttl: float | None = None,
+        receipts: bool = False,
+        key: Key | None = None,
+    ) -> Dispatched | Deferred[Dispatched]:
+        """Send a message to an entity's newest session, or keep it until there is one.
+
+        @param permissions: the sender's: only ids that it may send to are suggested to it.
+        @param message: JSON.
+        @param in_reply_to: a message that the sender was sent, or a call that it has.
+        @param ttl: how many seconds it may wait.
+        @param receipts: whether the sender is to be told what becomes of it.
+        @raise NotFound: nobody holds that id, or C{in_reply_to} names nothing; the suggestions are in C{near}.
+        @raise LoopDetected: the conversation goes in circles.
+        @raise RateLimited: too much mail waits.
+        """
+        session = None
+        if recipient not in self._mailboxes:
+            session = self._directory.route(recipient, OUTBOUND_LIMIT)
+            if session is None and not self.reaches(recipient):
+                raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, permissions))
+        nonce, now = self._new_id(MESSAGE), self._dates.wall()
+        origin = self._conversations.place(nonce, sender, recipient, in_reply_to)
+        message_id = self._conversations.provenance.message_id(nonce, origin, recipient)
+        if session is not None and not (session.acknowledges or receipts or key is not None):
+            content = AgentMessage(
+                sender=sender,
+                sender_type=sender_type,
+                message=Raw(message),
+                timestamp=timestamp(now),
+                message_id=message_id,
+                conversation_id=origin.conversation_id,
+                in_reply_to=in_reply_to,
+                hops=origin.hops,
+            )
+            session.connection.write_frame(text_frame(jsonrpc.notification("agent.message", content)))
+            self.sent += 1
+            return Dispatched(message_id, "sent")
+        letter = Letter(
+            message_id=message_id,
+            recipient=recipient,
+            sender=sender,
+            sender_type=sender_type,
+            conversation_id=origin.conversation_id,
+            in_reply_to=in_reply_to,
+            hops=origin.hops,
+            message=message,
+            time=now,
+            expires_at=self._mailboxes.expiries.now() + (self._ttl if ttl is None else ttl),
+            receipts=receipts,
+            key=key,
+        )
+        return self._mailboxes.put(letter, self._dates.before(self._key_window)).addCallback(self._kept)
+
+    def reaches(self, recipient: str) -> bool:
+        """Whether somebody holds this id: it is here, it has mail, a token names it, or it had a session."""
+        return recipient in self._directory or recipient in self._mailboxes or recipient in self._known
+
+    def near(self, recipient: str, permissions: Permissions) -> list[str]:
+        """Ids that look like one that nobody holds, as far as someone with these permissions may write to them."""
+        return self._known.near(recipient, lambda entity_id: permissions.allow_on("agent.send", entity_id))
+
+    @property
+    def loops_refused(self) -> int:
+        """How many messages and calls would have gone in circles."""
+        return self._conversations.refused
+
+    def delivery(self, message_id: str) -> Deferred[Delivery | None]:
+        """What became of a message; None if that was not written down, or is long ago."""
+        return self._store.delivery(message_id)
+
+    def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
+        """The messages that came to nothing, newest first, and how many there are."""
+        return self._store.dead(recipient, limit)
+
+    def expire(self) -> None:
+        """Have the store forget what is long over, now and then."""
+        now = self._clock.seconds()
+        if now >= self._next_purge:
+            self._next_purge = now + PURGE_EVERY
+            over, dead, seen = map(self._dates.before, (KEEP_OVER, KEEP_DEAD, FORGET_AFTER))
+            purging = self._store.purge(over, dead, MAX_OVER, seen, MAX_HOLDERS)
+            purging.addErrback(lambda failure: None)  # tried again
+
+    def _kept(self, kept: Kept) -> Dispatched:
+        if not kept.replayed:
+            self.sent += kept.status == "sent"
+            self.queued += kept.status == "queued"
+        return Dispatched(kept.message_id, kept.status, kept.replayed)

@@ -1,0 +1,4 @@
+"""The gateway, put together.
+
+Imports: everything.
+"""

@@ -1,0 +1,85 @@
+"""What a program in the same process may do with the gateway, without a connection and without a token."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+
+from cell0gw.agents.agents import Agents
+from cell0gw.app.awaitable import Awaitable
+from cell0gw.auth.credentials import Credentials
+from cell0gw.auth.permissions import EVERYTHING, Permissions
+from cell0gw.auth.principal import EntityType, Principal
+from cell0gw.channels.broker import Broker
+from cell0gw.channels.channel import Publication
+from cell0gw.protocol import subjects
+from cell0gw.protocol.notifications import as_raw
+
+_PROCESS: Final = Principal(
+    entity_id=">", entity_type="system", permissions=Permissions((EVERYTHING,)), token_id="process", expires_at=None
+)
+
+
+class Embedded(MultiService):
+    """The door for the gateway's own process."""
+
+    agents: Agents
+    channels: Broker
+    credentials: Credentials
+
+    def publish(self, channel: str, message: Any, sender: str = "gateway") -> Publication | Awaitable[Publication]:
+        """Publish to a channel.
+
+        @param message: any value that is JSON, or L{msgspec.Raw}.
+        @return: awaitable for a durable channel.
+        @raise ValueError: not the name of a channel.
+        """
+        if not subjects.is_name(channel):
+            raise ValueError(f"not the name of a channel: {channel}")
+        publication = self.channels.publish(channel, message, sender)
+        return Awaitable(publication) if isinstance(publication, Deferred) else publication
+
+    def send(self, agent_id: str, message: Any, sender: str = "gateway") -> str | Awaitable[str]:
+        """Send a message to an entity.
+
+        @param message: any value that is JSON, or L{msgspec.Raw}.
+        @return: the message's id; awaitable if it must be kept first.
+        @raise NotFound: nobody holds that id.
+        @raise RateLimited: too much mail waits.
+        """
+        sent = self.agents.mail.send(sender, "system", _PROCESS.permissions, agent_id, bytes(as_raw(message)))
+        if isinstance(sent, Deferred):
+            return Awaitable(sent.addCallback(lambda dispatched: dispatched.message_id))
+        return sent.message_id
+
+    def emit(self, type: str, data: Any, channel: str = "$system", source: str = "gateway") -> int:
+        """Bring an event to the subscribers of a channel.
+
+        @param data: any value that is JSON.
+        @return: how many connections it went to.
+        @raise ValueError: not the name of a channel.
+        """
+        if not (subjects.is_name(channel) or channel in subjects.OWN_CHANNELS):
+            raise ValueError(f"not the name of a channel: {channel}")
+        return self.channels.emit(channel, type, data, source)
+
+    def mint(
+        self,
+        entity_id: str,
+        entity_type: EntityType = "agent",
+        permissions: list[str] | None = None,
+        expires_in_hours: float = 24,
+    ) -> Awaitable[str]:
+        """Mint a token.
+
+        @param entity_id: whom it is for, or a pattern of those it is for.
+        @param permissions: None means the agent set.
+        @return: the token, once it is stored.
+        @raise ValueError: not the name of an entity, nor a pattern.
+        """
+        if not subjects.is_pattern(entity_id):
+            raise ValueError(f"not the name of an entity: {entity_id}")
+        minting = self.credentials.mint(_PROCESS, entity_id, entity_type, permissions, expires_in_hours)
+        return Awaitable(Deferred.fromCoroutine(minting).addCallback(lambda minted: minted.token))

@@ -1,0 +1,248 @@
+"""The gateway without a process around it: the services, and the rules they stand on."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from cell0gw.agents.agents import Agents
+from cell0gw.agents.mail.store import IMailStore
+from cell0gw.app.drain import Drain
+from cell0gw.app.embedded import Embedded
+from cell0gw.app.ids import Ids
+from cell0gw.auth.credentials import Credentials
+from cell0gw.auth.store import ITokenStore
+from cell0gw.channels.broker import Broker
+from cell0gw.channels.history import Budget
+from cell0gw.channels.recovery import Recovery
+from cell0gw.channels.retention import DiskRetention
+from cell0gw.channels.rules import ChannelRules
+from cell0gw.channels.store import IMessageStore
+from cell0gw.config.options import Config
+from cell0gw.guard.guard import Guard
+from cell0gw.guard.heartbeat import HeartbeatService
+from cell0gw.monitoring.audit import Audit
+from cell0gw.monitoring.health import Health
+from cell0gw.monitoring.statistics import Counts
+from cell0gw.presence.directory import Directory
+from cell0gw.presence.watches import Watches
+from cell0gw.process.clocks import Dates
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.rpc.dispatch import Dispatcher
+from cell0gw.rpc.idempotency import Idempotency
+from cell0gw.services.agent import AgentService
+from cell0gw.services.auth import AuthService
+from cell0gw.services.channel import ChannelService
+from cell0gw.services.gateway import GatewayService
+from cell0gw.services.presence import PresenceService
+from cell0gw.services.rpc import RPCService
+from cell0gw.services.session import SessionService
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.registry import Sessions, tell_of_expiry
+from cell0gw.transports.websocket.factory import GatewayFactory
+
+
+class Gateway(Embedded):
+    """The services by namespace, as children by name.
+
+    @ivar factory: makes the protocols of connections.
+    @ivar health: what is wrong, and who is to hear of it.
+    """
+
+    log = Logger()
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.health = Health(self.emit)
+        self._composed = False
+
+    def compose(
+        self,
+        reactor: Any,
+        token_store: ITokenStore,
+        message_store: IMessageStore,
+        mail_store: IMailStore,
+        wall: Callable[[], float] | None = None,
+        new_id: Callable[[str], str] | None = None,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        randbelow: Callable[[int], int] = secrets.randbelow,
+        audit: Callable[[bytes], Any] = lambda line: None,
+    ) -> None:
+        """Put everything together.
+
+        @param reactor: counts the seconds and runs the timers; a L{twisted.internet.task.Clock} will do.
+        @param wall: gives the seconds since the epoch; None: C{reactor.seconds}.
+        @param new_id: makes an id from a prefix; None: from L{Ids}.
+        @param random_bytes: gives that many unpredictable bytes.
+        @param randbelow: gives a random number below another.
+        @param audit: takes the lines of the L{Audit} log.
+        """
+        config = self.config
+        new_id, wall = new_id or Ids(random_bytes), wall or reactor.seconds
+        dates = Dates(reactor, wall)
+        self._clock = reactor
+        self._randbelow = randbelow
+        self.health.wall = wall
+        self.guard = guard = Guard(config.limits, reactor.seconds, self.emit, Audit(audit, wall))
+        self.connections = guard.connections
+        self.sessions = Sessions(reactor, wall, new_id, random_bytes, config.resume_window)
+        self.sessions.warn = lambda session: tell_of_expiry(session, timestamp(wall()), self.emit)
+        self.rules = ChannelRules(config.channels)
+        self.channels = Broker(
+            self.rules,
+            message_store,
+            reactor,
+            wall,
+            new_id,
+            Budget(config.history_bytes, config.total_history_bytes),
+            guard.limits,
+            config.heartbeat_timeout,
+        )
+        disk = DiskRetention(reactor, dates, self.channels, message_store, config.idempotency_window)
+        self.recovery = Recovery(self.channels, message_store, reactor)
+        self.directory = Directory(dates.of, self.channels.emit)
+        self.watches = Watches(self.directory, reactor)
+        self.sessions.observers += [guard.throttle, self.directory, self.recovery, self.channels, self.watches]
+        self.idempotency = Idempotency(reactor, config.idempotency_window)
+        self.credentials = Credentials(token_store, wall, random_bytes)
+        self.health.changed.append(self.credentials.settle)
+        self.agents = Agents(
+            config.mail_limits,
+            config.idempotency_window,
+            config.heartbeat_timeout,
+            reactor,
+            dates,
+            self.directory,
+            self.credentials,
+            mail_store,
+            self.channels.emit,
+            new_id,
+            randbelow,
+        )
+        self.sessions.observers += self.agents.observers
+        self.dispatcher = Dispatcher(
+            self,
+            guard.limits,
+            guard.throttle,
+            config.anonymous_reads,
+            self.agents.calls.answered_by,
+            lambda caller, method, error: guard.audit.refused("call.refused", caller, method, error.message),
+        )
+        sweeps = [dates.look, self.sessions.expire, self.channels.retention.expire, disk.expire]
+        heartbeats = HeartbeatService(
+            reactor,
+            self.connections,
+            [*sweeps, self.idempotency.expire, *self.agents.sweeps, *guard.sweeps, self.credentials.settle],
+            interval=config.heartbeat_interval,
+            timeout=config.heartbeat_timeout,
+            limits=guard.limits,
+            wall=wall,
+            hit=guard.alarms.hit,
+        )
+        self.factory = GatewayFactory(
+            reactor, self.dispatcher, guard, self.sessions, heartbeats, new_id, wall, config.enable_compression
+        )
+        self.factory.door.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
+        registered = list(self)
+        self._composed = True
+        for service in (*self._namespaces(wall, dates.of), heartbeats):
+            service.setServiceParent(self)
+        for service in registered:
+            self._take_up(service)
+
+    def _namespaces(self, wall: Callable[[], float], date: Callable[[float], float]) -> tuple[Any, ...]:
+        """The gateway's own services, thin faces over what is there by now."""
+        directory, agents, allows = self.directory, self.agents, self.dispatcher.allows
+        return (
+            RPCService(wall, self.dispatcher.methods),
+            AuthService(
+                self.credentials, self.sessions, directory, self.recovery, agents.workforce, allows, self.guard
+            ),
+            SessionService(self.sessions, date, directory, self.recovery, self.watches, allows),
+            PresenceService(directory, self.watches),
+            ChannelService(self.channels, self.recovery, self.idempotency),
+            AgentService(directory, agents, self.idempotency),
+            GatewayService(
+                self._clock, wall, lambda: list(self), self._statistics, agents, self.dispatcher.examine, self.health
+            ),
+        )
+
+    def startService(self) -> None:
+        """See L{IService}."""
+        list(self.dispatcher.methods())  # whatever can't be called shows now
+        self.factory.draining = False
+        self.dispatcher.refuse_work(False)
+        self.health.drain(False)
+        self.credentials.load()
+        self.channels.load()
+        self.agents.load()
+        super().startService()
+        self.emit("gateway.started", {})
+
+    def drain(self) -> Deferred[None]:
+        """Refuse new work, and send everyone away, with a code that says reconnect.
+
+        @return: fires when all are gone, after C{drain_timeout} seconds at the latest.
+        """
+        self.emit("gateway.draining", {})
+        self.factory.draining = True
+        self.dispatcher.refuse_work(True)
+        self.health.drain(True)
+        self.agents.calls.drain()
+        drain = Drain(self._clock, self.connections, self.config.drain_timeout, self._randbelow)
+        # Whoever waits for a write has the answer before the goodbye; but not for ever.
+        written = self.written().addTimeout(self.config.drain_timeout / 2, self._clock)
+        return written.addErrback(lambda failure: None).addCallback(lambda result: drain.begin())
+
+    def written(self) -> Deferred[Any]:
+        """Fires once all is written that was asked for."""
+        return succeed(None)
+
+    def register(self, service: IService) -> None:
+        """Add a namespace of one's own: the service's name is the namespace, its C{rpc_} methods are the methods.
+
+        A service that provides L{ISessionObserver} hears of sessions, one that provides L{IStatistics} is asked for
+        its figures.
+
+        @raise TypeError: a method declares no permission, or can't be called.
+        @raise RuntimeError: the name is taken.
+        """
+        service.setServiceParent(self)
+        if self._composed:
+            self._take_up(service)
+
+    def _take_up(self, service: Any) -> None:
+        try:
+            for method in self.dispatcher.methods():
+                assert method
+        except TypeError:
+            self.dispatcher.forget(service.name)
+            service.disownServiceParent()
+            raise
+        if ISessionObserver.providedBy(service):
+            self.sessions.observers.append(service)
+
+    def _statistics(self) -> Counts:
+        return Counts(
+            current={
+                "connections": len(self.connections),
+                "unauthenticated": self.connections.unauthenticated,
+                "tokens": len(self.credentials),
+            },
+            total={
+                "connections_accepted": self.connections.total,
+                "calls": self.dispatcher.calls,
+                "errors": self.dispatcher.errors,
+                "stalls": self.factory.heartbeats.stalls,
+            },
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.services)

@@ -1,0 +1,4 @@
+"""Tokens: what they say, what they allow, who may mint them.
+
+Imports: protocol.
+"""

@@ -1,0 +1,166 @@
+"""One channel: its numbering, what it holds, and who is subscribed to it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from cell0gw.channels.audience import Audience
+from cell0gw.channels.filters import Filter, decoded
+from cell0gw.channels.history import History
+from cell0gw.channels.rules import ChannelRule
+from cell0gw.channels.store import Position
+from cell0gw.protocol import jsonrpc
+from cell0gw.protocol.frames import payload_of, text_frame
+from cell0gw.protocol.notifications import ChannelMessage
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.sessions.session import Session
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """What became of a publication: how many connections it went to, and its place in the channel.
+
+    @ivar replayed: whether this is what became of an earlier one with the same idempotency key.
+    """
+
+    recipients: int
+    position: Position
+    replayed: bool = False
+
+
+class Subscription(NamedTuple):
+    """What a session is subscribed to.
+
+    @ivar name: a channel, or a pattern of channels.
+    @ivar filter: what it wants; None: everything.
+    @ivar since: how many publications the gateway had seen when it began.
+    """
+
+    name: str
+    filter: Filter | None
+    since: int
+
+
+class Channel:
+    """A channel that has subscribers, or holds messages.
+
+    @ivar subscribers: who is subscribed by the channel's own name.
+    @ivar catching_up: who will be live once it has got what it missed.
+    @ivar stored_oldest: the offset of the oldest message on disk; None: the channel is not durable.
+    @ivar due: when it will be looked at, because what it holds is too old by then; 0: it will not.
+    """
+
+    __slots__ = (
+        "_audience",
+        "_version",
+        "catching_up",
+        "due",
+        "epoch",
+        "history",
+        "last_used",
+        "name",
+        "rule",
+        "stored_oldest",
+        "subscribers",
+    )
+
+    def __init__(self, name: str, epoch: str, rule: ChannelRule, history: History) -> None:
+        self.name = name
+        self.epoch = epoch
+        self.rule = rule
+        self.history = history
+        self.subscribers: dict[Session, Subscription] = {}
+        self.catching_up: set[Session] = set()
+        self.stored_oldest: int | None = None
+        self.last_used = 0.0
+        self.due = 0.0
+        self._audience: Audience | None = None
+        self._version = -1
+
+    @property
+    def position(self) -> Position:
+        """The newest offset, and the epoch."""
+        return Position(self.history.newest, self.epoch)
+
+    @property
+    def oldest(self) -> int:
+        """The offset of the oldest message held, here or on disk; that of the next one if none is."""
+        return self.history.oldest if self.stored_oldest is None else min(self.stored_oldest, self.history.oldest)
+
+    def follows(self, position: Position) -> bool:
+        """Whether everything after a position is held."""
+        return position.epoch == self.epoch and self.oldest - 1 <= position.offset <= self.history.newest
+
+    def changed(self) -> None:
+        """Someone came, went, or is live now."""
+        self._audience = None
+
+    def audience(self, patterns: Any) -> Audience:
+        """Who gets what is published now.
+
+        @param patterns: the L{PatternTree} of subscriptions to patterns.
+        """
+        audience = self._audience
+        if audience is None or self._version != patterns.version:
+            audience = self._audience = self._gather(patterns)
+            self._version = patterns.version
+        return audience
+
+    def has(self, session: Session, patterns: Any) -> bool:
+        """Whether a session is subscribed, by name or by a pattern."""
+        return session in self.subscribers or any(session in group for group in patterns.match(self.name))
+
+    def filters_of(self, session: Session, patterns: Any) -> list[Filter] | None:
+        """What a session wants of the channel by all of its subscriptions; None: everything."""
+        groups = [self.subscribers, *patterns.match(self.name)]
+        filters = [group[session].filter for group in groups if session in group]
+        return None if None in filters else [each for each in filters if each is not None]
+
+    def frame(self, offset: int, message: Raw | bytes, sender: str, time: float) -> bytes:
+        """The frame of a publication."""
+        content = ChannelMessage(
+            channel=self.name,
+            message=message if isinstance(message, Raw) else Raw(message),
+            timestamp=timestamp(time),
+            offset=offset,
+            epoch=self.epoch,
+            sender=sender,
+        )
+        return text_frame(jsonrpc.notification("channel.message", content))
+
+    def _gather(self, patterns: Any) -> Audience:
+        wanted: dict[Session, list[Filter] | None] = {}
+        for group in (self.subscribers, *patterns.match(self.name)):
+            for session, subscription in group.items():
+                if session.detached or session in self.catching_up:
+                    continue
+                if subscription.filter is None:
+                    wanted[session] = None
+                else:
+                    others = wanted.setdefault(session, [])
+                    if others is not None:
+                        others.append(subscription.filter)
+        audience = Audience()
+        for session, filters in wanted.items():
+            audience.add(session, filters)
+        return audience
+
+
+class _Notification(msgspec.Struct):
+    params: ChannelMessage
+
+
+_decode = msgspec.json.Decoder(_Notification).decode
+
+
+def content_of(frame: bytes) -> ChannelMessage:
+    """What the frame of a publication brings."""
+    return _decode(payload_of(frame)).params
+
+
+def wanted(frame: bytes, filters: list[Filter]) -> bool:
+    """Whether one of some filters lets a publication pass."""
+    message = decoded(bytes(content_of(frame).message))
+    return any(each.wants(message) for each in filters)

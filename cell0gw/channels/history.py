@@ -1,0 +1,163 @@
+"""What channels hold in memory of what was published: numbered frames, bounded in number, age and size."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from cell0gw.channels.rules import ChannelRule
+
+OVERHEAD: Final = 400
+"""How many bytes the objects around a message take, about."""
+
+EMPTY: Final = 2000
+"""How many bytes a channel takes that holds no message, about."""
+
+
+class Held(msgspec.Struct, gc=False):
+    """One publication.
+
+    C{time} is seconds of the steady clock; C{tick} counts the publications of all channels.
+    """
+
+    frame: bytes
+    time: float
+    tick: int
+
+
+class Budget:
+    """How much memory histories may take.
+
+    @param each: bytes of one channel's.
+    @param total: bytes of all; beyond it the channels in which nothing was published for longest forget.
+    @ivar emptied: called with the name of a channel that was made to forget by another one.
+    """
+
+    def __init__(self, each: int, total: int) -> None:
+        self.each = each
+        self._total = total
+        self.used = 0
+        self.emptied: Callable[[str], None] = lambda name: None
+        # By when they last got something; not those that were made to forget since. Its first is found at once, which
+        # that of a dict is not when many before it are gone.
+        self._histories: OrderedDict[History, None] = OrderedDict()
+
+    def grown(self, history: History, size: int) -> None:
+        """A history holds more than before."""
+        self.used += size
+        self._histories[history] = None
+        self._histories.move_to_end(history)
+        while self.used > self._total and self._histories:
+            oldest = next(iter(self._histories))
+            del self._histories[oldest]
+            oldest.clear()
+            if oldest is not history:
+                self.emptied(oldest.name)
+
+    def shrunk(self, history: History, size: int) -> None:
+        """A history holds less."""
+        self.used -= size
+
+    def released(self, history: History, size: int) -> None:
+        """A history is no more."""
+        self.used -= size
+        self._histories.pop(history, None)
+
+
+class History:
+    """The newest publications of one channel.
+
+    @ivar newest: the offset of the newest publication, held or not; 0: there was none.
+    @ivar oldest: the offset of the oldest one held; C{newest + 1}: none is.
+    @ivar forgotten: the tick of the newest one that is no longer held.
+    """
+
+    __slots__ = ("_budget", "_bytes", "_held", "_size", "_ttl", "forgotten", "name", "newest", "oldest")
+
+    def __init__(self, name: str, rule: ChannelRule, budget: Budget, newest: int = 0) -> None:
+        self.name = name
+        self.follow(rule)
+        self._budget = budget
+        self._bytes = 0
+        self._held: dict[int, Held] = {}
+        self.newest = newest
+        self.oldest = newest + 1
+        self.forgotten = 0
+        budget.grown(self, EMPTY)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def follow(self, rule: ChannelRule) -> None:
+        """From now on hold as much as a rule says."""
+        self._size = rule.history_size
+        self._ttl = rule.history_ttl
+
+    def add(self, frame: bytes, now: float, tick: int) -> None:
+        """One more publication, the next after the newest."""
+        self.newest += 1
+        if not self._size:
+            self.oldest, self.forgotten = self.newest + 1, tick
+            return
+        held = self._held
+        held[self.newest] = Held(frame, now, tick)
+        size = len(frame) + OVERHEAD
+        self._bytes += size
+        self._budget.grown(self, size)
+        too_many = len(held) > self._size or self._bytes > self._budget.each
+        if too_many or (held and held[self.oldest].time <= now - self._ttl):
+            self.trim(now)
+
+    def trim(self, now: float) -> None:
+        """Forget what is too much, or too old."""
+        held = self._held
+        too_old = now - self._ttl
+        while held and (len(held) > self._size or self._bytes > self._budget.each or held[self.oldest].time <= too_old):
+            self._forget_oldest()
+
+    def clear(self) -> None:
+        """Forget everything but the number."""
+        while self._held:
+            self._forget_oldest()
+
+    def release(self) -> None:
+        """It holds nothing, and never will again."""
+        self._budget.released(self, EMPTY)
+
+    def expires_at(self) -> float | None:
+        """When the oldest will be too old, in seconds of the clock; None when none is held."""
+        return self._held[self.oldest].time + self._ttl if self._held else None
+
+    def after(self, offset: int) -> Iterator[tuple[int, Held]]:
+        """Those with a greater offset, oldest first; the next one must be held, or none be there."""
+        for number in range(offset + 1, self.newest + 1):
+            yield number, self._held[number]
+
+    def before(self, offset: int) -> Iterator[tuple[int, Held]]:
+        """Those that are held and have a smaller offset, newest first."""
+        for number in range(min(offset - 1, self.newest), self.oldest - 1, -1):
+            yield number, self._held[number]
+
+    def offset_at(self, tick: int) -> int | None:
+        """The offset that was the newest when so many publications had been made; None when that is not known."""
+        if self.forgotten > tick:
+            return None
+        low, high = self.oldest, self.newest + 1
+        while low < high:
+            middle = (low + high) // 2
+            if self._held[middle].tick > tick:
+                high = middle
+            else:
+                low = middle + 1
+        return low - 1
+
+    def _forget_oldest(self) -> None:
+        gone = self._held.pop(self.oldest)
+        self.oldest += 1
+        self.forgotten = gone.tick
+        size = len(gone.frame) + OVERHEAD
+        self._bytes -= size
+        self._budget.shrunk(self, size)

@@ -1,0 +1,281 @@
+"""What sessions have missed of their channels: whether it is still held, and how they come by it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from cell0gw.channels.broker import Broker
+from cell0gw.channels.channel import Channel, content_of, wanted
+from cell0gw.channels.filters import Filter
+from cell0gw.channels.history import Held
+from cell0gw.channels.replay import Replay, Slice
+from cell0gw.channels.store import IMessageStore, Position, StoredMessage
+from cell0gw.protocol import subjects
+from cell0gw.protocol.errors import Conflict, InvalidParams, NotFound
+from cell0gw.protocol.notifications import HistoryMessage
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.session import Session
+
+SLICE_BYTES = 256 * 1024
+"""How many bytes are brought or shown at once, about; one message at least."""
+
+
+class Joined(NamedTuple):
+    """A subscription has begun.
+
+    @ivar position: the newest of the channel; None for a pattern.
+    @ivar recovered: whether all that was missed follows; None: nobody asked.
+    @ivar oldest: the offset of the oldest message held, if it was not recovered.
+    """
+
+    position: Position | None
+    recovered: bool | None = None
+    oldest: int | None = None
+
+
+class Recovered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one channel's subscription: C{recovered} true, all that was missed follows; false: it may have a
+    hole, C{oldest} is the offset of the oldest message held. C{offset} and C{epoch} are the newest.
+    """
+
+    recovered: bool
+    offset: int
+    epoch: str
+    oldest: int | None = None
+
+
+class Page(NamedTuple):
+    """Messages of a channel, and which there are: C{oldest} to C{position}."""
+
+    position: Position
+    oldest: int
+    messages: list[HistoryMessage]
+
+
+@implementer(ISessionObserver)
+class Recovery:
+    """Subscriptions that begin in the past.
+
+    @param store: has what durable channels no longer hold in memory.
+    """
+
+    def __init__(self, channels: Broker, store: IMessageStore, clock: IReactorTime) -> None:
+        self._channels = channels
+        self._store = store
+        self._clock = clock
+        self._replays: dict[Session, Replay] = {}
+
+    def subscribe(
+        self,
+        session: Session,
+        name: str,
+        since: Position | None = None,
+        history: int = 0,
+        filter: Filter | None = None,
+    ) -> Joined:
+        """Let a session have what is published from now on, and before that what follows a position, or the newest.
+
+        @param name: a channel, or a pattern of channels, which has no past.
+        @param history: so many of the newest messages.
+        @raise InvalidParams: a past was asked for where there is none.
+        """
+        if (since is not None or history) and (subjects.has_wildcard(name) or subjects.is_own(name)):
+            raise InvalidParams(f"Invalid params: {name} has no numbered messages: neither since nor history")
+        if since is not None and history:
+            raise InvalidParams("Invalid params: either since or history")
+        channel = self._channels.subscribe(session, name, filter)
+        if channel is None:
+            return Joined(None)
+        channel.history.trim(self._clock.seconds())
+        position = channel.position
+        if since is not None:
+            recovered = channel.follows(since)
+            self._bring(session, channel, since.offset if recovered else position.offset)
+            return Joined(position, recovered, None if recovered else channel.oldest)
+        if history or session not in channel.catching_up:
+            self._bring(session, channel, max(channel.oldest - 1, position.offset - history))
+        return Joined(position)
+
+    def unsubscribe(self, session: Session, name: str) -> None:
+        """End a subscription, and what by it alone was still to be brought."""
+        self._channels.unsubscribe(session, name)
+        replay = self._replays.get(session)
+        for channel in [] if replay is None else replay.channels:
+            if replay is not None and not channel.has(session, self._channels.patterns):
+                replay.discard(channel)
+                self._channels.set_live(session, channel, True)
+
+    def resume(
+        self, old: Session, new: Session, positions: Mapping[str, Position], allowed: Callable[[str], bool]
+    ) -> dict[str, Recovered]:
+        """Move the subscriptions of a session that broke to the one that takes its place.
+
+        @param positions: the last that the client has seen, by channel.
+        @param allowed: whether the new session may subscribe to a channel or pattern; where not, the subscription ends.
+        @return: what became of each channel; and of a pattern, if a channel under it is gone.
+        """
+        own = set(new.subscriptions)
+        begun: dict[str, int] = {}
+        patterns = []
+        for name, subscription in list(old.subscriptions.items()):
+            if not allowed(name):
+                continue  # it ends with the old session
+            self._channels.move(old, new, name)
+            if subjects.has_wildcard(name):
+                patterns.append(name)
+                covered = [c.name for c in self._channels if subjects.covers(name, c.name)]
+            else:
+                covered = [name]
+            for each in covered:
+                if each not in own:
+                    begun[each] = min(subscription.since, begun.get(each, subscription.since))
+        outcomes = {}
+        for name, since in begun.items():
+            outcome = self._recover(new, name, positions.get(name), since)
+            if name in positions or name in new.subscriptions or not outcome.recovered:
+                outcomes[name] = outcome
+        gone = {name for name in positions if name not in begun and any(subjects.covers(p, name) for p in patterns)}
+        for name in gone.union(old.lost.intersection(patterns)) - own:
+            outcomes[name] = Recovered(recovered=False, offset=0, epoch="")
+        return outcomes
+
+    def page(self, name: str, since: Position | None, limit: int, reverse: bool) -> Page | Deferred[Page]:
+        """Show messages of a channel: those after a position, oldest first; or those before it, newest first.
+
+        @param since: None: from the oldest, or the newest.
+        @raise NotFound: there is no such channel.
+        @raise Conflict: the position is of another numbering.
+        """
+        channel = self._channels.get(name)
+        if channel is None or subjects.is_own(name):
+            raise NotFound(f"{name} has no messages")
+        channel.history.trim(self._clock.seconds())
+        if since is not None and since.epoch != channel.epoch:
+            raise Conflict("The channel's numbering has begun anew", epoch=channel.epoch, oldest=channel.oldest)
+        if reverse:
+            before = channel.history.newest + 1 if since is None else since.offset
+            if channel.stored_oldest is not None:
+                reading = self._store.read_before(name, before, limit)
+                return reading.addCallback(_stored_page, channel)
+            found = channel.history.before(before)
+        else:
+            after = channel.oldest - 1 if since is None else max(since.offset, channel.oldest - 1)
+            if channel.stored_oldest is not None:
+                reading = self._store.read(name, after, limit)
+                return reading.addCallback(_stored_page, channel)
+            found = channel.history.after(after)
+        return _page(channel, (_of_frame(held.frame) for _, held in _sliced(found, limit)))
+
+    def session_opened(self, session: Session) -> None:
+        """See L{ISessionObserver}."""
+
+    def session_detached(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+        replay = self._replays.pop(session, None)
+        if replay is not None:
+            for channel in replay.channels:
+                self._channels.set_live(session, channel, True)
+            replay.stopProducing()
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        """See L{ISessionObserver}."""
+        self.session_detached(session, reason)
+
+    def _recover(self, session: Session, name: str, position: Position | None, begun: int) -> Recovered:
+        channel = self._channels.get(name)
+        assert channel is not None
+        if subjects.is_own(name):  # events are not numbered
+            return Recovered(recovered=False, offset=0, epoch=channel.epoch)
+        channel.history.trim(self._clock.seconds())
+        newest = channel.position
+        if position is None:
+            after = channel.history.offset_at(begun)
+        else:
+            after = position.offset if channel.follows(position) else None
+        self._bring(session, channel, newest.offset if after is None else after)
+        return Recovered(
+            recovered=after is not None,
+            offset=newest.offset,
+            epoch=newest.epoch,
+            oldest=channel.oldest if after is None else None,
+        )
+
+    def _bring(self, session: Session, channel: Channel, after: int) -> None:
+        """Let a session be live on a channel once it has what follows an offset."""
+        replay = self._replays.get(session)
+        if after >= channel.history.newest:
+            if replay is not None:
+                replay.discard(channel)
+            self._channels.set_live(session, channel, True)
+            return
+        if replay is None:
+            replay = self._replays[session] = Replay(session, self._clock, self._read, self._pick, self._caught_up)
+        self._channels.set_live(session, channel, False)
+        replay.add(channel, after)
+
+    def _read(self, channel: Channel, after: int, limit: int) -> Slice | Deferred[Slice | None] | None:
+        history = channel.history
+        if after + 1 >= history.oldest:
+            return [(offset, held.frame) for offset, held in _sliced(history.after(after), limit)]
+        if channel.stored_oldest is None or after + 1 < channel.stored_oldest:
+            return None
+        return self._store.read(channel.name, after, limit).addCallback(self._frames, channel, after)
+
+    def _frames(self, messages: list[StoredMessage], channel: Channel, after: int) -> Slice | None:
+        if not messages or messages[0].offset != after + 1:
+            return None  # it was purged meanwhile
+        return [(m.offset, channel.frame(m.offset, m.message, m.sender, m.time)) for m in messages]
+
+    def _pick(self, session: Session, channel: Channel) -> Callable[[bytes], bool] | None:
+        filters = channel.filters_of(session, self._channels.patterns)
+        return None if filters is None else lambda frame: wanted(frame, filters)
+
+    def _caught_up(self, session: Session, channel: Channel, after: int) -> bool:
+        if after < channel.history.newest:
+            return False
+        self._channels.set_live(session, channel, True)
+        return True
+
+
+def _sliced(found: Iterable[tuple[int, Held]], limit: int) -> list[tuple[int, Held]]:
+    """As many of some publications as may be brought at once."""
+    taken, size = [], 0
+    for offset, held in itertools.islice(found, limit):
+        taken.append((offset, held))
+        size += len(held.frame)
+        if size > SLICE_BYTES:
+            break
+    return taken
+
+
+def _page(channel: Channel, messages: Iterable[HistoryMessage]) -> Page:
+    return Page(channel.position, channel.history.oldest, list(messages))
+
+
+def _stored_page(messages: list[StoredMessage], channel: Channel) -> Page:
+    assert channel.stored_oldest is not None
+    return Page(channel.position, channel.stored_oldest, [_shown(message) for message in messages])
+
+
+def _of_frame(frame: bytes) -> HistoryMessage:
+    content = content_of(frame)
+    return HistoryMessage(
+        offset=content.offset, message=content.message, timestamp=content.timestamp, sender=content.sender
+    )
+
+
+def _shown(stored: StoredMessage) -> HistoryMessage:
+    return HistoryMessage(
+        offset=stored.offset,
+        message=msgspec.Raw(stored.message),
+        timestamp=timestamp(stored.time),
+        sender=stored.sender,
+    )

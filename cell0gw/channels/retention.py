@@ -1,0 +1,130 @@
+"""How long messages are held: what is too old is forgotten, and so are channels that have nothing left."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from cell0gw.channels.channel import Channel
+from cell0gw.channels.rules import ChannelRules
+from cell0gw.channels.store import IMessageStore
+from cell0gw.process.clocks import Dates
+from cell0gw.protocol.patterns import PatternTree
+from cell0gw.protocol.subjects import covers
+from cell0gw.sessions.session import Session
+
+PURGE_EVERY: Final = 60.0
+"""How many seconds lie between two looks at what is too old on disk."""
+
+
+class _Channels(Protocol):
+    """What is asked of the channels."""
+
+    def __iter__(self) -> Iterator[Channel]: ...
+
+    def get(self, name: str) -> Channel | None: ...
+
+    def drop_if_idle(self, channel: Channel, at_once: bool = False) -> bool: ...
+
+
+class Retention:
+    """Looks at each channel when its oldest message is too old, and at none before."""
+
+    def __init__(self, clock: IReactorTime, channels: _Channels) -> None:
+        self._clock = clock
+        self._channels = channels
+        self._due: list[tuple[float, str]] = []
+
+    def watch(self, channel: Channel) -> None:
+        """Look at a channel once its oldest message is too old."""
+        when = channel.history.expires_at()
+        if when is None:
+            when = channel.last_used + channel.rule.history_ttl
+        channel.due = max(when, self._clock.seconds() + 1)
+        heapq.heappush(self._due, (channel.due, channel.name))
+
+    def expire(self) -> None:
+        """Look at those whose time has come."""
+        now = self._clock.seconds()
+        while self._due and self._due[0][0] <= now:
+            when, name = heapq.heappop(self._due)
+            channel = self._channels.get(name)
+            if channel is not None and channel.due == when:  # else it was about another one of that name
+                channel.due = 0.0
+                channel.history.trim(now)
+                if not self._channels.drop_if_idle(channel):
+                    self.watch(channel)
+
+    def emptied(self, name: str) -> None:
+        """A channel was made to forget what it held in memory."""
+        channel = self._channels.get(name)
+        if channel is not None and channel.stored_oldest is None:
+            self._channels.drop_if_idle(channel, at_once=True)
+
+
+class DiskRetention:
+    """Has the store forget what is too old, or too much.
+
+    @param key_window: for how many seconds idempotency keys are remembered.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, dates: Dates, channels: _Channels, store: IMessageStore, key_window: float
+    ) -> None:
+        self._clock = clock
+        self._dates = dates
+        self._channels = channels
+        self._store = store
+        self._key_window = key_window
+        self._next = -math.inf
+
+    def expire(self) -> None:
+        """Ask it to, now and then."""
+        now = self._clock.seconds()
+        if now < self._next:
+            return
+        self._next = now + PURGE_EVERY
+        too_old = {
+            c.name: self._dates.before(c.rule.history_ttl) for c in self._channels if c.stored_oldest is not None
+        }
+        # Without such channels, too: the keys of those that are gone must go.
+        purging = self._store.purge(too_old, self._dates.before(self._key_window))
+        purging.addCallback(self._purged).addErrback(lambda failure: None)  # tried again
+
+    def _purged(self, changed: dict[str, int]) -> None:
+        for name, oldest in changed.items():
+            channel: Any = self._channels.get(name)
+            if channel is not None and channel.stored_oldest is not None:
+                channel.stored_oldest = max(channel.stored_oldest, oldest)
+
+
+def follow_rules(channels: Any, rules: ChannelRules) -> None:
+    """Rules have changed, and hold for the channels that there are as well; but one that was durable stays so for the
+    life of the process, and one that was not does, too.
+
+    @param channels: the L{Broker}.
+    """
+    for channel in channels:
+        rule = rules.of(channel.name)
+        if rule.durable == channel.rule.durable and rule != channel.rule:
+            channel.rule = rule
+            channel.history.follow(rule)
+            channels.retention.watch(channel)
+
+
+def mark_lost(name: str, away: Mapping[Session, list[str]], patterns: PatternTree[Any] | None) -> None:
+    """A channel is gone: who would recover it by a pattern can't any more, and is to be told so.
+
+    @param away: sessions that are waited for, and their patterns.
+    @param patterns: those of all sessions, if the channel's last message may be on its way still to one whose
+        connection is broken already; else None.
+    """
+    for session, own in away.items():
+        session.lost.update(pattern for pattern in own if covers(pattern, name))
+    for group in () if patterns is None else patterns.match(name):
+        for session, subscription in group.items():
+            session.lost.add(subscription.name)

@@ -1,0 +1,57 @@
+"""The rules that an operator sets for channels, by pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from cell0gw.protocol.subjects import covers, is_own
+
+
+class ChannelRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for the channels that a pattern covers.
+
+    @ivar history_size: how many messages are held; 0: none.
+    @ivar history_ttl: for how many seconds they are held.
+    @ivar durable: whether they are on disk before they are acknowledged, and survive the process.
+    @ivar max_message_size: the longest message in bytes; None: as long as any.
+    @ivar presence: whether who comes and goes is told on C{$channels}.
+    """
+
+    pattern: str = ">"
+    history_size: int = 100
+    history_ttl: float = 600.0
+    durable: bool = False
+    max_message_size: int | None = None
+    presence: bool = True
+
+
+DEFAULT: Final = ChannelRule()
+DURABLE: Final = ChannelRule(history_size=10_000, history_ttl=7 * 86400.0, durable=True)
+"""The default of durable channels."""
+
+_OWN: Final = ChannelRule(pattern="$", history_size=0, presence=False)
+
+
+class ChannelRules:
+    """The rules in their order: of those that cover a channel the first one holds."""
+
+    def __init__(self, rules: Iterable[ChannelRule] = ()) -> None:
+        self.change(rules)
+
+    def change(self, rules: Iterable[ChannelRule]) -> None:
+        """From now on others hold."""
+        self._rules = tuple(rules)
+
+    def of(self, channel: str) -> ChannelRule:
+        """The rule of a channel; the gateway's own keep nothing."""
+        if is_own(channel):
+            return _OWN
+        return next((rule for rule in self._rules if covers(rule.pattern, channel)), DEFAULT)
+
+    @property
+    def durable(self) -> bool:
+        """Whether any channel is."""
+        return any(rule.durable for rule in self._rules)

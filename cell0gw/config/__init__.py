@@ -1,0 +1,4 @@
+"""The options: flags, environment variables, the file.
+
+Imports: protocol, auth, process, channels, guard.
+"""

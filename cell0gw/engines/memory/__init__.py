@@ -1,0 +1,1 @@
+"""An engine that forgets with the process, for tests."""

@@ -1,0 +1,292 @@
+"""Mailboxes that forget with the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cell0gw.agents.mail.status import climbs
+from cell0gw.agents.mail.store import (
+    LAST_WORDS,
+    Climbed,
+    DeadLetter,
+    Delivery,
+    IMailStore,
+    Kept,
+    Letter,
+    Receipt,
+    Step,
+    StoredMail,
+    StoredMailbox,
+)
+from cell0gw.engines.memory.letters import Entry, same
+from cell0gw.protocol.errors import Conflict, RPCError, Unavailable
+
+
+@implementer(IMailStore)
+class MemoryMailStore:
+    """Letters in a dictionary: as slow or as quick as a disk, at the test's will.
+
+    @ivar held: while true, everything that is asked for waits for L{release}.
+    @ivar broken: while true, nothing can be done.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._holders: dict[str, float] = {}
+        self._sequence = self._receipts = 0
+        self._untold: set[int] = set()
+        self._told: dict[int, float] = {}
+        self._waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+        self._releasing = False
+        self.held = False
+        self.broken = False
+
+    def load(self) -> StoredMail:
+        """See L{IMailStore}."""
+        last = max(self._told.values(), default=0.0)
+        self._untold.update(number for number, told in self._told.items() if told >= last - LAST_WORDS)
+        boxes: dict[str, list[int]] = {}
+        senders: dict[str, int] = {}
+        for letter in self._unsettled():
+            boxes.setdefault(letter.recipient, []).append(len(letter.message))
+            senders[letter.sender] = senders.get(letter.sender, 0) + 1
+        return StoredMail(
+            key=bytes(32),
+            mailboxes=[StoredMailbox(recipient=r, messages=len(sizes), size=sum(sizes)) for r, sizes in boxes.items()],
+            senders=senders,
+            untold={e.letter.sender for e in self._entries.values() if not self._untold.isdisjoint(e.numbers)},
+            newest_told=last,
+            holders=dict(sorted(self._holders.items(), key=lambda item: item[1])),
+            next_expiry=min((letter.expires_at for letter in self._unsettled()), default=None),
+        )
+
+    def put(self, letter: Letter, keys_since: float) -> Deferred[Kept]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._put(letter, keys_since))
+
+    def find(self, letter: Letter, keys_since: float) -> Deferred[Kept | None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._find(letter, keys_since))
+
+    def waiting(self, recipient: str, after: int, limit: int, now: float) -> Deferred[list[Letter]]:
+        """See L{IMailStore}."""
+        return self._soon(
+            lambda: [
+                letter
+                for letter in self._unsettled()
+                if letter.recipient == recipient and letter.sequence > after and letter.expires_at > now
+            ][:limit]
+        )
+
+    def letters(self, message_ids: list[str]) -> Deferred[list[Letter]]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: [letter for letter in self._unsettled() if letter.message_id in message_ids])
+
+    def record(self, steps: list[Step]) -> Deferred[list[Climbed]]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: [self._climb(step) for step in steps])
+
+    def expire(self, now: float) -> Deferred[tuple[list[Climbed], float | None]]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._expire(now))
+
+    def shift(self, seconds: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._shift(seconds))
+
+    def delivery(self, message_id: str) -> Deferred[Delivery | None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._delivery(message_id))
+
+    def take_untold(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._take_untold(sender, limit, now))
+
+    def told(self, receipts: list[int], now: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._tell(receipts, now))
+
+    def untell(self, sender: str, since: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._untell(sender, since))
+
+    def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._dead(recipient, limit))
+
+    def purge(
+        self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
+    ) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._purge(settled_before, dead_before, keep, holders_before, max_holders))
+
+    def saw(self, entity_id: str, time: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._holders.update({entity_id: time}))
+
+    def release(self) -> None:
+        """Let what waits be done, in order; or be refused, if the store is broken."""
+        if self._releasing:
+            return
+        self._releasing = True
+        while self._waiting:
+            # As with a disk: what is asked for while results are given comes after all of them.
+            waiting, self._waiting = self._waiting, []
+            outcomes = [(deferred, self._attempt(job)) for job, deferred in waiting]
+            for deferred, outcome in outcomes:
+                deferred.callback(outcome)  # a Failure takes the errback path
+            if self.held:
+                break
+        self._releasing = False
+
+    def _soon(self, job: Callable[[], Any]) -> Deferred[Any]:
+        deferred: Deferred[Any] = Deferred()
+        self._waiting.append((job, deferred))
+        if not self.held:
+            self.release()
+        return deferred
+
+    def _attempt(self, job: Callable[[], Any]) -> Any:
+        if self.broken:
+            return Failure(Unavailable("Storage is out of order"))
+        try:
+            return job()
+        except RPCError:
+            return Failure()
+
+    def _unsettled(self) -> list[Letter]:
+        return [entry.letter for entry in self._entries.values() if entry.settled is None]
+
+    def _find(self, letter: Letter, keys_since: float) -> Kept | None:
+        known = next((entry for entry in self._entries.values() if same(entry.key, letter.key)), None)
+        if known is None:
+            return None
+        if known.letter.time < keys_since:
+            known.key = None
+            return None
+        if known.key != letter.key:
+            raise Conflict("The idempotency key was used with other params")
+        first = known.letter
+        return Kept(sequence=first.sequence, message_id=first.message_id, status=known.status, replayed=True)
+
+    def _put(self, letter: Letter, keys_since: float) -> Kept:
+        known = self._find(letter, keys_since)
+        if known is not None:
+            return known
+        self._sequence += 1
+        kept = msgspec.structs.replace(letter, sequence=self._sequence)
+        entry = self._entries[letter.message_id] = Entry(kept)
+        receipt = self._add(entry, "queued", letter.time, None)
+        return Kept(sequence=self._sequence, message_id=letter.message_id, receipt=receipt)
+
+    def _add(self, entry: Entry, status: str, time: float, detail: str | None) -> int:
+        self._receipts += 1
+        entry.add(self._receipts, status, time, detail)
+        if entry.letter.receipts:
+            self._untold.add(self._receipts)
+        return self._receipts
+
+    def _climb(self, step: Step) -> Climbed:
+        entry = self._entries.get(step.message_id)
+        if entry is None or entry.letter.recipient != step.recipient:
+            return Climbed(step=step, status=None, taken=False)
+        letter = entry.letter
+        taken = climbs(entry.status, step.status)
+        settles = step.settles and entry.settled is None
+        receipt = self._add(entry, step.status, step.time, step.detail) if taken else 0
+        if settles:
+            entry.settled = step.time
+            if not (taken and step.status in ("expired", "failed")):
+                entry.letter = msgspec.structs.replace(letter, message=b"")
+        return Climbed(
+            step=step,
+            status=entry.status,
+            taken=taken,
+            settled=settles,
+            sender=letter.sender,
+            receipt=receipt if letter.receipts else 0,
+            size=len(letter.message),
+        )
+
+    def _expire(self, now: float) -> tuple[list[Climbed], float | None]:
+        climbed = [
+            self._climb(
+                Step(
+                    message_id=letter.message_id,
+                    recipient=letter.recipient,
+                    status="expired",
+                    time=now,
+                    detail="it has waited too long",
+                    settles=True,
+                )
+            )
+            for letter in self._unsettled()
+            if letter.expires_at <= now
+        ]
+        return climbed, min((letter.expires_at for letter in self._unsettled()), default=None)
+
+    def _shift(self, seconds: float) -> None:
+        for entry in self._entries.values():
+            entry.letter = msgspec.structs.replace(entry.letter, expires_at=entry.letter.expires_at + seconds)
+
+    def _delivery(self, message_id: str) -> Delivery | None:
+        entry = self._entries.get(message_id)
+        if entry is None:
+            return None
+        letter = entry.letter
+        return Delivery(
+            message_id=message_id,
+            recipient=letter.recipient,
+            sender=letter.sender,
+            status=entry.status,
+            expires_at=letter.expires_at,
+            receipts=list(entry.receipts),
+        )
+
+    def _take_untold(self, sender: str, limit: int, now: float) -> list[Receipt]:
+        untold = sorted(
+            (number, receipt)
+            for entry in self._entries.values()
+            if entry.letter.sender == sender
+            for number, receipt in zip(entry.numbers, entry.receipts, strict=True)
+            if number in self._untold
+        )[:limit]
+        self._tell([number for number, _ in untold], now)
+        return [receipt for _, receipt in untold]
+
+    def _untell(self, sender: str, since: float) -> None:
+        for entry in self._entries.values():
+            if entry.letter.sender == sender and entry.letter.receipts:
+                self._untold.update(number for number in entry.numbers if self._told.get(number, 0.0) >= since)
+
+    def _tell(self, receipts: list[int], now: float) -> None:
+        self._untold.difference_update(receipts)
+        self._told.update(dict.fromkeys(receipts, now))
+
+    def _dead(self, recipient: str | None, limit: int) -> tuple[list[DeadLetter], int]:
+        dead = [
+            DeadLetter(
+                letter=entry.letter, status=entry.status, time=entry.receipts[-1].time, detail=entry.receipts[-1].detail
+            )
+            for entry in reversed(self._entries.values())
+            if entry.settled is not None and entry.letter.message and recipient in (None, entry.letter.recipient)
+        ]
+        return dead[:limit], len(dead)
+
+    def _purge(
+        self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
+    ) -> None:
+        entries = self._entries.items()
+        over = [(e.settled, e.letter.sequence, name) for name, e in entries if e.settled is not None]
+        for rank, (settled, _, name) in enumerate(sorted(over, reverse=True)):
+            before = dead_before if self._entries[name].letter.message else settled_before
+            if settled < before or rank >= keep:
+                del self._entries[name]
+        latest = sorted(self._holders.items(), key=lambda item: -item[1])[:max_holders]
+        self._holders = {entity_id: time for entity_id, time in latest if time >= holders_before}

@@ -1,0 +1,100 @@
+"""Messages of channels that are forgotten with the process."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cell0gw.channels.store import Draft, IMessageStore, Position, Stored, StoredChannel, StoredMessage
+from cell0gw.protocol.errors import Conflict, Unavailable
+from cell0gw.protocol.keys import Key
+
+
+@implementer(IMessageStore)
+class MemoryMessageStore:
+    """Messages in a list: as slow or as quick as a disk, at the test's will, and as forgetful as memory.
+
+    @ivar held: while true, what is appended waits for L{release}.
+    """
+
+    def __init__(self) -> None:
+        self._channels: dict[str, tuple[str, dict[int, StoredMessage]]] = {}
+        self._newest: dict[str, int] = {}
+        self._keys: dict[tuple[str, str, str], tuple[Key, Position, float]] = {}
+        self._waiting: list[tuple[Draft, Deferred[Stored]]] = []
+        self.held = False
+        self.broken = False
+
+    def load(self) -> list[StoredChannel]:
+        """See L{IMessageStore}."""
+        return [
+            StoredChannel(name=name, epoch=epoch, oldest=min(kept), newest=max(kept), time=kept[max(kept)].time)
+            for name, (epoch, kept) in self._channels.items()
+            if kept
+        ]
+
+    def append(self, draft: Draft) -> Deferred[Stored]:
+        """See L{IMessageStore}."""
+        deferred: Deferred[Stored] = Deferred()
+        self._waiting.append((draft, deferred))
+        if not self.held:
+            self.release()
+        return deferred
+
+    def release(self) -> None:
+        """Let what waits be stored, and be acknowledged; or refused, if the store is broken."""
+        waiting, self._waiting = self._waiting, []
+        outcomes = [(self._append(draft), deferred) for draft, deferred in waiting]
+        for outcome, deferred in outcomes:
+            deferred.callback(outcome)  # a Failure takes the errback path
+
+    def read(self, channel: str, after: int, limit: int) -> Deferred[list[StoredMessage]]:
+        """See L{IMessageStore}."""
+        _, kept = self._channels.get(channel, ("", {}))
+        return succeed([kept[offset] for offset in sorted(kept) if offset > after][:limit])
+
+    def read_before(self, channel: str, before: int, limit: int) -> Deferred[list[StoredMessage]]:
+        """See L{IMessageStore}."""
+        _, kept = self._channels.get(channel, ("", {}))
+        return succeed([kept[offset] for offset in sorted(kept, reverse=True) if offset < before][:limit])
+
+    def purge(self, too_old: dict[str, float], keys_before: float) -> Deferred[dict[str, int]]:
+        """See L{IMessageStore}."""
+        self._keys = {slot: entry for slot, entry in self._keys.items() if entry[2] >= keys_before}
+        changed = {}
+        for name, before in too_old.items():
+            kept = self._channels[name][1] if name in self._channels else {}
+            since = next((offset for offset in sorted(kept) if kept[offset].time >= before), max(kept, default=0))
+            gone = [offset for offset in kept if offset < since]
+            for offset in gone:
+                del kept[offset]
+            if gone:
+                changed[name] = min(kept)
+        return succeed(changed)
+
+    def drop(self, channel: str, newest: int) -> Deferred[bool]:
+        """See L{IMessageStore}."""
+        if self._newest.get(channel, newest) == newest:
+            self._channels.pop(channel, None)
+            self._newest.pop(channel, None)
+        return succeed(channel not in self._channels)
+
+    def _append(self, draft: Draft) -> Stored | Failure:
+        if self.broken:
+            return Failure(Unavailable("Storage is out of order"))
+        slot = None if draft.key is None else (draft.key.entity_id, draft.key.method, draft.key.key)
+        if slot in self._keys:
+            key, position, _ = self._keys[slot]
+            if key != draft.key:
+                return Failure(Conflict("The idempotency key was used with other params"))
+            return Stored(position=position, oldest=0, replayed=True)
+        epoch, kept = self._channels.setdefault(draft.channel, (draft.epoch, {}))
+        offset = self._newest[draft.channel] = self._newest.get(draft.channel, 0) + 1
+        kept[offset] = StoredMessage(offset=offset, time=draft.time, sender=draft.sender, message=draft.message)
+        for old in [old for old in kept if old <= offset - draft.keep]:
+            del kept[old]
+        position = Position(offset, epoch)
+        if draft.key is not None and slot is not None:
+            self._keys[slot] = (draft.key, position, draft.time)
+        return Stored(position=position, oldest=min(kept))

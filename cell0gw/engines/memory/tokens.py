@@ -1,0 +1,39 @@
+"""Token records that are forgotten with the process."""
+
+from __future__ import annotations
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from cell0gw.auth.store import ITokenStore
+from cell0gw.auth.tokens import TokenRecord
+
+
+@implementer(ITokenStore)
+class MemoryTokenStore:
+    """Token records in a dictionary: for tests and for gateways that should leave nothing behind."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, TokenRecord] = {}
+
+    def load(self) -> list[TokenRecord]:
+        """See L{ITokenStore}."""
+        return list(self._records.values())
+
+    def add(self, record: TokenRecord) -> Deferred[None]:
+        """See L{ITokenStore}."""
+        self._records[record.token_id] = record
+        return succeed(None)
+
+    def revoke(self, token_ids: list[str]) -> Deferred[None]:
+        """See L{ITokenStore}."""
+        for token_id in self._records.keys() & token_ids:
+            self._records[token_id] = msgspec.structs.replace(self._records[token_id], revoked=True)
+        return succeed(None)
+
+    def remove(self, token_ids: list[str]) -> Deferred[None]:
+        """See L{ITokenStore}."""
+        for token_id in token_ids:
+            self._records.pop(token_id, None)
+        return succeed(None)

@@ -1,0 +1,1 @@
+"""The engine of the single process: one SQLite file with one thread that writes it."""

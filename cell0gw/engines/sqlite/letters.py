@@ -1,0 +1,256 @@
+"""The statements of mailboxes: each runs on the writer's thread, in a transaction of its L{Database}."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+from cell0gw.agents.mail.status import climbs
+from cell0gw.agents.mail.store import LAST_WORDS, Climbed, DeadLetter, Delivery, Kept, Letter, Receipt, Step
+from cell0gw.protocol.errors import Conflict
+
+READ_BYTES: Final = 1024 * 1024
+"""How many bytes are read at once, about; one letter at least."""
+
+_FIELDS: Final = (
+    "message_id", "recipient", "sender", "sender_type", "conversation_id", "in_reply_to", "hops", "message", "time",
+    "expires_at", "receipts",
+)  # fmt: skip
+_COLUMNS: Final = ", ".join(("sequence", *_FIELDS))
+
+_LETTERS: Final = f"SELECT {_COLUMNS} FROM letters"
+_WAITING: Final = (
+    f"{_LETTERS} WHERE settled IS NULL AND recipient = ? AND sequence > ? AND expires_at > ? ORDER BY sequence LIMIT ?"
+)
+_DEAD: Final = "settled IS NOT NULL AND message <> x''"
+_UNTELL: Final = """
+UPDATE receipts SET told = NULL WHERE sender = ? AND told >= ?
+AND message_id IN (SELECT message_id FROM letters WHERE letters.message_id = receipts.message_id AND receipts = 1)
+"""
+UNTELL_LAST: Final = f"""
+UPDATE receipts SET told = NULL WHERE told >= (SELECT MAX(told) FROM receipts) - {LAST_WORDS}
+AND message_id IN (SELECT message_id FROM letters WHERE letters.message_id = receipts.message_id AND receipts = 1)
+"""
+"""See L{LAST_WORDS}."""
+_INSERT: Final = (
+    f"INSERT INTO letters ({', '.join(_FIELDS)}, method, key, digest, status) "
+    f"VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?, ?, 'queued')"
+)
+_RECEIPT: Final = "INSERT INTO receipts (message_id, sender, status, time, detail, told) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+def put(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Kept | Conflict:
+    """See L{IMailStore.put}."""
+    key = letter.key
+    known = find(connection, letter, keys_since)
+    if known is not None:
+        return known
+    slot = (None, None, None) if key is None else (key.method, key.key, key.digest)
+    values = (*(getattr(letter, name) for name in _FIELDS), *slot)
+    sequence = connection.execute(_INSERT, values).lastrowid
+    assert sequence is not None
+    row = (letter.message_id, letter.sender, "queued", letter.time, None, None if letter.receipts else 0.0)
+    receipt = connection.execute(_RECEIPT, row).lastrowid or 0
+    return Kept(sequence=sequence, message_id=letter.message_id, receipt=receipt)
+
+
+def find(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Kept | Conflict | None:
+    """See L{IMailStore.find}."""
+    key = letter.key
+    if key is None:
+        return None
+    found = connection.execute(
+        "SELECT sequence, message_id, status, digest, time FROM letters WHERE sender = ? AND method = ? AND key = ?",
+        (letter.sender, key.method, key.key),
+    ).fetchone()
+    if found is None:
+        return None
+    sequence, message_id, status, digest, time = found
+    if time < keys_since:
+        connection.execute("UPDATE letters SET key = NULL WHERE sequence = ?", (sequence,))
+        return None
+    if digest != key.digest:
+        return Conflict("The idempotency key was used with other params")
+    return Kept(sequence=sequence, message_id=message_id, status=status, replayed=True)
+
+
+def waiting(connection: sqlite3.Connection, recipient: str, after: int, limit: int, now: float) -> list[Letter]:
+    """See L{IMailStore.waiting}."""
+    return _slice(connection.execute(_WAITING, (recipient, after, now, limit)))
+
+
+def letters(connection: sqlite3.Connection, message_ids: list[str]) -> list[Letter]:
+    """See L{IMailStore.letters}."""
+    places = ", ".join("?" * len(message_ids))
+    query = f"{_LETTERS} WHERE settled IS NULL AND message_id IN ({places}) ORDER BY sequence"
+    return _slice(connection.execute(query, message_ids))
+
+
+def _slice(cursor: sqlite3.Cursor) -> list[Letter]:
+    letters, size = [], 0
+    for row in cursor:
+        letters.append(_letter(row))
+        size += len(letters[-1].message)
+        if size > READ_BYTES:
+            break
+    cursor.close()
+    return letters
+
+
+def _letter(row: tuple[Any, ...]) -> Letter:
+    facts = dict(zip(_FIELDS, row[1:], strict=True))
+    facts["receipts"] = bool(facts["receipts"])
+    return Letter(sequence=row[0], **facts)
+
+
+def climb(connection: sqlite3.Connection, step: Step) -> Climbed:
+    """See L{IMailStore.record}."""
+    found = connection.execute(
+        "SELECT sender, status, settled, receipts, LENGTH(message) FROM letters WHERE message_id = ? AND recipient = ?",
+        (step.message_id, step.recipient),
+    ).fetchone()
+    if found is None:
+        return Climbed(step=step, status=None, taken=False)
+    sender, status, settled, receipts, size = found
+    settles = step.settles and settled is None
+    taken = climbs(status, step.status)
+    receipt = 0
+    if taken:
+        row = (step.message_id, sender, step.status, step.time, step.detail, None if receipts else 0.0)
+        receipt = connection.execute(_RECEIPT, row).lastrowid or 0
+        connection.execute("UPDATE letters SET status = ? WHERE message_id = ?", (step.status, step.message_id))
+    if settles:
+        kept = "message" if taken and step.status in ("expired", "failed") else "x''"
+        connection.execute(
+            f"UPDATE letters SET settled = ?, message = {kept} WHERE message_id = ?", (step.time, step.message_id)
+        )
+    return Climbed(
+        step=step,
+        status=step.status if taken else status,
+        taken=taken,
+        settled=settles,
+        sender=sender,
+        receipt=receipt if receipts else 0,
+        size=size,
+    )
+
+
+def expire(connection: sqlite3.Connection, now: float) -> tuple[list[Climbed], float | None]:
+    """See L{IMailStore.expire}."""
+    query = "SELECT message_id, recipient FROM letters WHERE settled IS NULL AND expires_at <= ? LIMIT 1000"
+    climbed = [
+        climb(
+            connection,
+            Step(
+                message_id=message_id,
+                recipient=recipient,
+                status="expired",
+                time=now,
+                detail="it has waited too long",
+                settles=True,
+            ),
+        )
+        for message_id, recipient in connection.execute(query, (now,)).fetchall()
+    ]
+    return climbed, connection.execute("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL").fetchone()[0]
+
+
+def shift(connection: sqlite3.Connection, seconds: float) -> None:
+    """See L{IMailStore.shift}."""
+    connection.execute("UPDATE letters SET expires_at = expires_at + ? WHERE settled IS NULL", (seconds,))
+
+
+def delivery(connection: sqlite3.Connection, message_id: str) -> Delivery | None:
+    """See L{IMailStore.delivery}."""
+    found = connection.execute(
+        "SELECT recipient, sender, status, expires_at FROM letters WHERE message_id = ?", (message_id,)
+    ).fetchone()
+    if found is None:
+        return None
+    recipient, sender, status, expires_at = found
+    rungs = connection.execute(
+        "SELECT status, time, detail FROM receipts WHERE message_id = ? ORDER BY number", (message_id,)
+    )
+    receipts = [
+        Receipt(message_id=message_id, recipient=recipient, status=rung, time=time, detail=detail)
+        for rung, time, detail in rungs
+    ]
+    return Delivery(
+        message_id=message_id,
+        recipient=recipient,
+        sender=sender,
+        status=status,
+        expires_at=expires_at,
+        receipts=receipts,
+    )
+
+
+def take_untold(connection: sqlite3.Connection, sender: str, limit: int, now: float) -> list[Receipt]:
+    """See L{IMailStore.take_untold}."""
+    rows = connection.execute(
+        "SELECT number, receipts.message_id, recipient, receipts.status, receipts.time, detail "
+        "FROM receipts JOIN letters ON letters.message_id = receipts.message_id "
+        "WHERE receipts.sender = ? AND told IS NULL ORDER BY number LIMIT ?",
+        (sender, limit),
+    ).fetchall()
+    told(connection, [row[0] for row in rows], now)
+    return [
+        Receipt(message_id=message_id, recipient=recipient, status=status, time=time, detail=detail)
+        for _, message_id, recipient, status, time, detail in rows
+    ]
+
+
+def told(connection: sqlite3.Connection, receipts: list[int], now: float) -> None:
+    """See L{IMailStore.told}."""
+    connection.executemany("UPDATE receipts SET told = ? WHERE number = ?", [(now, number) for number in receipts])
+
+
+def dead(connection: sqlite3.Connection, recipient: str | None, limit: int) -> tuple[list[DeadLetter], int]:
+    """See L{IMailStore.dead}."""
+    condition, values = (_DEAD, ()) if recipient is None else (f"{_DEAD} AND recipient = ?", (recipient,))
+    ((total,),) = connection.execute(f"SELECT COUNT(*) FROM letters WHERE {condition}", values)
+    rows = connection.execute(f"{_LETTERS} WHERE {condition} ORDER BY sequence DESC LIMIT ?", (*values, limit))
+    letters = _slice(rows)
+    return [_dead_letter(connection, letter) for letter in letters], total
+
+
+def untell(connection: sqlite3.Connection, sender: str, since: float) -> None:
+    """See L{IMailStore.untell}."""
+    connection.execute(_UNTELL, (sender, since))
+
+
+def saw(connection: sqlite3.Connection, entity_id: str, time: float) -> None:
+    """See L{IMailStore.saw}."""
+    connection.execute("INSERT OR REPLACE INTO holders VALUES (?, ?)", (entity_id, time))
+
+
+def _dead_letter(connection: sqlite3.Connection, letter: Letter) -> DeadLetter:
+    status, time, detail = connection.execute(
+        "SELECT status, time, detail FROM receipts WHERE message_id = ? ORDER BY number DESC LIMIT 1",
+        (letter.message_id,),
+    ).fetchone()
+    return DeadLetter(letter=letter, status=status, time=time, detail=detail)
+
+
+def purge(
+    connection: sqlite3.Connection,
+    settled_before: float,
+    dead_before: float,
+    keep: int,
+    holders_before: float,
+    max_holders: int,
+) -> None:
+    """See L{IMailStore.purge}."""
+    gone = (
+        "SELECT message_id FROM letters WHERE settled IS NOT NULL AND (settled < ? AND (message = x'' OR settled < ?) "
+        "OR sequence IN (SELECT sequence FROM letters WHERE settled IS NOT NULL ORDER BY settled DESC, sequence DESC "
+        "LIMIT -1 OFFSET ?))"
+    )
+    values = (settled_before, dead_before, keep)
+    connection.execute(f"DELETE FROM receipts WHERE message_id IN ({gone})", values)
+    connection.execute(f"DELETE FROM letters WHERE message_id IN ({gone})", values)
+    connection.execute("DELETE FROM holders WHERE time < ?", (holders_before,))
+    connection.execute(
+        "DELETE FROM holders WHERE entity_id IN (SELECT entity_id FROM holders ORDER BY time DESC LIMIT -1 OFFSET ?)",
+        (max_holders,),
+    )

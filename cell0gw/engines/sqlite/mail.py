@@ -1,0 +1,122 @@
+"""Mailboxes in a L{Database}: what is acknowledged is on disk, and so is what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cell0gw.agents.mail.store import (
+    Climbed,
+    DeadLetter,
+    Delivery,
+    IMailStore,
+    Kept,
+    Letter,
+    Receipt,
+    Step,
+    StoredMail,
+    StoredMailbox,
+)
+from cell0gw.engines.sqlite import letters as sqlite_letters
+from cell0gw.engines.sqlite.database import Database
+from cell0gw.protocol.errors import Conflict
+
+
+@implementer(IMailStore)
+class SQLiteMailStore:
+    """Letters and receipts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self) -> StoredMail:
+        """See L{IMailStore}."""
+        read = self._database.read
+        read(sqlite_letters.UNTELL_LAST)
+        ((key,),) = read("SELECT value FROM secrets WHERE name = 'provenance'")
+        boxes = read(
+            "SELECT recipient, COUNT(*), SUM(LENGTH(message)) FROM letters WHERE settled IS NULL GROUP BY recipient"
+        )
+        ((newest_told,),) = read("SELECT MAX(told) FROM receipts")
+        ((next_expiry,),) = read("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL")
+        return StoredMail(
+            key=key,
+            mailboxes=[StoredMailbox(recipient=box[0], messages=box[1], size=box[2]) for box in boxes],
+            senders=dict(read("SELECT sender, COUNT(*) FROM letters WHERE settled IS NULL GROUP BY sender")),
+            holders=dict(read("SELECT entity_id, time FROM holders ORDER BY time")),
+            untold={sender for (sender,) in read("SELECT DISTINCT sender FROM receipts WHERE told IS NULL")},
+            newest_told=newest_told or 0.0,
+            next_expiry=next_expiry,
+        )
+
+    def put(self, letter: Letter, keys_since: float) -> Deferred[Kept]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.put, letter, keys_since).addCallback(_raise_conflict)
+
+    def find(self, letter: Letter, keys_since: float) -> Deferred[Kept | None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.find, letter, keys_since).addCallback(_raise_conflict)
+
+    def waiting(self, recipient: str, after: int, limit: int, now: float) -> Deferred[list[Letter]]:
+        """See L{IMailStore}."""
+        return self._look(sqlite_letters.waiting, recipient, after, limit, now)
+
+    def letters(self, message_ids: list[str]) -> Deferred[list[Letter]]:
+        """See L{IMailStore}."""
+        return self._look(sqlite_letters.letters, message_ids)
+
+    def record(self, steps: list[Step]) -> Deferred[list[Climbed]]:
+        """See L{IMailStore}."""
+        return self._database.write(lambda connection: [sqlite_letters.climb(connection, step) for step in steps])
+
+    def expire(self, now: float) -> Deferred[tuple[list[Climbed], float | None]]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.expire, now)
+
+    def shift(self, seconds: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.shift, seconds)
+
+    def delivery(self, message_id: str) -> Deferred[Delivery | None]:
+        """See L{IMailStore}."""
+        return self._look(sqlite_letters.delivery, message_id)
+
+    def take_untold(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.take_untold, sender, limit, now)
+
+    def told(self, receipts: list[int], now: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.told, receipts, now)
+
+    def untell(self, sender: str, since: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.untell, sender, since)
+
+    def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
+        """See L{IMailStore}."""
+        return self._look(sqlite_letters.dead, recipient, limit)
+
+    def purge(
+        self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
+    ) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.purge, settled_before, dead_before, keep, holders_before, max_holders)
+
+    def saw(self, entity_id: str, time: float) -> Deferred[None]:
+        """See L{IMailStore}."""
+        return self._write(sqlite_letters.saw, entity_id, time)
+
+    def _write(self, statement: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        return self._database.write(lambda connection: statement(connection, *arguments))
+
+    def _look(self, statement: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        return self._database.look(lambda connection: statement(connection, *arguments))
+
+
+def _raise_conflict(outcome: Kept | Conflict | None) -> Any:
+    return Failure(outcome) if isinstance(outcome, Conflict) else outcome

@@ -1,0 +1,54 @@
+"""Tokens in a L{Database}."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from cell0gw.auth.store import ITokenStore
+from cell0gw.auth.tokens import TokenRecord
+from cell0gw.engines.sqlite.database import Database
+
+
+@implementer(ITokenStore)
+class SQLiteTokenStore:
+    """Token records in a L{Database}."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self) -> list[TokenRecord]:
+        """See L{ITokenStore}."""
+        columns = ", ".join(TokenRecord.__struct_fields__)
+        rows = self._database.read(f"SELECT {columns} FROM tokens")
+        return [_record(dict(zip(TokenRecord.__struct_fields__, row, strict=True))) for row in rows]
+
+    def add(self, record: TokenRecord) -> Deferred[Any]:
+        """See L{ITokenStore}."""
+        row = msgspec.structs.asdict(record)
+        row["permissions"] = msgspec.json.encode(record.permissions).decode()
+        names, places = ", ".join(row), ", ".join(f":{name}" for name in row)
+        return self._database.write(
+            lambda c: c.execute(f"INSERT INTO tokens ({names}) VALUES ({places})", row) and None
+        )
+
+    def revoke(self, token_ids: list[str]) -> Deferred[Any]:
+        """See L{ITokenStore}."""
+        rows = [(token_id,) for token_id in token_ids]
+        return self._database.write(
+            lambda c: c.executemany("UPDATE tokens SET revoked = 1 WHERE token_id = ?", rows) and None
+        )
+
+    def remove(self, token_ids: list[str]) -> Deferred[Any]:
+        """See L{ITokenStore}."""
+        rows = [(token_id,) for token_id in token_ids]
+        return self._database.write(lambda c: c.executemany("DELETE FROM tokens WHERE token_id = ?", rows) and None)
+
+
+def _record(row: dict[str, Any]) -> TokenRecord:
+    row["permissions"] = tuple(msgspec.json.decode(row["permissions"]))
+    row["revoked"] = bool(row["revoked"])
+    return TokenRecord(**row)

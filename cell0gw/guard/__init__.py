@@ -1,0 +1,4 @@
+"""What holds peers to their limits.
+
+Imports: protocol, sessions, monitoring.
+"""

@@ -1,0 +1,52 @@
+"""Wrong tokens, counted by where they come from. They cost their sender its answers, and nobody else a thing."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from cell0gw.protocol.buckets import Bucket
+from cell0gw.protocol.errors import RateLimited
+from cell0gw.protocol.limits import ALL_BAD_TOKENS_A_MINUTE, BAD_TOKENS_A_MINUTE
+
+MAX_ADDRESSES: Final = 10_000
+"""So many addresses are remembered; of more the one that has been quiet for longest is forgotten."""
+
+
+class BadTokens:
+    """Who sends too many wrong tokens is told to wait instead of that they are wrong.
+
+    A valid token is never asked about here: nobody can lock its bearer out.
+
+    @param seconds: tells the time.
+    @param hit: called with the name of a limit that was hit, and by whom.
+    """
+
+    def __init__(self, seconds: Callable[[], float], hit: Callable[[str, str], None]) -> None:
+        self._seconds = seconds
+        self._hit = hit
+        self._all = Bucket(seconds())
+        self._by_address: OrderedDict[str, Bucket] = OrderedDict()
+
+    def wrong(self, address: str) -> None:
+        """A token was wrong.
+
+        @param address: see L{cell0gw.guard.addresses.source}.
+        @raise RateLimited: one too many.
+        """
+        now = self._seconds()
+        bucket = self._by_address.pop(address, None) or Bucket(now)
+        self._by_address[address] = bucket
+        if len(self._by_address) > MAX_ADDRESSES:
+            self._by_address.popitem(last=False)
+        self._take(bucket, BAD_TOKENS_A_MINUTE, now, "wrong tokens from an address", address)
+        self._take(self._all, ALL_BAD_TOKENS_A_MINUTE, now, "wrong tokens in all", address)
+
+    def _take(self, bucket: Bucket, a_minute: int, now: float, limit: str, address: str) -> None:
+        rate = a_minute / 60
+        if not bucket.take(1, now, rate, a_minute):
+            self._hit(limit, address)
+            wait = math.ceil(bucket.wait(rate, a_minute) * 1000) + 1
+            raise RateLimited("Too many wrong tokens", retry_after_ms=wait)

@@ -1,0 +1,148 @@
+"""All connections, from the first byte on: how many there are, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.limits import Limits
+from cell0gw.sessions.interfaces import IConnection
+
+PATIENCE: Final = 1.0
+"""How many seconds nobody is sent away to make room who has not authenticated yet."""
+
+WAITING_ROOM: Final = 64
+"""So many sockets beyond the limit are heard, to be told by HTTP that there is no room; more are closed at once."""
+
+Hit = Callable[[str, str], None]
+
+
+class _Source:
+    """The connections from one address."""
+
+    __slots__ = ("strangers", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.strangers: dict[IConnection, None] = {}
+
+
+class Connections:
+    """The sockets there are: those that do their handshake, those that are open, those that close.
+
+    When there is no room for one more, the oldest stranger makes some: who stalls can't keep others out.
+
+    @param seconds: tells the time.
+    @param hit: called with the name of a limit that was hit, and by whom.
+    @ivar total: how many handshakes have ever been done.
+    """
+
+    def __init__(self, limits: Limits, seconds: Callable[[], float], hit: Hit = lambda limit, by: None) -> None:
+        self._limits = limits
+        self._seconds = seconds
+        self._hit = hit
+        self._arriving: dict[IConnection, None] = {}
+        self._open: dict[str, IConnection] = {}
+        self._strangers: dict[IConnection, None] = {}
+        self._sources: dict[str, _Source] = {}
+        self.total = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[IConnection]:
+        """Those that are open as of now: closing some on the way does no harm."""
+        return iter(list(self._open.values()))
+
+    def arriving(self) -> list[IConnection]:
+        """Those that do their handshake, oldest first."""
+        return list(self._arriving)
+
+    @property
+    def unauthenticated(self) -> int:
+        """How many have no session yet."""
+        return len(self._strangers)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for one more open connection."""
+        return len(self._open) >= self._limits.max_connections
+
+    def has_room_from(self, address: str) -> bool:
+        """Whether the connections from an address, this one included, are within their limit."""
+        most, source = self._limits.max_connections_per_address, self._sources.get(address)
+        return not most or source is None or source.total <= most
+
+    def make_room(self, address: str | None) -> bool:
+        """Room for one more socket, if need be by closing the oldest stranger's.
+
+        @param address: where it comes from; None: not known yet.
+        @return: False: there is none; it must be closed.
+        """
+        limits, source = self._limits, self._sources.get(address) if address else None
+        sockets = len(self._arriving) + len(self._open)
+        if source is not None and 0 < limits.max_unauthenticated_per_address <= len(source.strangers):
+            return self._make_room("max_unauthenticated_per_address", source.strangers, address)
+        if 0 < limits.max_unauthenticated <= len(self._strangers):
+            return self._make_room("max_unauthenticated", self._strangers, address)
+        if sockets >= limits.max_connections and self._make_room("max_connections", self._strangers, address):
+            return True
+        return sockets < limits.max_connections + WAITING_ROOM
+
+    def accepted(self, connection: IConnection) -> None:
+        """A socket has come; it is a stranger's until somebody has authenticated on it."""
+        self._arriving[connection] = None
+        self._strangers[connection] = None
+        source = self._sources.setdefault(connection.address, _Source())
+        source.total += 1
+        source.strangers[connection] = None
+
+    def comes_from(self, connection: IConnection, address: str) -> None:
+        """A proxy has said for whom it opened a connection that has come already."""
+        self._forget_source(connection)
+        connection.address = address
+        source = self._sources.setdefault(address, _Source())
+        source.total += 1
+        source.strangers[connection] = None
+
+    def opened(self, connection: IConnection) -> None:
+        """A handshake was done."""
+        self.total += 1
+        self._arriving.pop(connection, None)
+        self._open[connection.connection_id] = connection
+
+    def no_stranger(self, connection: IConnection) -> None:
+        """A connection was authenticated, or is on its way out."""
+        self._strangers.pop(connection, None)
+        source = self._sources.get(connection.address)
+        if source is not None:
+            source.strangers.pop(connection, None)
+
+    def closed(self, connection: IConnection) -> None:
+        """A socket is gone."""
+        known = self._arriving.pop(connection, self) is None
+        known = self._open.pop(connection.connection_id, None) is not None or known
+        if known:
+            self.no_stranger(connection)
+            self._forget_source(connection)
+
+    def _make_room(self, limit: str, strangers: Iterable[IConnection], address: str | None) -> bool:
+        self._hit(limit, address or "a proxy")
+        oldest = next(iter(strangers), None)
+        if oldest is None or oldest.opened_at > self._seconds() - PATIENCE:
+            return False
+        self.no_stranger(oldest)
+        if oldest in self._arriving:
+            oldest.abort()
+        else:
+            oldest.close(CloseCode.AUTHENTICATION_TIMEOUT, "no authentication, and others wait")
+        return True
+
+    def _forget_source(self, connection: IConnection) -> None:
+        source = self._sources.get(connection.address)
+        if source is not None:
+            source.strangers.pop(connection, None)
+            source.total -= 1
+            if not source.total:
+                del self._sources[connection.address]

@@ -1,0 +1,185 @@
+"""Heartbeats for all connections, and the end of those that fell silent: one LoopingCall."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from cell0gw.guard.connections import Connections
+from cell0gw.protocol import jsonrpc
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.frames import PING, text_frame
+from cell0gw.protocol.limits import KIB, Limits
+from cell0gw.protocol.notifications import Heartbeat
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.sessions.interfaces import IConnection
+
+MAX_SHARES: Final = 3600
+"""Into how many shares connections are dealt at most; with longer intervals a tick is longer than a second."""
+
+HANDSHAKE: Final = 5.0
+"""How many seconds a socket has to do its handshake."""
+
+LINGER: Final = 4.0
+"""How many seconds a connection that is closing has until its socket is taken away, and what waits in it is let go."""
+
+MESSAGE_TIME: Final = 30.0
+"""How many seconds a message may take to come, and one more for every L{MESSAGE_SPEED} bytes of it."""
+
+MESSAGE_SPEED: Final = 64 * KIB
+
+
+class HeartbeatService(Service):
+    """Beats, and looks after those who are silent, who don't authenticate, who don't go, and whose token expires.
+
+    The connections are dealt out over the interval, a share each tick, so that they never beat all at once.
+
+    @param sweeps: what else is to be looked after each tick, each called without arguments.
+    @param interval: seconds between two beats of a connection.
+    @param timeout: after so many seconds without a byte from it, a connection is closed. Sending proves nothing.
+    @param limits: C{auth_timeout}: so many seconds a connection has to authenticate; 0: for ever.
+        C{total_outbound_limit}: so many bytes may wait for all connections together; who has most waiting goes first.
+    @param wall: tells the date, for heartbeats.
+    @param hit: called with the name of a limit that was hit, and by whom.
+    @ivar stalls: how often the reactor was blocked for more than a second.
+    """
+
+    name = "heartbeat"
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        connections: Connections,
+        sweeps: Iterable[Callable[[], None]],
+        interval: float,
+        timeout: float,
+        limits: Limits,
+        wall: Callable[[], float],
+        hit: Callable[[str, str], None] = lambda limit, by: None,
+    ) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._connections = connections
+        self._sweeps = list(sweeps)
+        self.interval = interval
+        self.timeout = timeout
+        self._limits = limits
+        self._hit = hit
+        shares = max(1, min(math.ceil(interval), MAX_SHARES))
+        self._tick_length = interval / shares
+        self._shares: list[dict[str, IConnection]] = [{} for _ in range(shares)]
+        self._next_share = 0
+        self._turn = 0
+        self._last_tick = 0.0
+        # Until then nobody was pinged or heard: it is as if all had been heard then.
+        self._deaf_until = -math.inf
+        self.stalls = 0
+        self._loop = LoopingCall(self._tick)
+        self._loop.clock = clock
+
+    def startService(self) -> None:
+        """See L{IService}."""
+        super().startService()
+        self._last_tick = self._clock.seconds()
+        self._loop.start(self._tick_length, now=False)
+
+    def stopService(self) -> None:
+        """See L{IService}."""
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+
+    def opened(self, connection: IConnection) -> int:
+        """Let a connection have heartbeats.
+
+        @return: its share, for L{closed}.
+        """
+        share = self._next_share
+        self._next_share = (share + 1) % len(self._shares)
+        self._shares[share][connection.connection_id] = connection
+        return share
+
+    def closed(self, connection: IConnection, share: int) -> None:
+        """It needs no more."""
+        self._shares[share].pop(connection.connection_id, None)
+
+    def _tick(self) -> None:
+        # A LoopingCall that raises has stopped for good.
+        for step in (self._look_after, self._beat):
+            try:
+                step()
+            except Exception:
+                self.log.failure("a heartbeat failed")
+
+    def _beat(self) -> None:
+        self._turn = (self._turn + 1) % len(self._shares)
+        share = self._shares[self._turn]
+        if share:
+            now = timestamp(self._wall())
+            # The ping makes browsers, whose scripts may not answer, send a sign of life.
+            frame = text_frame(jsonrpc.notification("heartbeat", Heartbeat(timestamp=now))) + PING
+            for connection in list(share.values()):
+                connection.write_frame(frame)
+
+    def _look_after(self) -> None:
+        now = self._clock.seconds()
+        stalled = now - self._last_tick - self._tick_length
+        self._last_tick = now
+        if stalled > 1:
+            # It was this process that heard nothing: what came meanwhile is read before the next tick.
+            self.log.warn("the reactor was blocked for {seconds:.1f} s", seconds=stalled)
+            self._deaf_until = now
+            self.stalls += 1
+            return
+        for sweep in self._sweeps:
+            try:
+                sweep()
+            except Exception:
+                self.log.failure("{sweep} failed", sweep=sweep)
+        for connection in self._connections.arriving():
+            if connection.opened_at > now - HANDSHAKE:
+                break
+            connection.abort()
+        waiting = 0
+        for connection in self._connections:
+            waiting += connection.backlog
+            if connection.closing_since is None:
+                self._judge(connection, now)
+            elif connection.closing_since <= now - LINGER:
+                connection.abort()
+        if 0 < self._limits.total_outbound_limit < waiting:
+            self._relieve(waiting - self._limits.total_outbound_limit)
+
+    def _judge(self, connection: IConnection, now: float) -> None:
+        """Close a connection whose peer is late with something."""
+        time_to_authenticate = self._limits.auth_timeout or math.inf
+        if connection.paused:
+            return  # it may have said a lot
+        if max(connection.last_received, self._deaf_until) <= now - self.timeout:
+            connection.close(CloseCode.HEARTBEAT_TIMEOUT, "heartbeat timeout")
+        elif connection.session is None and connection.opened_at <= now - time_to_authenticate:
+            connection.close(CloseCode.AUTHENTICATION_TIMEOUT, "no authentication in time")
+        elif connection.unfinished is not None and _is_overdue(connection.unfinished, now):
+            connection.close(CloseCode.POLICY_VIOLATION, "a message took too long")
+
+    def _relieve(self, excess: int) -> None:
+        """Too much waits for all together: let go of the connections for which most does."""
+        for connection in sorted(self._connections, key=lambda connection: -connection.backlog):
+            if excess <= 0:
+                break
+            excess -= connection.backlog
+            self._hit("total_outbound_limit", connection.address)
+            connection.close(CloseCode.SLOW_CONSUMER, "too much waits to be read, by all together")
+            connection.abort()
+
+
+def _is_overdue(unfinished: tuple[float, int], now: float) -> bool:
+    since, size = unfinished
+    return since + MESSAGE_TIME + size / MESSAGE_SPEED <= now

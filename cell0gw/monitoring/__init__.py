@@ -1,0 +1,4 @@
+"""What an operator is told: figures, health, limits that were hit, the audit log.
+
+Imports: protocol, sessions.
+"""

@@ -1,0 +1,69 @@
+"""Limits that were hit: for the log, at most a line per cause and second, and for the subscribers of C{$system}."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.logger import Logger
+
+from cell0gw.protocol.printable import printable
+
+SILENCE: Final = 1.0
+"""How many seconds a cause is only counted after it was told."""
+
+
+class _Cause:
+    __slots__ = ("more", "told_at")
+
+    def __init__(self, told_at: float) -> None:
+        self.told_at = told_at
+        self.more = 0
+
+
+class Alarms:
+    """Tells of limits that are hit, and how often: who hits one a thousand times a second must not fill the disk.
+
+    @param seconds: tells the time.
+    @param emit: brings an event to C{$system}: its type and its data.
+    """
+
+    log = Logger()
+
+    def __init__(self, seconds: Callable[[], float], emit: Callable[[str, Any], Any]) -> None:
+        self._seconds = seconds
+        self._emit = emit
+        self._causes: dict[str, _Cause] = {}
+
+    def hit(self, limit: str, by: str) -> None:
+        """A limit was hit.
+
+        @param limit: its name, as the option's, or what it is called in the documentation.
+        @param by: who hit it: an address, an entity, a connection.
+        """
+        cause = self._causes.get(limit)
+        if cause is not None:
+            cause.more += 1
+            return
+        self._causes[limit] = _Cause(self._seconds())
+        self._tell(limit, printable(by), 0)
+
+    def sweep(self) -> None:
+        """Tell what has been counted only; to be called every second."""
+        now = self._seconds()
+        for limit, cause in list(self._causes.items()):
+            if cause.told_at > now - SILENCE:
+                continue
+            if not cause.more:
+                del self._causes[limit]
+                continue
+            self._tell(limit, "", cause.more)
+            cause.told_at, cause.more = now, 0
+
+    def _tell(self, limit: str, by: str, more: int) -> None:
+        if more:
+            self.log.warn("{limit} was hit {more} more times", limit=limit, more=more)
+            self._emit("limit.hit", {"limit": limit, "times": more})
+        else:
+            self.log.warn("{limit} was hit by {by}", limit=limit, by=by)
+            self._emit("limit.hit", {"limit": limit, "by": by, "times": 1})

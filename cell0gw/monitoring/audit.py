@@ -1,0 +1,68 @@
+"""The audit log: who minted and revoked what, and who was refused what. A JSON object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from twisted.logger import Logger
+
+from cell0gw.protocol.printable import printable
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.sessions.session import Caller
+
+REFUSALS_A_SECOND: Final = 20
+"""So many refusals are written down in a second; of more only the number."""
+
+
+class Audit:
+    """Writes down what an operator will want to know afterwards. Tokens themselves are never in it.
+
+    @param write: takes a line, its end included.
+    @param wall: the time of day, in seconds since the epoch.
+    """
+
+    log = Logger()
+
+    def __init__(self, write: Callable[[bytes], Any], wall: Callable[[], float]) -> None:
+        self._write = write
+        self._wall = wall
+        self._second = 0
+        self._refusals = 0
+
+    def record(self, action: str, caller: Caller | None, **details: Any) -> None:
+        """Something was done.
+
+        @param action: C{token.minted} and the like.
+        @param caller: who did it; None: the gateway itself.
+        @param details: JSON values.
+        """
+        now = self._wall()
+        line: dict[str, Any] = {"time": timestamp(now), "action": action}
+        if caller is not None:
+            connection, principal = caller.connection, caller.principal
+            line["entity_id"] = caller.entity_id
+            line["token_id"] = principal and principal.token_id
+            line["address"] = connection and connection.address
+            line["connection_id"] = connection and connection.connection_id
+        line.update(details)
+        try:
+            self._write(msgspec.json.encode(line) + b"\n")
+        except OSError:
+            self.log.failure("{action} could not be written to the audit log", action=action)
+
+    def refused(self, action: str, caller: Caller, what: str, why: str) -> None:
+        """Something was not done, since the caller may not do it.
+
+        @param what: a method, or a method and what it was to be done to.
+        """
+        second = int(self._wall())
+        if second != self._second:
+            dropped = self._refusals - REFUSALS_A_SECOND
+            if dropped > 0:
+                self.record("refusals.dropped", None, count=dropped)
+            self._second, self._refusals = second, 0
+        self._refusals += 1
+        if self._refusals <= REFUSALS_A_SECOND:
+            self.record(action, caller, what=printable(what), why=printable(why))

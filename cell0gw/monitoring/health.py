@@ -1,0 +1,102 @@
+"""How the gateway is: what is wrong with it, while it goes on with all that is not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+import msgspec
+
+from cell0gw.protocol.timestamps import timestamp
+
+Status = Literal["ok", "degraded", "draining"]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong: C{name} says with what, C{cause} why, in one word, and C{message} both, for people."""
+
+    name: str
+    cause: str
+    message: str
+    since: str
+
+
+class Health:
+    """What is wrong now, by name.
+
+    @param emit: brings an event to C{$system}: its type and its data.
+    @ivar wall: tells the date.
+    @ivar draining: whether the gateway goes down.
+    @ivar changed: each is called, without arguments, when L{status} or L{problems} may be others than before.
+    """
+
+    def __init__(self, emit: Callable[[str, Any], Any]) -> None:
+        self.wall: Callable[[], float] = time.time
+        self._emit = emit
+        self._problems: dict[str, Problem] = {}
+        self.draining = False
+        self.changed: list[Callable[[], Any]] = []
+
+    @property
+    def status(self) -> Status:
+        """In one word."""
+        if self.draining:
+            return "draining"
+        return "degraded" if self._problems else "ok"
+
+    @property
+    def summary(self) -> list[str]:
+        """All that is wrong, for a line about the process."""
+        return [f"{problem.name}: {problem.cause}" for problem in self._problems.values()]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """All that is wrong, what has been for longest first."""
+        return list(self._problems.values())
+
+    def report(self, name: str, cause: str, message: str) -> None:
+        """Something is wrong, or wrong in another way than before."""
+        before = self._problems.get(name)
+        since = timestamp(self.wall()) if before is None else before.since
+        problem = self._problems[name] = Problem(name, cause, message, since)
+        if problem != before:
+            self._emit("gateway.degraded", problem)
+            self._tell()
+
+    def clear(self, name: str) -> None:
+        """It no longer is."""
+        problem = self._problems.pop(name, None)
+        if problem is not None:
+            self._emit("gateway.recovered", {"name": name, "cause": problem.cause, "since": problem.since})
+            self._tell()
+
+    def drain(self, draining: bool) -> None:
+        """The gateway goes down, or is up."""
+        self.draining = draining
+        self._tell()
+
+    def storage(self, cause: str | None) -> None:
+        """What is wrong with the disk, one of L{CAUSES}; None: nothing."""
+        if cause is None:
+            self.clear("storage")
+        else:
+            wrong, remedy = CAUSES[cause]
+            self.report("storage", cause, f"The database can't be written, {wrong}: {remedy}")
+
+    def _tell(self) -> None:
+        for watcher in self.changed:
+            watcher()
+
+
+CAUSES: Final = {
+    "full": ("the disk is full", "make room"),
+    "read_only": ("it can't be written", "give the gateway's user the right to write it, and its file system too"),
+    "locked": ("another program has locked it", "end that program"),
+    "failing": ("the disk fails", "look after the disk; the system's log may say more"),
+    "damaged": ("it is damaged", "restore a backup, or move it away and lose its tokens, durable channels and mail"),
+    "unreachable": ("it can't be opened", "see that it is there, and may be read and written"),
+    "replaced": ("another file is in its place", "start the gateway anew, or put the first one back"),
+    "slow": ("the disk takes very long", "look after the disk; the system's log may say more"),
+}
+"""What is wrong, by its name on the wire, and what to do."""

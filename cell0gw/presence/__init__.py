@@ -1,0 +1,4 @@
+"""Presence: who is here, and who watches.
+
+Imports: protocol, auth, sessions.
+"""

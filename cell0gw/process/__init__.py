@@ -1,0 +1,4 @@
+"""The process: its clocks, its descriptors, its log, its signals, its folder, and systemd.
+
+Imports: protocol.
+"""

@@ -1,0 +1,131 @@
+"""Log observers: text for people, JSON lines for pipelines."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TextIO
+
+import msgspec
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    PredicateResult,
+    formatEvent,
+)
+from zope.interface import implementer
+
+from cell0gw.protocol.printable import printable
+from cell0gw.protocol.timestamps import timestamp
+
+FIELDS: Final = ("connection_id", "entity_id", "session_id", "token_id", "method", "peer")
+"""What a JSON line has beside its time, level, logger and message, where it is known."""
+
+_MAX_MESSAGE: Final = 2000
+
+
+@implementer(ILogObserver)
+class TextObserver:
+    """One line an event, and the traceback of a failure below it.
+
+    @param stream: where to write.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: LogEvent) -> None:
+        """See L{ILogObserver}."""
+        line = f"{_time(event)} [{_level(event)}] {_message(event)}\n"
+        if event.get("log_failure") is not None:
+            line += "".join(f"    {row}\n" for row in _traceback(event))
+        self._stream.write(line)
+        self._stream.flush()
+
+
+@implementer(ILogObserver)
+class JSONObserver:
+    """One JSON object a line: C{time}, C{level}, C{logger}, C{message}, what of L{FIELDS} is known, C{traceback}.
+
+    @param stream: where to write.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: LogEvent) -> None:
+        """See L{ILogObserver}."""
+        line: dict[str, Any] = {
+            "time": _time(event),
+            "level": _level(event),
+            "logger": event.get("log_namespace", ""),
+            "message": _message(event),
+        }
+        line.update((name, printable(str(event[name]))) for name in FIELDS if event.get(name) is not None)
+        if event.get("log_failure") is not None:
+            line["traceback"] = "\n".join(_traceback(event))
+        self._stream.write(msgspec.json.encode(line).decode() + "\n")
+        self._stream.flush()
+
+
+class Threshold(LogLevelFilterPredicate):
+    """Lets through what is important enough.
+
+    @param level: the option C{log_level}.
+    """
+
+    def __init__(self, level: str) -> None:
+        super().__init__()
+        self.set(level)
+
+    def set(self, level: str) -> None:
+        """From now on, by another level."""
+        self.setLogLevelForNamespace("", LogLevel.levelWithName(level))
+
+
+@implementer(ILogFilterPredicate)
+class Sparing:
+    """Lets through one a second of the lines that ports write for each socket for which there is no descriptor."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def __call__(self, event: LogEvent) -> Any:
+        """See L{ILogFilterPredicate}."""
+        text = event.get("log_format")
+        if not isinstance(text, str) or "EMFILE" not in text:
+            return PredicateResult.maybe
+        second = int(event.get("log_time", 0.0))
+        if self._last.get(text) == second:
+            return PredicateResult.no
+        self._last[text] = second
+        return PredicateResult.maybe
+
+
+def observer(log_format: str, threshold: Threshold, stream: TextIO) -> ILogObserver:
+    """The observer for the options C{log_format} and C{log_level}.
+
+    @param stream: where to write.
+    """
+    writer = JSONObserver(stream) if log_format == "json" else TextObserver(stream)
+    return FilteringLogObserver(writer, [threshold, Sparing()])
+
+
+def _time(event: LogEvent) -> str:
+    return timestamp(event.get("log_time", 0.0))
+
+
+def _level(event: LogEvent) -> str:
+    level = event.get("log_level")
+    return "info" if level is None else str(level.name)
+
+
+def _message(event: LogEvent) -> str:
+    # Whoever wrote the event, what a peer put into it must not begin a line or move the cursor.
+    return printable(formatEvent(event), _MAX_MESSAGE)
+
+
+def _traceback(event: LogEvent) -> list[str]:
+    return [printable(row, _MAX_MESSAGE) for row in event["log_failure"].getTraceback().splitlines()]

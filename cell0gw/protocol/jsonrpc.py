@@ -1,0 +1,247 @@
+"""JSON-RPC 2.0: bytes in, values out, and back. https://www.jsonrpc.org/specification
+
+A request's params and id stay as they are: the params are decoded once, by the method's own types, and the id is echoed
+byte for byte.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Raw
+
+from cell0gw.protocol.errors import InvalidRequest, ParseError, RPCError
+from cell0gw.protocol.limits import MAX_DEPTH, MAX_ID_LENGTH
+from cell0gw.protocol.nesting import is_shallow
+
+VERSION: Final = "2.0"
+
+
+class Request(msgspec.Struct, gc=False):
+    """One call, its C{params} and C{id} as they stand in the message; C{id} is empty for a notification."""
+
+    method: str
+    params: bytes = b""
+    id: bytes = b""
+
+
+class NotARequest(msgspec.Struct):
+    """An entry that can't be called, and the answer it gets; C{error} None for a response that nobody awaits."""
+
+    error: RPCError | None
+    id: bytes = b"null"
+
+
+class Response(msgspec.Struct, gc=False):
+    """A peer's answer to a request of the gateway's; C{result} and C{error} as they stand, the one it has not empty."""
+
+    id: str
+    result: bytes = b""
+    error: bytes = b""
+
+
+Entry = Request | Response | NotARequest
+"""What stands in a message, or in a batch of them."""
+
+
+# Told from every method by being this very object.
+_MISSING: Final = "".join(("no", "thing"))
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    jsonrpc: Literal["2.0"]
+    method: str = _MISSING
+    params: Raw = Raw()
+    id: Raw = Raw()
+
+
+class _Answer(msgspec.Struct, gc=False):
+    jsonrpc: Literal["2.0"]
+    id: str
+    result: Raw = Raw()
+    error: Raw = Raw()
+
+
+class _Members(msgspec.Struct, gc=False):
+    """Of any object; what is of no interest is read and not kept."""
+
+    jsonrpc: Raw = Raw()
+    method: Raw = Raw()
+    params: Raw = Raw()
+    id: Raw = Raw()
+    result: Raw = Raw()
+    error: Raw = Raw()
+
+
+MANY: Final = 10_000
+"""With so many commas an array is not kept whole before it is known to have few entries."""
+
+_ABSENT: Final = Raw()
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_members = msgspec.json.Decoder(_Members).decode
+_decode_entries = msgspec.json.Decoder(list[Raw]).decode
+_decode_any = msgspec.json.Decoder(Raw).decode
+_decode_text = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def decode(payload: bytes, max_batch: int) -> Entry | list[Entry]:
+    """Read one message.
+
+    @param payload: any bytes.
+    @param max_batch: how many entries a batch may have.
+    @return: one request or response, or a batch of them in order.
+    @raise ParseError: not UTF-8, not JSON, or nested too deep.
+    @raise InvalidRequest: an empty batch, or one beyond C{max_batch}.
+    """
+    try:
+        if not payload.isascii():
+            str(payload, "utf-8")
+    except UnicodeDecodeError:
+        raise ParseError("Parse error: not UTF-8") from None
+    # So short a message, or one with so few brackets, can't nest too deep; others must be looked at.
+    if (
+        len(payload) > 2 * MAX_DEPTH
+        and payload.count(b"[") + payload.count(b"{") > MAX_DEPTH
+        and not is_shallow(payload, MAX_DEPTH)
+    ):
+        raise ParseError(f"Parse error: not JSON, or nested deeper than {MAX_DEPTH}")
+    if payload[:1] == b"{" or payload.lstrip(b" \t\r\n")[:1] != b"[":
+        return _decode_one(payload)
+    entries = _entries(payload, max_batch)
+    if not entries:
+        raise InvalidRequest("Invalid Request: an empty batch")
+    if len(entries) > max_batch:
+        raise InvalidRequest(f"Invalid Request: more than {max_batch} entries in a batch", max_batch=max_batch)
+    return [_decode_one(bytes(entry)) for entry in entries]
+
+
+def _entries(payload: bytes, max_batch: int) -> list[Raw]:
+    """
+    @return: what stands in an array; if that is very much, one entry more than C{max_batch} of it.
+    @raise ParseError: it is no JSON.
+    """
+    try:
+        if len(payload) < MANY or payload.count(b",") < MANY:
+            return _decode_entries(payload)
+        first = msgspec.structs.astuple(_decoder_of_first(max_batch + 1)(payload))
+    except _MALFORMED:
+        raise ParseError from None
+    return [entry for entry in first if entry is not _ABSENT]
+
+
+@cache
+def _decoder_of_first(count: int) -> Any:
+    """Reads an array to its end, and keeps so many entries of it."""
+    fields = [(f"entry_{number}", Raw, _ABSENT) for number in range(count)]
+    return msgspec.json.Decoder(msgspec.defstruct("First", fields, array_like=True, gc=False)).decode
+
+
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def _decode_one(payload: bytes) -> Entry:
+    try:
+        envelope = _decode_envelope(payload)
+    except msgspec.ValidationError:
+        return _explain(payload)
+    except _MALFORMED:
+        raise ParseError from None
+    method, params, request_id = envelope.method, bytes(envelope.params), bytes(envelope.id)
+    if method is _MISSING:
+        return _response(payload) or _explain(payload)
+    if params[:1] in _STRUCTURED and len(request_id) <= MAX_ID_LENGTH and request_id[:1] in _SIMPLE:
+        return Request(method, params, request_id)
+    return _explain(payload)
+
+
+def _response(payload: bytes) -> Response | None:
+    """What a peer answers; None when this is no answer to a request of the gateway's, whose ids are strings."""
+    try:
+        answer = _decode_answer(payload)
+    except msgspec.ValidationError:
+        return None
+    result, error = bytes(answer.result), bytes(answer.error)
+    if error == b"null" and result:
+        error = b""  # as version 1.0 of JSON-RPC had it
+    return Response(answer.id, result, error) if result or error else None
+
+
+# How params begin: as an object or an array (section 4.2), or not at all. And an id: as a string, a number or null.
+_STRUCTURED: Final = frozenset((b"", b"{", b"["))
+_SIMPLE: Final = frozenset(b"%c" % byte for byte in b'"-0123456789n') | {b""}
+
+
+def _explain(payload: bytes) -> Request | NotARequest:
+    """Why JSON that is no request is none; or that it is one, after a member of the same name and another type.
+
+    Nothing of it is made into objects, which take many times its length.
+
+    @raise ParseError: it is not even JSON: the typed decoder gives up at the first wrong type and reads no further.
+    """
+    try:
+        if bytes(_decode_any(payload)).lstrip(b" \t\r\n")[:1] != b"{":
+            return NotARequest(InvalidRequest("Invalid Request: not an object"))
+        members = _decode_members(payload)
+    except _MALFORMED:
+        raise ParseError from None
+    if not bytes(members.method) and (bytes(members.result) or bytes(members.error)):
+        return NotARequest(None)  # an error for a stray response would be one more stray response
+    method, params, raw_id = _text(members.method), bytes(members.params), bytes(members.id)
+    if len(raw_id) > MAX_ID_LENGTH or raw_id[:1] not in _SIMPLE:
+        return NotARequest(
+            InvalidRequest(f"Invalid Request: id is a string, a number or null, {MAX_ID_LENGTH} bytes at most")
+        )
+    if _text(members.jsonrpc) != VERSION:
+        reason = 'jsonrpc is not "2.0"'
+    elif method is None:
+        reason = "method is not a string"
+    elif params[:1] not in _STRUCTURED:
+        reason = "params is neither an object nor an array"
+    else:
+        return Request(method, params, raw_id)
+    return NotARequest(InvalidRequest(f"Invalid Request: {reason}"), raw_id or b"null")
+
+
+def _text(member: Raw) -> str | None:
+    """A string; None for whatever else."""
+    written = bytes(member)
+    return _decode_text(written) if written[:1] == b'"' else None
+
+
+def encode(value: Any) -> bytes:
+    """JSON of any value the methods return."""
+    return _encode(value)
+
+
+def result(value: Any, request_id: bytes) -> bytes:
+    """The answer to a call that succeeded (section 5)."""
+    return b'{"jsonrpc":"2.0","result":%b,"id":%b}' % (_encode(value), request_id)
+
+
+def error(failure: RPCError, request_id: bytes = b"null") -> bytes:
+    """The answer to a call that failed (section 5.1)."""
+    return b'{"jsonrpc":"2.0","error":%b,"id":%b}' % (_encode(failure.as_json()), request_id)
+
+
+def request(method: str, params: Any, request_id: str) -> bytes:
+    """A message that wants an answer (section 4)."""
+    return b'{"jsonrpc":"2.0","method":%b,"params":%b,"id":%b}' % (
+        _encode(method),
+        _encode(params),
+        _encode(request_id),
+    )
+
+
+def notification(method: str, params: Any) -> bytes:
+    """A message that wants no answer (section 4.1)."""
+    return b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (_encode(method), _encode(params))
+
+
+def batch(answers: list[bytes]) -> bytes:
+    """The answers to a batch, in one array (section 6)."""
+    return b"[" + b",".join(answers) + b"]"

@@ -1,0 +1,4 @@
+"""From a message to its answer.
+
+Imports: protocol, auth, sessions, guard.
+"""

@@ -1,0 +1,60 @@
+"""Who may call what: by what methods declare, and by what a caller's token allows. No method asks for itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cell0gw.auth.permissions import Permissions
+from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, PermissionDenied
+from cell0gw.rpc.methods import FOR_ANY_PAGE, Method
+from cell0gw.sessions.session import Caller
+
+
+def allows(permissions: Permissions, method: Method, resource: str) -> bool:
+    """Whether some permissions let a method be called on a resource."""
+    return resource in method.access.open or permissions.allow_on(method.name, resource)
+
+
+def judge_stranger(caller: Caller, method: Method, anonymous_reads: bool) -> None:
+    """
+    @raise NotAuthenticated: it takes a token to call this.
+    """
+    who = method.access.who
+    if who not in ("anyone", "reader"):
+        raise NotAuthenticated
+    if who == "reader" and not anonymous_reads:
+        raise NotAuthenticated("Not authenticated: anonymous reads are switched off")
+    if caller.foreign and method.name not in FOR_ANY_PAGE:
+        raise NotAuthenticated("Not authenticated: the Origin of this connection is not among allowed_origins")
+
+
+def authorise(caller: Caller, method: Method, params: bytes) -> msgspec.Struct:
+    """Judge in the documented order: permission, params, permission on the resource.
+
+    @return: the params.
+    """
+    if method.access.who == "permission":
+        assert caller.principal is not None
+        return _permitted(method, caller.principal.permissions, params)
+    if method.access.who == "session" and caller.session is None:
+        raise NotAuthenticated
+    return method.decode(params)
+
+
+def _permitted(method: Method, permissions: Permissions, raw: bytes) -> msgspec.Struct:
+    whole = permissions.whole(method.name)
+    allowed = whole or permissions.allow(method.name)
+    if not (allowed or method.access.open):
+        raise PermissionDenied(f"Permission denied: {method.name}")
+    try:
+        params = method.decode(raw)
+    except InvalidParams:
+        if allowed:
+            raise
+        raise PermissionDenied(f"Permission denied: {method.name}") from None
+    if method.resource is not None:
+        resource = method.resource(params)
+        # What begins with a $ is not among what clients may name.
+        if not ((whole and resource[:1] != "$") or allows(permissions, method, resource)):
+            raise PermissionDenied(f"Permission denied: {method.name}:{resource}")
+    return params

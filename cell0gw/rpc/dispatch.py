@@ -1,0 +1,266 @@
+"""From a message to its answer: find the method, authorise, decode the params, call, turn failures into errors.
+
+This is the only place where an exception becomes an answer, and the only place that says no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from types import CoroutineType
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import asdict
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.reflect import prefixedMethodNames
+
+from cell0gw.auth.permissions import Permissions
+from cell0gw.guard.throttle import Throttle
+from cell0gw.protocol import jsonrpc
+from cell0gw.protocol.errors import (
+    InternalError,
+    InvalidRequest,
+    MethodNotFound,
+    PermissionDenied,
+    RPCError,
+    TooLarge,
+    Unavailable,
+)
+from cell0gw.protocol.jsonrpc import Entry, NotARequest, Request, Response
+from cell0gw.protocol.limits import Limits
+from cell0gw.protocol.printable import printable
+from cell0gw.rpc.authorisation import allows, authorise, judge_stranger
+from cell0gw.rpc.methods import HEARTBEAT, PREFIX, TO_THE_LAST, Method
+from cell0gw.sessions.session import Caller, Session
+
+_AT_ONCE: Final = (msgspec.Struct, Raw, str, dict, list, type(None))
+"""What most results are. Asking whether something is a Deferred takes longer: that is an abstract base class."""
+
+Answer = bytes | None
+"""What goes back to the peer; None after notifications."""
+
+
+class Dispatcher:
+    """Calls the C{rpc_} methods of the services in a collection.
+
+    @param services: C{channel.publish} is the method C{rpc_publish} of the one named C{channel}.
+    @param anonymous_reads: whether strangers may use the methods declared as L{anonymous_read}.
+    @param throttle: says who asks for too much.
+    @param answered: called with a session and its L{Response} to a request of the gateway's.
+    @param refused: called with a caller, the method and the refusal, when it is for a want of permission.
+    @ivar calls: how many requests and notifications were taken up; C{errors}: how many failed.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        services: MultiService,
+        limits: Limits,
+        throttle: Throttle,
+        anonymous_reads: bool = True,
+        answered: Callable[[Session, Response], None] = lambda session, response: None,
+        refused: Callable[[Caller, str, RPCError], None] = lambda caller, method, error: None,
+    ) -> None:
+        self._services = services
+        self._limits = limits
+        self._throttle = throttle
+        self.anonymous_reads = anonymous_reads
+        self._answered = answered
+        self._refused = refused
+        self._methods: dict[str, Method] = {}
+        self._open = self._methods
+        self.calls = 0
+        self.errors = 0
+
+    def methods(self) -> Iterator[Method]:
+        """Every method there is.
+
+        @raise TypeError: one of them can't be called as it is written, see L{Method}.
+        """
+        for service in self._services:
+            if service.name is None:  # a plain Service beside the namespaces
+                continue
+            for verb in _verbs(type(service)):  # type: ignore[arg-type]
+                yield self._locate(f"{service.name}.{verb}")
+
+    def forget(self, namespace: str) -> None:
+        """A service has left the collection."""
+        for name in [name for name in self._methods if name.startswith(f"{namespace}.")]:
+            del self._methods[name]
+
+    def refuse_work(self, refuse: bool) -> None:
+        """Whether nothing new is begun, since the gateway goes down; what ends something that was begun is still."""
+        self._open = {} if refuse else self._methods
+
+    def allows(self, permissions: Permissions, name: str, resource: str) -> bool:
+        """Whether some permissions let a method be called on a resource."""
+        return allows(permissions, self._locate(name), resource)
+
+    def dispatch(self, caller: Caller, payload: bytes) -> Answer | Deferred[Answer]:
+        """Take up one message.
+
+        @param payload: any bytes.
+        @return: the answer, or a Deferred of it, which never fails.
+        """
+        try:
+            message = jsonrpc.decode(payload, self._limits.max_batch)
+        except RPCError as refusal:
+            self.errors += 1
+            self._throttle.erred(caller, refusal)
+            return jsonrpc.error(refusal)
+        if isinstance(message, list):
+            return self._batch(caller, message)
+        return self._entry(caller, message)
+
+    def _batch(self, caller: Caller, entries: Iterable[Entry]) -> Answer | Deferred[Answer]:
+        """The entries are begun in order, until one closes the connection; one answer holds all of theirs."""
+        answers, connection = [], caller.connection
+        for entry in entries:
+            if connection is not None and connection.closing_since is not None:
+                break
+            answers.append(self._entry(caller, entry))
+        if any(isinstance(answer, Deferred) for answer in answers):
+            pending = [answer if isinstance(answer, Deferred) else succeed(answer) for answer in answers]
+            return gatherResults(pending).addCallback(self._join)
+        return self._join(answers)
+
+    def _join(self, answers: list[Any]) -> Answer:
+        written = [answer for answer in answers if answer is not None]
+        if not written:
+            return None
+        if sum(map(len, written)) + len(written) + 1 > self._limits.max_message_size:
+            return jsonrpc.error(self._too_large())
+        return jsonrpc.batch(written)
+
+    def _entry(self, caller: Caller, entry: Entry) -> Answer | Deferred[Answer]:
+        if not isinstance(entry, Request):
+            return self._no_request(caller, entry)
+        self.calls += 1
+        name, request_id = entry.method, entry.id
+        if name == HEARTBEAT and not request_id:
+            return None
+        try:
+            method = self._open.get(name) or self._admit(name)
+            if caller.principal is None:
+                judge_stranger(caller, method, self.anonymous_reads)
+            caller.credit -= 1
+            if caller.credit < 0:
+                self._throttle.refill(caller)
+            params = authorise(caller, method, entry.params)
+            if method.takes_id:
+                value = method.call(caller, request_id, **asdict(params))
+            else:
+                value = method.call(caller, **asdict(params))
+        except Exception:
+            return self._failed(Failure(), caller, name, request_id)
+        if isinstance(value, _AT_ONCE):
+            return self._succeeded(value, caller, name, request_id)
+        if isinstance(value, CoroutineType):
+            value = Deferred.fromCoroutine(value)
+        if isinstance(value, Deferred):
+            value.addCallback(self._succeeded, caller, name, request_id)
+            value.addErrback(self._failed, caller, name, request_id)
+            # A call waits for an agent. If others had to wait for it, so could the agent's own answer.
+            return value if method.takes_id else self._count(caller, value)
+        return self._succeeded(value, caller, name, request_id)
+
+    def _count(self, caller: Caller, answer: Deferred[Answer]) -> Deferred[Answer]:
+        caller.in_flight += 1
+        return answer.addCallback(self._landed, caller)
+
+    def _landed(self, answer: Answer, caller: Caller) -> Answer:
+        caller.in_flight -= 1
+        if caller.in_flight in (0, self._limits.max_in_flight // 2) and caller.connection is not None:
+            caller.connection.resume()
+        return answer
+
+    def _no_request(self, caller: Caller, entry: Response | NotARequest) -> Answer:
+        if isinstance(entry, NotARequest):
+            self.errors += 1
+            self._throttle.erred(caller, InvalidRequest())
+            return None if entry.error is None else jsonrpc.error(entry.error, entry.id)
+        if caller.session is not None:
+            try:
+                self._answered(caller.session, entry)
+            except Exception:
+                self.log.failure("an answer of {entity_id} came to nothing", entity_id=caller.entity_id)
+        return None
+
+    def examine(self, caller: Caller, name: str, params: bytes) -> msgspec.Struct:
+        """What would be handed to a method, if the caller called it: everything is judged, and nothing done.
+
+        @raise RPCError: what the caller would get.
+        """
+        method = self._locate(name)
+        if caller.principal is None:
+            judge_stranger(caller, method, self.anonymous_reads)
+        return authorise(caller, method, params)
+
+    def _admit(self, name: str) -> Method:
+        """
+        @raise Unavailable: it would be new work, and the gateway goes down.
+        """
+        method = self._locate(name)
+        if self._open is not self._methods and not name.startswith(TO_THE_LAST):
+            raise Unavailable("The gateway is going down")
+        return method
+
+    def _locate(self, name: str) -> Method:
+        """
+        @raise MethodNotFound: nobody has it.
+        """
+        if name not in self._methods:
+            namespace, _, verb = name.partition(".")
+            try:
+                service = self._services.getServiceNamed(namespace)
+            except KeyError:
+                raise MethodNotFound from None
+            bound = getattr(service, PREFIX + verb, None)
+            if bound is None:
+                raise MethodNotFound
+            self._methods[name] = Method(name, bound)
+        return self._methods[name]
+
+    def _succeeded(self, value: Any, caller: Caller, method: str, request_id: bytes) -> Answer:
+        if not request_id:
+            return None
+        try:
+            answer = jsonrpc.result(value, request_id)
+        except Exception:
+            return self._failed(Failure(), caller, method, request_id)
+        if len(answer) > self._limits.max_message_size:
+            return self._failed(Failure(self._too_large()), caller, method, request_id)
+        return answer
+
+    def _failed(self, failure: Failure, caller: Caller, method: str, request_id: bytes) -> Answer:
+        self.errors += 1
+        error = failure.value
+        if not isinstance(error, RPCError):
+            connection = caller.connection
+            self.log.failure(
+                "{method} failed",
+                failure,
+                method=printable(method),
+                connection_id=connection and connection.connection_id,
+                entity_id=caller.entity_id,
+            )
+            error = InternalError()
+        self._throttle.erred(caller, error)
+        if isinstance(error, PermissionDenied):
+            self._refused(caller, method, error)
+        return jsonrpc.error(error, request_id) if request_id else None
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The answer is larger than {self._limits.max_message_size} bytes")
+
+
+@lru_cache(maxsize=256)
+def _verbs(kind: type) -> tuple[str, ...]:
+    """The methods of a class of services, without the namespace."""
+    return tuple(prefixedMethodNames(kind, PREFIX))

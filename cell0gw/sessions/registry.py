@@ -1,0 +1,236 @@
+"""Sessions: the authenticated spans of connections, and who calls.
+
+A session whose connection broke is detached: for a while its place is kept, and whoever has its secret may take it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from cell0gw.auth.principal import Principal
+from cell0gw.auth.tokens import digest
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.notifications import Event
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.resume_quota import ResumeQuota
+from cell0gw.sessions.session import Caller, Session
+
+WARNING: Final = 60.0
+"""How many seconds before its token expires a session is warned."""
+
+
+class Sessions:
+    """Every session, by its id, by the token that opened it, and by its secret.
+
+    @param clock: counts the seconds for which places are kept; L{expire} ends what has come to its end.
+    @param wall: tells the date, by which tokens expire.
+    @param new_id: makes an id from a prefix.
+    @param random_bytes: gives that many unpredictable bytes.
+    @param resume_window: for how many seconds the place of a session is kept whose connection broke; 0: not at all.
+    @ivar warn: called with a session whose token expires within L{WARNING} seconds.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        new_id: Callable[[str], str],
+        random_bytes: Callable[[int], bytes],
+        resume_window: float,
+    ) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._new_id = new_id
+        self._random_bytes = random_bytes
+        self._resume_window = resume_window
+        self._by_id: dict[str, Session] = {}
+        self._by_token: dict[str, dict[str, Session]] = {}
+        self._by_secret: dict[str, Session] = {}
+        self._detached: OrderedDict[Session, float] = OrderedDict()
+        self._places = ResumeQuota()
+        self._expiries: list[tuple[float, str]] = []
+        self._warnings: list[tuple[float, str]] = []
+        self._expiring: set[str] = set()
+        self._warned: set[str] = set()
+        self.observers: list[ISessionObserver] = []
+        self.warn: Callable[[Session], None] = lambda session: None
+        self.opened = 0
+        self.resumed = 0
+
+    def __len__(self) -> int:
+        return len(self._by_id) - len(self._detached)
+
+    @property
+    def detached(self) -> int:
+        """How many wait to be resumed."""
+        return len(self._detached)
+
+    def open(self, caller: Caller, entity_id: str, principal: Principal, prepare: Callable[[Session], Any]) -> Session:
+        """Begin the session of a caller's connection.
+
+        @param prepare: called with the session before anyone hears of it.
+        """
+        assert caller.connection is not None
+        session = Session(self._new_id("sess"), entity_id, principal, caller.connection, self._wall())
+        prepare(session)
+        caller.settle()
+        caller.session, caller.principal = session, principal
+        self._by_id[session.session_id] = session
+        self._hold(session)
+        self.opened += 1
+        session.connection.session_opened(session)
+        self._tell("session_opened", session)
+        if principal.token_id in self._warned:
+            self.warn(session)
+        return session
+
+    def new_secret(self, session: Session) -> str | None:
+        """Make the secret that opens the session's place, once; the one it had opens nothing any more.
+
+        @return: None where places are not kept.
+        """
+        if not self._resume_window:
+            return None
+        self._by_secret.pop(session.secret, None)
+        secret = f"resume_{self._random_bytes(32).hex()}"
+        session.secret = digest(secret)
+        self._by_secret[session.secret] = session
+        return secret
+
+    def refresh(self, caller: Caller, principal: Principal) -> None:
+        """Another token of the same entity is the caller's session's from now on."""
+        session = caller.session
+        assert session is not None
+        self._let_go(session)
+        session.principal = caller.principal = principal
+        self._hold(session)
+
+    def resume(self, secret: str, session: Session) -> Session | None:
+        """Find the session whose place another one is to take; one that is connected still is cut off.
+
+        @return: the old one, detached now, its secret spent; L{close} it when its place is taken. None: there is none
+            that may be taken by this session.
+        """
+        old = self._by_secret.get(digest(secret))
+        if old is None or old is session or old.identity != session.identity:
+            return None
+        del self._by_secret[old.secret]
+        if not old.detached:
+            self._detach(old, "resumed")
+            old.connection.abort()
+        self.resumed += 1
+        return old
+
+    def leave(self, session: Session, reason: str, for_good: bool) -> None:
+        """The session's connection is going or gone; a second time does nothing.
+
+        @param for_good: whether that was the session's own end, too.
+        """
+        if session.session_id not in self._by_id or session.detached:
+            return
+        if for_good or not self._resume_window:
+            self.close(session, reason)
+        else:
+            self._detach(session, reason)
+
+    def close(self, session: Session, reason: str) -> None:
+        """The session is over; a second time does nothing."""
+        if self._by_id.pop(session.session_id, None) is None:
+            return
+        self._let_go(session)
+        self._by_secret.pop(session.secret, None)
+        self._detached.pop(session, None)
+        self._places.give_up(session)
+        self._tell("session_closed", session, reason)
+
+    def end_tokens(self, token_ids: Iterable[str], reason: str) -> int:
+        """Close every session that these tokens opened, at once.
+
+        @return: how many there were.
+        """
+        ended = [session for token_id in token_ids for session in self._by_token.get(token_id, {}).values()]
+        for session in ended:
+            if session.detached:
+                self.close(session, reason)
+            else:
+                session.connection.close(CloseCode.TOKEN_ENDED, reason)
+        return len(ended)
+
+    def expire(self) -> None:
+        """Close the sessions whose token has expired by now, or whom nobody has resumed; warn those that are next."""
+        now = self._wall()
+        while self._warnings and self._warnings[0][0] <= now:
+            _, token_id = heapq.heappop(self._warnings)
+            self._warned.add(token_id)
+            for session in list(self._by_token.get(token_id, {}).values()):
+                if not session.detached:
+                    self.warn(session)
+        while self._expiries and self._expiries[0][0] <= now:
+            _, token_id = heapq.heappop(self._expiries)
+            self._expiring.discard(token_id)
+            self._warned.discard(token_id)
+            self.end_tokens([token_id], "token expired")
+        now = self._clock.seconds()
+        while self._detached:
+            session, until = next(iter(self._detached.items()))
+            if until > now:
+                break
+            self.close(session, session.reason)
+
+    def _detach(self, session: Session, reason: str) -> None:
+        session.detached, session.reason = True, reason
+        self._detached[session] = self._clock.seconds() + self._resume_window
+        self._tell("session_detached", session, reason)
+        for other in self._places.keep(session):
+            self.close(other, other.reason)
+
+    def _hold(self, session: Session) -> None:
+        principal = session.principal
+        self._by_token.setdefault(principal.token_id, {})[session.session_id] = session
+        if principal.expires_at is not None and principal.token_id not in self._expiring:
+            self._expiring.add(principal.token_id)
+            heapq.heappush(self._expiries, (principal.expires_at, principal.token_id))
+            heapq.heappush(self._warnings, (principal.expires_at - WARNING, principal.token_id))
+
+    def _let_go(self, session: Session) -> None:
+        of_token = self._by_token[session.principal.token_id]
+        del of_token[session.session_id]
+        if not of_token:
+            del self._by_token[session.principal.token_id]
+
+    def _tell(self, event: str, *arguments: Any) -> None:
+        """Tell every observer; one that fails must not leave the others, and so presence or a route, behind."""
+        for observer in self.observers:
+            try:
+                getattr(observer, event)(*arguments)
+            except Exception:
+                self.log.failure("{observer!r} failed on {event}", observer=observer, event=event)
+
+
+def tell_of_expiry(session: Session, now: str, emit: Callable[[str, Any], Any]) -> None:
+    """A session's token is about to expire: its client can refresh it, an operator may want to know.
+
+    @param now: as it stands on the wire.
+    @param emit: C{emit(type, data)} brings an event to those who listen to C{$system}.
+    """
+    expires_at = session.principal.expires_at
+    assert expires_at is not None
+    data = {
+        "entity_id": session.entity_id,
+        "session_id": session.session_id,
+        "token_id": session.principal.token_id,
+        "expires_at": timestamp(expires_at),
+    }
+    event = Event(type="token.expiring", data=data, source="gateway", timestamp=now, channel="$system")
+    if "$system" not in session.subscriptions:
+        session.connection.notify("event", event)
+    emit("token.expiring", data)

@@ -1,0 +1,167 @@
+"""Twisted's descriptions of server endpoints (C{tcp:18801}, C{unix:/run/x}, C{systemd:name=x}), read before there is
+anything to serve: what they ask for is noted, and opened when it is time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from twisted.internet.endpoints import _SystemdParser, serverFromString
+from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory
+from zope.interface import implementer
+
+from cell0gw.transports.sockets.binding import BACKLOG, GivenPlace, Place, TCPPlace, UNIXPlace
+
+UNIX_MODE: Final = 0o660
+
+
+class EndpointError(Exception):
+    """A description of an endpoint that means nothing here; the message has it."""
+
+
+@implementer(IProtocolFactory, ILoggingContext)
+class StandIn:
+    """Stands for the gateway's factory until there is one.
+
+    @ivar factory: that one.
+    """
+
+    factory: Any = None
+
+    def logPrefix(self) -> str:
+        """See L{ILoggingContext}."""
+        return "Gateway"
+
+    def doStart(self) -> None:
+        """See L{IProtocolFactory}."""
+        self.factory.doStart()
+
+    def doStop(self) -> None:
+        """See L{IProtocolFactory}."""
+        self.factory.doStop()
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """See L{IProtocolFactory}."""
+        protocol: IProtocol | None = self.factory.buildProtocol(addr)
+        return protocol
+
+
+class Endpoint:
+    """One place to listen, and what stands between those who come there and the gateway.
+
+    @ivar text: its description.
+    @ivar factory: makes what a connection meets first: the stand-in, or what the endpoint has put around it.
+    @ivar stand_in: what a connection meets last.
+    @ivar tls: an C{ssl:} endpoint's own certificate, a L{CertificateOptions}.
+    """
+
+    def __init__(
+        self, text: str, place: Place, stand_in: StandIn | None = None, factory: Any = None, tls: Any = None
+    ) -> None:
+        self.text = text
+        self.place = place
+        self.stand_in = StandIn() if stand_in is None else stand_in
+        self.factory = self.stand_in if factory is None else factory
+        self.tls = tls
+
+
+class _Notebook:
+    """As much of a reactor as endpoints ask of one: it notes what it is to listen on."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.stand_in = StandIn()
+        self.endpoints: list[Endpoint] = []
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> None:
+        """See L{IReactorTCP}."""
+        place = TCPPlace(interface or "0.0.0.0", port, max(backlog, BACKLOG))
+        self._note(place, factory)
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> None:
+        """See L{IReactorSSL}."""
+        place = TCPPlace(interface or "0.0.0.0", port, max(backlog, BACKLOG))
+        self._note(place, factory, contextFactory)
+
+    def listenUNIX(
+        self, address: str, factory: Any, backlog: int = 50, mode: int = UNIX_MODE, wantPID: bool = False
+    ) -> None:
+        """See L{IReactorUNIX}. No lock is needed to see whether somebody listens."""
+        self._note(UNIXPlace(address, mode, max(backlog, BACKLOG)), factory)
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: Any, factory: Any) -> None:
+        """See L{IReactorSocket}. Twisted's endpoint would close the descriptor, which is needed for another start."""
+        raise ValueError("nothing can be put around a socket that was handed over")
+
+    def _note(self, place: Place, factory: Any, tls: Any = None) -> None:
+        self.endpoints.append(Endpoint(self._text, place, self.stand_in, factory, tls))
+
+
+def read_endpoints(texts: Iterable[str], given: Sequence[tuple[str, int]] | None = None) -> list[Endpoint]:
+    """Read descriptions. Nothing is opened, but an C{ssl:} endpoint's files are read.
+
+    @param given: names and descriptors of the sockets that were handed over; None: see L{handed_over}.
+    @raise EndpointError: one of them can't be.
+    """
+    given = handed_over() if given is None else given
+    return [endpoint for text in texts for endpoint in _read(text, given)]
+
+
+def handed_over() -> list[tuple[str, int]]:
+    """The names and descriptors of the sockets that whoever started the process has bound for it, see
+    sd_listen_fds(3)."""
+    # Twisted takes the variables away, as one should, when it is imported; only there they are known from then on.
+    known = _SystemdParser._sddaemon
+    return list(zip(os.environ.get("LISTEN_FDNAMES", "").split(":"), known.inheritedDescriptors(), strict=False))
+
+
+def _read(text: str, given: Sequence[tuple[str, int]]) -> list[Endpoint]:
+    kind, _, rest = text.partition(":")
+    if kind == "systemd":
+        return [Endpoint(text, GivenPlace(descriptor)) for descriptor in _chosen(text, rest, given)]
+    notebook = _Notebook(text)
+    problems: list[Any] = []
+    try:
+        # Every endpoint of sockets asks for them at once.
+        serverFromString(notebook, _with_mode(text)).listen(notebook.stand_in).addErrback(problems.append)
+        for failure in problems:
+            failure.raiseException()
+    except OSError as problem:
+        where = "" if problem.filename is None else f"{problem.filename}: "
+        raise EndpointError(f"{text}: {where}{problem.strerror or problem}") from None
+    except Exception as problem:  # whatever the many parsers raise
+        raise EndpointError(f"{text}: {' '.join(str(problem).split()) or type(problem).__name__}") from None
+    if not notebook.endpoints:
+        raise EndpointError(f"{text}: such an endpoint has no socket to listen on")
+    return notebook.endpoints
+
+
+def _with_mode(text: str) -> str:
+    """Twisted would let everyone on the machine in."""
+    if text.startswith("unix:") and not re.search(r"(?<!\\):mode=", text):
+        return f"{text}:mode={UNIX_MODE:o}"
+    return text
+
+
+def _chosen(text: str, rest: str, given: Sequence[tuple[str, int]]) -> list[int]:
+    """The descriptors of all sockets of a name, where Twisted has the last one only: a unit can bind several. The
+    C{domain} may be left out, since a socket knows its own.
+
+    @raise EndpointError: there are none.
+    """
+    words = dict(word.partition("=")[::2] for word in rest.split(":") if word)
+    if unknown := words.keys() - {"domain", "name", "index"}:
+        raise EndpointError(f"{text}: {min(unknown)} means nothing there; expected systemd:name=...")
+    name, index = words.get("name"), words.get("index")
+    chosen = [
+        descriptor
+        for number, (known, descriptor) in enumerate(given)
+        if name in (None, known) and index in (None, str(number))
+    ]
+    if not chosen:
+        there = ", ".join(known for known, _ in given) or "none"
+        raise EndpointError(f"{text}: no such socket was handed over; there are: {there}")
+    return chosen

@@ -1,0 +1,169 @@
+"""Listening: sockets that are opened before the service starts, so that a taken port is known at once."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.python.failure import Failure
+
+from cell0gw.transports.sockets.binding import described
+from cell0gw.transports.sockets.endpoints import Endpoint, read_endpoints
+from cell0gw.transports.sockets.poller import Poller, reactor_for_connections
+from cell0gw.transports.sockets.tcp import GatewayPort
+from cell0gw.transports.sockets.tls import Certificate, over_tls
+from cell0gw.transports.sockets.unix import UNIXPort
+
+Renewal = Callable[[], None]
+
+
+class ListenError(Exception):
+    """A place can't be had.
+
+    @ivar text: which one; C{reason}: why.
+    """
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(f"{text} ({reason})")
+        self.text = text
+        self.reason = reason
+
+
+def listen_on(listening: socket.socket, factory: IProtocolFactory, reactor: Any, connections: Any) -> GatewayPort:
+    """Accept connections on a bound socket.
+
+    @param connections: the reactor that looks after them, see L{reactor_for_connections}.
+    @return: a port that listens, on a descriptor of its own.
+    """
+    kind = UNIXPort if listening.family == socket.AF_UNIX else GatewayPort
+    port: GatewayPort = kind._fromListeningDescriptor(reactor, listening.fileno(), listening.family, factory)
+    port.connections_reactor = connections
+    port.startListening()
+    return port
+
+
+class ListeningService(Service):
+    """Accepts connections on one socket.
+
+    @param listening: it listens already; the service takes it over.
+    @param listen: makes a port of the socket and the factory, see L{listen_on}.
+    """
+
+    def __init__(
+        self, listening: socket.socket, factory: IProtocolFactory, listen: Callable[[Any, Any], GatewayPort]
+    ) -> None:
+        self._socket: socket.socket | None = listening
+        self._factory = factory
+        self._listen = listen
+        self._listening: GatewayPort | None = None
+        self._stopping: Deferred[Any] = succeed(None)
+
+    def startService(self) -> None:
+        """See L{IService}."""
+        super().startService()
+        assert self._socket is not None
+        self._listening = self._listen(self._socket, self._factory)
+        self._give_up_socket()
+
+    def stopService(self) -> Deferred[Any]:
+        """See L{IService}; fires once no more connection is accepted. Those that are open stay open."""
+        self._give_up_socket()
+        if self.running and self._listening is not None:
+            self._stopping = maybeDeferred(self._listening.stopListening)
+        super().stopService()
+        return self._stopping
+
+    def _give_up_socket(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class Listening(MultiService):
+    """Accepts connections at several places.
+
+    @param listen: see L{listen_on}.
+    @ivar addresses: where, for people: known once it is open.
+    @ivar port: the first TCP port; 0: none is.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], listen: Callable[..., GatewayPort] = listen_on) -> None:
+        super().__init__()
+        self._listen = listen
+        self._endpoints = endpoints
+        self._sockets: list[socket.socket] = []
+        self._own: list[tuple[str, Certificate]] = []
+        self._connections: Any = None
+        self.addresses: list[str] = []
+        self.port = 0
+
+    def open(self) -> None:
+        """Open every socket; forks after this are fine.
+
+        @raise ListenError: one of them can't be had; then none is.
+        """
+        for endpoint in self._endpoints:
+            try:
+                listening = endpoint.place.open()
+            except OSError as problem:
+                self.close()
+                raise ListenError(endpoint.text, str(problem.strerror or problem)) from None
+            self._sockets.append(listening)
+            self.addresses.append(described(listening))
+            if not self.port and listening.family != socket.AF_UNIX:
+                self.port = int(listening.getsockname()[1])
+
+    def serve(self, factory: IProtocolFactory, certificate: Certificate | None, reactor: Any) -> None:
+        """Accept connections.
+
+        @param factory: makes their protocols.
+        @param certificate: for TCP; who comes by a Unix socket is on this machine, and an C{ssl:} endpoint has its own.
+        """
+        self._connections = reactor_for_connections(reactor)
+        secured = factory if certificate is None else over_tls(factory, certificate, reactor)
+        for number, (endpoint, listening) in enumerate(zip(self._endpoints, self._sockets, strict=True)):
+            local, outer = listening.family == socket.AF_UNIX, endpoint.factory
+            endpoint.stand_in.factory = factory if local or endpoint.tls is not None else secured
+            if endpoint.tls is not None or endpoint.stand_in.factory is not factory:
+                self.addresses[number] += " with TLS"
+            if endpoint.tls is not None:
+                self._own.append((endpoint.text, own := Certificate(endpoint.tls)))
+                outer = over_tls(outer, own, reactor)
+            listen = partial(self._listen, reactor=reactor, connections=self._connections)
+            ListeningService(listening, outer, listen).setServiceParent(self)
+        self._sockets = []
+        self.startService()
+
+    def read_again(self) -> list[Renewal]:
+        """Read the certificates of C{ssl:} endpoints again.
+
+        @return: what has each take hold, for new handshakes.
+        @raise EndpointError: one of them can't be used.
+        """
+        return [partial(own.renew, read_endpoints([text])[0].tls) for text, own in self._own]
+
+    def stopService(self) -> Deferred[Any]:
+        """See L{IService}; fires once no more connection is accepted. Those that are open stay open."""
+        Service.stopService(self)
+        stopping = gatherResults([maybeDeferred(service.stopService) for service in self])
+        return stopping.addCallback(lambda results: self._release())
+
+    def close(self) -> None:
+        """Let go of all that is open, and of whoever is connected still."""
+        for listening in self._sockets:
+            listening.close()
+        self._sockets, self.addresses, self.port = [], [], 0
+        self._release()
+        if isinstance(self._connections, Poller):
+            self._connections.close(Failure(ConnectionAborted("the gateway has stopped")))
+        self._connections = None
+
+    def _release(self) -> None:
+        for endpoint in self._endpoints:
+            endpoint.place.release()

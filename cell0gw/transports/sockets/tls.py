@@ -1,0 +1,120 @@
+"""TLS between the socket and the protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IProtocolFactory
+from twisted.internet.ssl import CertificateOptions
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cell0gw.protocol.frames import Batch
+from cell0gw.protocol.limits import Limits
+
+
+class CertificateError(Exception):
+    """A certificate or its key can't be used; the message names the file."""
+
+
+def read_certificate(certificate: Path, key: Path) -> CertificateOptions:
+    """What a server needs to speak TLS 1.2 and 1.3.
+
+    @param certificate: a PEM file with the certificate, and those between it and its root.
+    @param key: a PEM file with its private key; may be the same one.
+    @raise CertificateError: one of them can't be read, or they don't belong together.
+    """
+    options = CertificateOptions()
+    context = options.getContext()
+    for path, use in ((certificate, context.use_certificate_chain_file), (key, context.use_privatekey_file)):
+        try:
+            path.open("rb").close()
+            use(str(path))
+        except OSError as problem:
+            raise CertificateError(f"{path}: {problem.strerror}") from None
+        except SSL.Error as problem:
+            raise CertificateError(f"{path}: {_reason(problem)}") from None
+    return options
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Certificate:
+    """What handshakes are made with; L{renew} changes it for those that begin later."""
+
+    def __init__(self, options: CertificateOptions) -> None:
+        self._context = options.getContext()
+
+    def renew(self, options: CertificateOptions) -> None:
+        """Take over another one."""
+        self._context = options.getContext()
+
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """See L{IOpenSSLServerConnectionCreator}."""
+        return SSL.Connection(self._context)
+
+
+def _reason(problem: SSL.Error) -> str:
+    """What OpenSSL says last is the cause."""
+    reasons = [text for *_, text in problem.args[0] if text] if problem.args else []
+    return reasons[-1] if reasons else "not a PEM file of that kind"
+
+
+class TLSTransport(TLSMemoryBIOProtocol):
+    """What a protocol over TLS has for a transport. What is not here it asks of the transport below."""
+
+    TLS = True
+    _limits: Limits | None = None
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait for the peer to read, some of them encrypted."""
+        return sum(map(len, self._appSendBuffer)) + int(getattr(self.transport, "backlog", 0))
+
+    def watch_backlog(self, limits: Limits) -> None:
+        """See L{PlainTransport.watch_backlog}."""
+        self._limits = limits
+
+    def write(self, data: bytes) -> None:
+        """See L{ITransport}."""
+        if self._limits is not None and self.backlog > self._limits.outbound_limit:
+            self._judge_backlog(self._limits)
+        super().write(data)
+
+    def _judge_backlog(self, limits: Limits) -> None:
+        below: Any = self.transport
+        if hasattr(below, "try_to_send"):
+            below.try_to_send()
+        if self.backlog > limits.outbound_limit:
+            self._limits = None
+            self.wrappedProtocol.fall_behind()  # type: ignore[attr-defined]
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """See L{IProtocol}."""
+        super().connectionLost(reason)
+        self._appSendBuffer = []
+
+    def share(self, batch: Batch) -> bool:
+        """See L{IConnection.share}: each connection has its own cipher."""
+        return False
+
+
+class TLSFactory(TLSMemoryBIOFactory):
+    """Makes protocols that speak over TLS, if the one below makes any."""
+
+    protocol = TLSTransport
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """See L{IProtocolFactory}."""
+        wrapped = self.wrappedFactory.buildProtocol(addr)
+        return None if wrapped is None else self.protocol(self, wrapped)
+
+
+def over_tls(factory: IProtocolFactory, certificate: Certificate, clock: Any) -> TLSFactory:
+    """A factory whose protocols speak over TLS.
+
+    @param factory: makes those that speak.
+    """
+    return TLSFactory(certificate, isClient=False, wrappedFactory=factory, clock=clock)

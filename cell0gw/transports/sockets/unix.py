@@ -1,0 +1,95 @@
+"""Connections by Unix sockets: as those by TCP, but that their ends have no addresses."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any, NamedTuple, Self
+
+from twisted.internet import tcp
+from twisted.internet.address import UNIXAddress
+from twisted.internet.interfaces import IAddress, IProtocolFactory
+from zope.interface import implementer
+
+from cell0gw.transports.sockets.binding import described
+from cell0gw.transports.sockets.poller import Poller
+from cell0gw.transports.sockets.tcp import GatewayPort, GatewayTransport, PlainTransport
+
+_CREDENTIALS = struct.Struct("3i")
+
+
+@implementer(IAddress)
+class LocalAddress(NamedTuple):
+    """Somebody on this machine. C{port} is the id of the process that connected; 0: it is not known."""
+
+    host: str = "unix"
+    port: int = 0
+
+
+class _Local:
+    """What a transport says of its ends."""
+
+    socket: socket.socket
+
+    def __init__(self, skt: Any, protocol: Any, address: Any, *arguments: Any) -> None:
+        super().__init__(skt, protocol, LocalAddress(), *arguments)  # type: ignore[call-arg]
+
+    def getPeer(self) -> LocalAddress:
+        """See L{ITransport}."""
+        if not hasattr(socket, "SO_PEERCRED"):
+            return LocalAddress()
+        credentials = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return LocalAddress(port=_CREDENTIALS.unpack(credentials)[0])
+
+    def getHost(self) -> UNIXAddress:
+        """See L{ITransport}."""
+        return UNIXAddress(self.socket.getsockname())
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """See L{ITCPTransport}. Nothing is ever delayed."""
+
+
+class UNIXTransport(_Local, GatewayTransport):
+    """A connection's socket on a L{Poller}."""
+
+
+class PlainUNIXTransport(_Local, PlainTransport):
+    """A connection's socket on whatever reactor there is."""
+
+
+class UNIXPort(GatewayPort):
+    """Accepts connections of a Unix socket."""
+
+    _name = ""
+
+    @property  # type: ignore[override]
+    def _realPortNumber(self) -> str:
+        """What Twisted's lines in the log call it."""
+        return self._name
+
+    @_realPortNumber.setter
+    def _realPortNumber(self, number: object) -> None:
+        """It would be a letter of the path."""
+
+    def transport(  # type: ignore[override]
+        self, skt: Any, protocol: Any, address: Any, port: Any, number: int, reactor: Any
+    ) -> tcp.Server:
+        """See L{GatewayPort}."""
+        kind = UNIXTransport if isinstance(self.connections_reactor, Poller) else PlainUNIXTransport
+        return kind(skt, protocol, address, port, number, self.connections_reactor)
+
+    @classmethod
+    def _fromListeningDescriptor(
+        cls, reactor: Any, fd: int, addressFamily: socket.AddressFamily, factory: IProtocolFactory
+    ) -> Self:
+        port = cls(0, factory, reactor=reactor)
+        port._preexistingSocket = listening = socket.fromfd(fd, addressFamily, cls.socketType)
+        port._name = described(listening)
+        return port
+
+    def _buildAddr(self, address: Any) -> LocalAddress:
+        return LocalAddress()
+
+    def getHost(self) -> UNIXAddress:
+        """See L{IListeningPort}."""
+        return UNIXAddress(self.socket.getsockname())

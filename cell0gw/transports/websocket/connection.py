@@ -1,0 +1,300 @@
+"""The protocol on the wire: Autobahn's WebSocket, one JSON-RPC message a text frame."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from autobahn.websocket.protocol import WebSocketProtocol
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cell0gw.protocol import jsonrpc
+from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.frames import Batch, read_text_frames, text_frame
+from cell0gw.protocol.limits import UNAUTHENTICATED_MESSAGE_SIZE
+from cell0gw.protocol.printable import printable
+from cell0gw.rpc.dispatch import Answer
+from cell0gw.sessions.interfaces import IConnection
+from cell0gw.sessions.session import Caller, Session
+from cell0gw.transports.websocket.deflate import deflating
+from cell0gw.transports.websocket.handshake import UpgradeRequest
+from cell0gw.transports.websocket.hardened import HardenedProtocol
+from cell0gw.transports.websocket.lean import unmask_long
+
+GOODBYES: Final = (1000, None)
+"""How a client closes for good; None is a close without a code, as browsers send it unless told otherwise."""
+
+NO_CODE: Final = 1005
+"""What a close without a code is called. RFC 6455, section 7.1.5"""
+
+OPEN: Final = WebSocketProtocol.STATE_OPEN
+
+
+@implementer(IConnection)
+class GatewayProtocol(HardenedProtocol):
+    """One connection.
+
+    An exception that left one of Autobahn's callbacks would drop the connection, so none does.
+    """
+
+    # Autobahn claims `log` and `state`, among others.
+    _log = Logger()
+    factory: Any
+
+    # Up to thirty names of a class's instances share one table, which Autobahn's own would fill.
+    __slots__ = (
+        "_farewell",
+        "_held",
+        "_share",
+        "address",
+        "bad_tokens",
+        "caller",
+        "closing_since",
+        "connection_id",
+        "opened_at",
+        "session",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection_id = self.address = ""
+        self.session: Session | None = None
+        self.opened_at = 0.0
+        self.closing_since: float | None = None
+        self.bad_tokens = 0
+        self._share: int | None = None
+        self._farewell: tuple[int, str] | None = None
+        self._held: deque[bytes] | None = None
+
+    def connectionMade(self) -> None:
+        """See L{IProtocol}."""
+        super().connectionMade()
+        factory = self.factory
+        self.opened_at = factory.seconds()
+        self.address = factory.door.source(self.transport.getPeer()) or ""
+        self.caller = Caller(self)
+        if hasattr(self.transport, "watch_backlog"):
+            self.transport.watch_backlog(factory.limits)
+        factory.connections.accepted(self)
+
+    def admit(self, request: UpgradeRequest) -> None:
+        """See L{Admission.admit}."""
+        self.caller.foreign = self.factory.door.admit(self, request)
+
+    def onOpen(self) -> None:
+        """The handshake is done: welcome."""
+        factory = self.factory
+        self.opened_at = factory.seconds()
+        self.connection_id = factory.new_id("conn")
+        write: Callable[[bytes], None] = self.transport.write
+        extension = self._perMessageCompress
+        self.share = getattr(self.transport, "share", self.share)  # type: ignore[method-assign]
+        self.write_frame = write if extension is None else deflating(write, extension)  # type: ignore[assignment, method-assign]
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = min(
+            UNAUTHENTICATED_MESSAGE_SIZE, factory.limits.max_message_size
+        )
+        factory.connections.opened(self)
+        self._share = factory.heartbeats.opened(self)
+        if not factory.connections.has_room_from(self.address):
+            factory.hit("max_connections_per_address", self.address)
+            self.close(CloseCode.CONNECTION_LIMIT, "too many connections from this address")
+            return
+        self.notify("connection.welcome", factory.welcome(self))
+        if factory.draining:
+            self.close(CloseCode.DRAINING, "the gateway is going down")
+
+    @property
+    def backlog(self) -> int:
+        """See L{IConnection}."""
+        return getattr(self.transport, "backlog", 0)
+
+    def session_opened(self, session: Session) -> None:
+        """See L{IConnection}."""
+        self.session = session
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = self.factory.limits.max_message_size
+        self.factory.connections.no_stranger(self)
+        if hasattr(self.transport, "goes_to_work"):
+            self.transport.goes_to_work()
+        self._log.info(
+            "{entity_id} opened {session_id} on {connection_id} from {peer}",
+            entity_id=session.entity_id,
+            session_id=session.session_id,
+            connection_id=self.connection_id,
+            peer=self.peer,
+            token_id=session.principal.token_id,
+        )
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came, of whatever kind: the peer lives.
+
+        Frames of the common kind are read here, as long as Autobahn is between two messages; it gets all else.
+        """
+        self.last_received = self.factory.seconds()
+        if self._between_messages():
+            payloads, end = read_text_frames(data, self.maxMessagePayloadSize, unmask_long)
+            for payload in payloads:
+                if self.closing_since is None:
+                    self._take_up(payload)
+            if end == len(data):
+                return
+            data = data[end:]
+        try:
+            self.feed(data)
+        except Exception:
+            self._log.failure("{connection_id} could not be read", connection_id=self.connection_id)
+            self.abort()
+
+    def processData(self) -> bool:
+        """See L{HardenedProtocol.processData}. What is not taken up now stays as it is, maybe compressed."""
+        return self._held is None and super().processData()
+
+    def _between_messages(self) -> bool:
+        """Whether Autobahn waits for the first byte of a message, nothing left over from before."""
+        return self.state == OPEN and not self.data and not self.inside_message and self.current_frame is None
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """A whole message came, by way of Autobahn."""
+        self.forget_message()
+        if self.closing_since is not None:
+            return
+        if isBinary:
+            self.close(CloseCode.UNSUPPORTED_DATA, "binary frames are not spoken here")
+        else:
+            self._take_up(payload)
+
+    def _take_up(self, payload: bytes) -> None:
+        if self._held is not None:
+            self._held.append(payload)
+            return
+        try:
+            answer = self.factory.dispatch(self.caller, payload)
+            if answer.__class__ is bytes and self._farewell is None:
+                self.write_frame(text_frame(answer))
+            elif answer is None or isinstance(answer, bytes):
+                self._answer(answer)
+            else:
+                answer.addCallback(self._answer).addErrback(self._failed)
+                if self.caller.in_flight >= self.factory.limits.max_in_flight:
+                    self._pause()
+        except Exception:
+            self._failed(None)
+
+    @property
+    def paused(self) -> bool:
+        """See L{IConnection}."""
+        return self._held is not None
+
+    def _pause(self) -> None:
+        """Read nothing more. What has been read already waits."""
+        self._held = deque()
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """See L{IConnection}."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        while held and self._held is None and self.closing_since is None:
+            self._take_up(held.popleft())
+        if self._held is not None:  # as many wait again
+            self._held.extend(held)
+            return
+        self._begun = None
+        self.last_received = self.factory.seconds()
+        self.transport.resumeProducing()
+        if self.data:
+            self.dataReceived(b"")
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """The socket is gone, possibly before any handshake."""
+        self._leave("closed" if wasClean else "lost")
+        self.factory.connections.closed(self)
+
+    def sendCloseFrame(self, *arguments: Any, **options: Any) -> None:
+        """Whoever begins the closing, it begins here: the session ends now, not when the peer lets go of the socket."""
+        super().sendCloseFrame(*arguments, **options)
+        self._leave(str(self.localCloseCode if self.closedByMe else self.remoteCloseCode or NO_CODE))
+        if self.failedByMe:
+            self.end_stream()  # nothing more is read, so no reply to the close either
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        self._leave("aborted" if abort else "closed")
+        super()._closeConnection(abort)
+
+    def notify(self, method: str, params: Any) -> None:
+        """See L{IConnection}."""
+        self.write_frame(text_frame(jsonrpc.notification(method, params)))
+
+    def write_frame(self, frame: bytes) -> None:
+        """See L{IConnection}. While the connection is open the transport's own C{write} stands in this one's place."""
+
+    def share(self, batch: Batch) -> bool:
+        """See L{IConnection}. While the connection is open that of the transport stands in this one's place."""
+        return False
+
+    def close(self, code: int, reason: str) -> None:
+        """See L{IConnection}."""
+        # Not sendClose(), which knows only 1000 and 3000 to 4999.
+        if self.state == self.STATE_OPEN:
+            self.sendCloseFrame(code=int(code), reasonUtf8=reason.encode(), isReply=False)
+
+    def fall_behind(self) -> None:
+        """See L{IConnection}."""
+        if self.closing_since is None:
+            self.factory.hit("outbound_limit", self.caller.entity_id or self.address)
+            self.close(CloseCode.SLOW_CONSUMER, "too much waits to be read")
+
+    def close_when_answered(self, code: int, reason: str) -> None:
+        """See L{IConnection}."""
+        self._farewell = (code, reason)
+
+    def abort(self) -> None:
+        """See L{IConnection}."""
+        self._closeConnection(abort=True)
+
+    def _answer(self, answer: Answer) -> None:
+        if answer is not None:
+            self.write_frame(text_frame(answer))
+        if self._farewell is not None:
+            self.close(*self._farewell)
+
+    def _failed(self, failure: Any) -> None:
+        self._log.failure("{connection_id} could not be answered", failure, connection_id=self.connection_id)
+        self.close(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def _for_good(self) -> bool:
+        """Whether the session ends with the connection: the client said goodbye, or it must not come back as it is."""
+        if self.wasClean and not self.closedByMe:
+            return self.remoteCloseCode in GOODBYES
+        return (self.localCloseCode or 0) >= CloseCode.BAD_TOKEN
+
+    def register_producer(self, producer: Any) -> None:
+        """See L{IConnection}."""
+        self.transport.registerProducer(producer, True)
+
+    def unregister_producer(self) -> None:
+        """See L{IConnection}."""
+        self.transport.unregisterProducer()
+
+    def _leave(self, reason: str) -> None:
+        """The connection is on its way out: nobody shall see its entity here, or route to it, any more."""
+        if self.closing_since is not None or self._share is None:
+            return
+        factory = self.factory
+        self.closing_since = factory.clock.seconds()
+        del self.write_frame, self.share
+        factory.heartbeats.closed(self, self._share)
+        factory.connections.no_stranger(self)
+        if self._held is not None:
+            self.resume()
+        if self.session is not None:
+            factory.sessions.leave(self.session, reason, self._for_good())
+            self._log.info(
+                "{entity_id} closed {session_id} on {connection_id}: {reason}",
+                entity_id=self.session.entity_id,
+                session_id=self.session.session_id,
+                connection_id=self.connection_id,
+                reason=printable(reason),
+            )

@@ -1,0 +1,90 @@
+"""What all connections share: the factory of the protocol, with Autobahn's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory
+from twisted.internet.interfaces import IReactorTime
+
+from cell0gw.guard.guard import Guard
+from cell0gw.guard.heartbeat import HeartbeatService
+from cell0gw.protocol.notifications import ConnectionWelcome
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.protocol.version import CAPABILITIES, PROTOCOL_VERSION, SERVER_VERSION
+from cell0gw.rpc.dispatch import Dispatcher
+from cell0gw.sessions.interfaces import IConnection
+from cell0gw.sessions.registry import Sessions
+from cell0gw.transports.websocket.admission import Admission
+from cell0gw.transports.websocket.connection import GatewayProtocol
+from cell0gw.transports.websocket.deflate import accept_deflate
+from cell0gw.transports.websocket.handshake import SUBPROTOCOL
+from cell0gw.transports.websocket.lean import with_options
+
+
+class GatewayFactory(WebSocketServerFactory):
+    """All that a connection needs to know of the gateway.
+
+    @ivar door: says who may connect.
+    @ivar draining: whether the gateway is going down; who connects is sent away.
+    """
+
+    protocol: Any = GatewayProtocol
+    draining = False
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        dispatcher: Dispatcher,
+        guard: Guard,
+        sessions: Sessions,
+        heartbeats: HeartbeatService,
+        new_id: Callable[[str], str],
+        wall: Callable[[], float],
+        compression: bool,
+    ) -> None:
+        super().__init__(protocols=[SUBPROTOCOL], server=None, reactor=reactor)
+        self.clock: IReactorTime = reactor
+        self.seconds = reactor.seconds
+        self.dispatch = dispatcher.dispatch
+        self.connections = guard.connections
+        self.sessions = sessions
+        self.heartbeats = heartbeats
+        self.limits = limits = guard.limits
+        self.hit = guard.alarms.hit
+        self.door = Admission(self.connections, self.hit)
+        self.new_id = new_id
+        self._wall = wall
+        # Autobahn's own limits are off unless asked for; and setting any option flips allowNullOrigin, so it is named.
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            allowNullOrigin=True,
+            failByDrop=False,
+            # Autobahn's own timers are off: HeartbeatService looks after those who don't come and those who don't go.
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            maxMessagePayloadSize=limits.max_message_size,
+            maxFramePayloadSize=limits.max_message_size,
+            perMessageCompressionAccept=accept_deflate if compression else None,
+        )
+        self.protocol = with_options(GatewayProtocol, self)
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """See L{IProtocolFactory}. None, and so a closed socket, when there is no room."""
+        return super().buildProtocol(addr) if self.connections.make_room(self.door.source(addr)) else None
+
+    def welcome(self, connection: IConnection) -> ConnectionWelcome:
+        """The first message on a connection."""
+        return ConnectionWelcome(
+            connection_id=connection.connection_id,
+            server_version=SERVER_VERSION,
+            capabilities=CAPABILITIES,
+            timestamp=timestamp(self._wall()),
+            protocol=PROTOCOL_VERSION,
+            limits=self.limits,
+            heartbeat_interval=self.heartbeats.interval,
+            heartbeat_timeout=self.heartbeats.timeout,
+        )
