@@ -11,7 +11,7 @@ from twisted.internet.address import IPv4Address
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from cell0gw.testing import MemoryGateway
-from tests.transports import MemoryTransport
+from tests.transports.memory import MemoryTransport
 
 ADDRESS: Final = IPv4Address("TCP", "192.0.2.1", 50000)
 

@@ -14,7 +14,7 @@ from cell0gw.testing import MemoryGateway
 from tests.fuzz.cuts import cut
 from tests.fuzz.findings import CLOSE, TEXT, check, connect, nothing_is_logged, pass_time, retained, spoken
 from tests.fuzz.handshake import request
-from tests.test_chunking import frame
+from tests.transports.websocket.test_chunking import frame
 
 COMPRESSED, AUTHENTICATED, BUILT = 1, 2, 4
 """Bits of the first byte: compression is negotiated, a token was shown, the rest is built of records."""

@@ -1,7 +1,7 @@
 """Autobahn's server protocol without what it costs each connection and nobody here asks for.
 
-Every shortcut leans on Autobahn's inside in one small place, and C{tests/test_lean.py} says which assumption it makes:
-it fails when a release breaks one.
+Every shortcut leans on Autobahn's inside in one small place. C{tests/transports/websocket/test_lean.py} says which
+assumption it makes, and fails when a release breaks one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Mail, calls and conversations."""

@@ -1,0 +1,1 @@
+"""Short runs of what takes long."""

@@ -1,0 +1,1 @@
+"""What peers send, over real sockets."""

@@ -1,0 +1,1 @@
+"""Engines: one suite for all of them, and what is special about one."""

@@ -1,0 +1,488 @@
+"""Where directed messages wait, with what became of them: one suite for all engines."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from cell0gw.agents.mail.store import Climbed, IMailStore, Kept, Letter, Receipt, Step, StoredMailbox
+from cell0gw.engines.memory.mail import MemoryMailStore
+from cell0gw.engines.sqlite.database import Database
+from cell0gw.engines.sqlite.letters import READ_BYTES
+from cell0gw.engines.sqlite.mail import SQLiteMailStore
+from cell0gw.protocol.errors import Conflict, Unavailable
+from cell0gw.protocol.keys import Key
+from tests.engines.test_token_stores import QueueReactor
+
+FAR = 1_000_000
+
+
+def letter(number: int = 1, to: str = "b", by: str = "a", **facts: Any) -> Letter:
+    known: dict[str, Any] = {
+        "message_id": f"m{number}", "recipient": to, "sender": by, "sender_type": "agent", "conversation_id": "c",
+        "in_reply_to": None, "hops": 0, "message": b"%d" % number, "time": float(number), "expires_at": 100.0,
+    }  # fmt: skip
+    return Letter(**(known | facts))
+
+
+def key(name: str = "k", entity: str = "a", method: str = "m", digest: bytes = b"1") -> Key:
+    return Key(entity, method, name, digest)
+
+
+def step(number: int, status: str, time: float = 50.0, to: str = "b", **facts: Any) -> Step:
+    return Step(message_id=f"m{number}", recipient=to, status=status, time=time, **facts)
+
+
+class StoreCase:
+    """With a store, whichever it is."""
+
+    store: Any
+
+    def outcome(self, deferred: Deferred[Any]) -> Any:
+        """What comes of it."""
+        return self.successResultOf(self.settle(deferred))  # type: ignore[attr-defined]
+
+    def settle(self, deferred: Deferred[Any]) -> Deferred[Any]:
+        """Let what was asked for come to its end."""
+        return deferred
+
+    def reopen(self) -> None:
+        """As the next process would."""
+
+    def put(self, *letters: Letter, since: float = 0.0) -> list[Kept]:
+        """Keep them, asked for in one go."""
+        asked = [self.store.put(each, since) for each in letters]
+        return [self.outcome(each) for each in asked]
+
+    def record(self, *steps: Step) -> list[Climbed]:
+        climbed: list[Climbed] = self.outcome(self.store.record(list(steps)))
+        return climbed
+
+    def waiting(self, to: str = "b", after: int = 0, limit: int = FAR, now: float = 0.0) -> list[str]:
+        return [each.message_id for each in self.outcome(self.store.waiting(to, after, limit, now))]
+
+    def untold(self, sender: str = "a", limit: int = FAR, now: float = 50.0) -> list[tuple[str, str]]:
+        return [(one.message_id, one.status) for one in self.outcome(self.store.take_untold(sender, limit, now))]
+
+    def ladder(self, number: int = 1) -> list[str] | None:
+        delivery = self.outcome(self.store.delivery(f"m{number}"))
+        return None if delivery is None else [receipt.status for receipt in delivery.receipts]
+
+    def dead(self, to: str | None = None, limit: int = FAR) -> tuple[list[str], int]:
+        found, total = self.outcome(self.store.dead(to, limit))
+        return [each.letter.message_id for each in found], total
+
+
+class LetterTests(StoreCase):
+    """Letters that wait."""
+
+    def test_interface(self) -> None:
+        """The engine provides what the rules ask for."""
+        self.assertTrue(verifyObject(IMailStore, self.store))
+
+    def test_empty(self) -> None:
+        """In the beginning there is nothing, and nothing of it can be changed."""
+        self.reopen()
+        stored = self.store.load()
+        self.assertEqual((stored.mailboxes, stored.senders, stored.holders, stored.next_expiry), ([], {}, {}, None))
+        self.assertTrue(16 <= len(stored.key) <= 32)
+        self.assertEqual((self.waiting(), self.outcome(self.store.letters(["m1"])), self.ladder()), ([], [], None))
+        self.assertEqual((self.untold(), self.dead(), self.record()), ([], ([], 0), []))
+        self.assertEqual(self.outcome(self.store.expire(9.0)), ([], None))
+        for nothing in (self.store.told([7], 1.0), self.store.untell("a", 0.0), self.store.purge(9.0, 9.0, 0, 9.0, 0)):
+            self.assertIsNone(self.outcome(nothing))
+
+    def test_round_trip(self) -> None:
+        """Every fact of a letter comes back as it was, in its type; but for its key, and with its number."""
+        facts = {"sender_type": "user", "conversation_id": "conv_9", "in_reply_to": "m0", "hops": 7, "receipts": True}
+        full = letter(1, message='"\u00e9\\u0000"'.encode(), time=1.125, expires_at=2e9 + 0.5, key=key(), **facts)
+        kept = self.put(full, letter(2, to="c", message=bytes(range(256))))
+        self.assertEqual([(each.message_id, each.status, each.replayed) for each in kept],
+                         [("m1", "queued", False), ("m2", "queued", False)])  # fmt: skip
+        self.reopen()
+        (found,) = self.outcome(self.store.waiting("b", 0, FAR, 0.0))
+        read = msgspec.structs.replace(found, key=None)
+        self.assertEqual(read, msgspec.structs.replace(full, key=None, sequence=kept[0].sequence))
+        self.assertIs(type(found.receipts), bool)
+        (found,) = self.outcome(self.store.letters(["m2"]))
+        self.assertEqual((found.message, found.sequence), (bytes(range(256)), kept[1].sequence))
+
+    def test_order(self) -> None:
+        """Numbers only grow, over all recipients, in the order of the calls, and are told in it."""
+        told: list[str] = []
+        asked = [
+            self.store.put(letter(n, to="bcd"[n % 3]), 0.0).addCallback(lambda kept: told.append(kept.message_id))
+            for n in range(300)
+        ]
+        self.settle(asked[-1])
+        self.assertEqual(told, [f"m{n}" for n in range(300)])
+        self.assertEqual(self.waiting("c"), [f"m{n}" for n in range(1, 300, 3)])
+        sequences = [each.sequence for to in "bcd" for each in self.outcome(self.store.waiting(to, 0, FAR, 0.0))]
+        self.assertEqual(len(set(sequences)), 300)
+        self.assertEqual(sequences[:100], sorted(sequences[:100]))
+
+    def test_numbers_are_not_used_again(self) -> None:
+        """A number is given once, whatever becomes of the letter that had it, and by the next process, too."""
+        (first,) = self.put(letter(1))
+        self.record(step(1, "received", settles=True))
+        self.outcome(self.store.purge(FAR, FAR, 0, 0.0, FAR))
+        self.reopen()
+        (second,) = self.put(letter(2))
+        self.assertGreater(second.sequence, first.sequence)
+        self.assertGreater(second.receipt, first.receipt)
+
+    def test_slices(self) -> None:
+        """What follows a number, no more than the limit of it, and only what has not expired."""
+        kept = self.put(*(letter(n, expires_at=100.0 - 10 * (n == 3)) for n in range(1, 6)), letter(6, to="c"))
+        numbers = [0, *(each.sequence for each in kept)]
+        for after, limit, now, expected in (
+            (0, FAR, 0.0, [1, 2, 3, 4, 5]), (2, 2, 0.0, [3, 4]), (0, 3, 90.0, [1, 2, 4]), (0, 9, 89.9, [1, 2, 3, 4, 5]),
+            (5, 9, 0.0, []), (0, 9, 100.0, []),
+        ):  # fmt: skip
+            self.assertEqual(self.waiting("b", numbers[after], limit, now), [f"m{n}" for n in expected])
+
+    def test_long_ones(self) -> None:
+        """Long letters may come fewer at once, but never none, and none is left out."""
+        self.put(*(letter(n, message=b"x" * (READ_BYTES // 2 + 1)) for n in range(1, 6)))
+        seen: list[Letter] = []
+        while len(seen) < 5:
+            found = self.outcome(self.store.waiting("b", seen[-1].sequence if seen else 0, 4, 0.0))
+            self.assertTrue(0 < len(found) <= 4)
+            seen += found
+        self.assertEqual([each.message_id for each in seen], [f"m{n}" for n in range(1, 6)])
+
+    def test_settled(self) -> None:
+        """What is settled waits no more; what was only sent does."""
+        self.put(*(letter(n) for n in range(1, 5)))
+        self.record(step(1, "sent"), step(2, "sent", settles=True), step(3, "received", settles=True))
+        self.assertEqual(self.waiting(), ["m1", "m4"])
+        found = self.outcome(self.store.letters(["m4", "m3", "m2", "m1", "m9"]))
+        self.assertEqual([each.message_id for each in found], ["m1", "m4"])
+
+    def test_load(self) -> None:
+        """The next process finds whose mail waits, how much, of whom, and when the first of it expires."""
+        self.put(letter(1), letter(2, message=b"12345"), letter(3, to="c", by="x", expires_at=20.0), letter(4, to="d"))
+        self.record(step(4, "sent", to="d", settles=True), step(1, "sent"))
+        before = self.store.load().key if isinstance(self.store, MemoryMailStore) else None
+        self.reopen()
+        stored = self.store.load()
+        boxes = {box.recipient: box for box in stored.mailboxes}
+        self.assertEqual(boxes, {"b": StoredMailbox(recipient="b", messages=2, size=6),
+                                 "c": StoredMailbox(recipient="c", messages=1, size=1)})  # fmt: skip
+        self.assertEqual((stored.senders, stored.next_expiry), ({"a": 2, "x": 1}, 20.0))
+        self.reopen()
+        self.assertEqual(self.store.load().key, stored.key if before is None else before)
+
+
+class KeyTests(StoreCase):
+    """Idempotency keys."""
+
+    def test_again(self) -> None:
+        """What has a known key is not kept: the first one is told, and where it stands, by the next process as well."""
+        (first,) = self.put(letter(1, key=key()))
+        known = Kept(sequence=first.sequence, message_id="m1", status="queued", replayed=True)
+        self.assertEqual(self.put(letter(2, key=key()), letter(3, key=key())), [known, known])
+        self.record(step(1, "done", settles=True))
+        self.reopen()
+        again = self.put(letter(4, key=key()))
+        self.assertEqual(again, [msgspec.structs.replace(known, status="done")])
+        self.assertEqual((self.waiting(), self.ladder(2)), ([], None))
+
+    def test_conflict(self) -> None:
+        """A key that stands for something else is refused alone, and its neighbours are kept."""
+        self.put(letter(1, key=key()))
+        asked = [self.store.put(each, 0.0) for each in (letter(2), letter(3, key=key(digest=b"2")), letter(4))]
+        self.settle(asked[-1])
+        self.failureResultOf(asked[1], Conflict)  # type: ignore[attr-defined]
+        self.assertEqual(self.waiting(), ["m1", "m2", "m4"])
+
+    def test_whose(self) -> None:
+        """A key is one entity's, for one method."""
+        keys = (key(), key("l"), key(entity="x"), key(method="n"))
+        kept = self.put(*(letter(n, by=each.entity_id, key=each) for n, each in enumerate(keys)))
+        self.assertEqual([each.replayed for each in kept], [False] * 4)
+
+    def test_too_old(self) -> None:
+        """A key from before the moment stands for nothing any more, one from that moment does; the letter waits on."""
+        self.put(letter(1, time=5.0, key=key()))
+        self.assertTrue(self.put(letter(2, time=9.0, key=key()), since=5.0)[0].replayed)
+        self.assertFalse(self.put(letter(3, time=9.0, key=key(digest=b"2")), since=5.1)[0].replayed)
+        self.assertEqual(self.put(letter(4, key=key(digest=b"2")), since=5.1)[0].message_id, "m3")
+        self.assertEqual(self.waiting(), ["m1", "m3"])
+
+    def test_find(self) -> None:
+        """Looking for a key keeps nothing, and finds what putting would."""
+        self.assertIsNone(self.outcome(self.store.find(letter(1, key=key()), 0.0)))
+        (first,) = self.put(letter(1, time=5.0, key=key()))
+        found = self.outcome(self.store.find(letter(2, key=key()), 0.0))
+        self.assertEqual(found, msgspec.structs.replace(first, replayed=True, receipt=0))
+        refused = self.settle(self.store.find(letter(2, key=key(digest=b"2")), 0.0))
+        self.failureResultOf(refused, Conflict)  # type: ignore[attr-defined]
+        for other in (letter(2), letter(2, key=key("l"))):
+            self.assertIsNone(self.outcome(self.store.find(other, 0.0)))
+        self.assertIsNone(self.outcome(self.store.find(letter(2, key=key()), 5.1)))
+        self.assertEqual(self.waiting(), ["m1"])
+
+
+class ClimbingTests(StoreCase):
+    """What becomes of letters."""
+
+    def test_up_only(self) -> None:
+        """A step that leads up is taken down, with time and detail; any other changes nothing."""
+        self.put(letter(1, receipts=True))
+        for number, (status, taken, stands) in enumerate((
+            ("sent", True, "sent"), ("sent", False, "sent"), ("started", True, "started"),
+            ("received", False, "started"), ("expired", False, "started"), ("done", True, "done"),
+            ("failed", False, "done"), ("received", False, "done"),
+        )):  # fmt: skip
+            (climbed,) = self.record(step(1, status, time=10.0 + number, detail=f"d{number}"))
+            self.assertEqual((climbed.taken, climbed.status, climbed.sender), (taken, stands, "a"), status)
+            self.assertEqual(bool(climbed.receipt), taken)
+        self.reopen()
+        delivery = self.outcome(self.store.delivery("m1"))
+        self.assertEqual((delivery.recipient, delivery.sender, delivery.status, delivery.expires_at),
+                         ("b", "a", "done", 100.0))  # fmt: skip
+        expected = [("queued", 1.0, None), ("sent", 10.0, "d0"), ("started", 12.0, "d2"), ("done", 15.0, "d5")]
+        self.assertEqual(delivery.receipts, [
+            Receipt(message_id="m1", recipient="b", status=status, time=time, detail=detail)
+            for status, time, detail in expected
+        ])  # fmt: skip
+
+    def test_whose(self) -> None:
+        """Nobody takes down anything for another's letter, or for one that is not there."""
+        self.put(letter(1))
+        outcomes = self.record(step(1, "done", to="c", settles=True), step(2, "done", settles=True))
+        self.assertEqual([(each.status, each.taken, each.settled) for each in outcomes], [(None, False, False)] * 2)
+        self.assertEqual((self.waiting(), self.ladder()), (["m1"], ["queued"]))
+
+    def test_settles_once(self) -> None:
+        """A letter is taken out of its mailbox once, with its size, even by a step that leads nowhere."""
+        self.put(letter(1, message=b"12345"))
+        self.record(step(1, "received"))
+        outcomes = self.record(step(1, "sent", settles=True), step(1, "done", settles=True))
+        self.assertEqual([(each.taken, each.settled) for each in outcomes], [(False, True), (True, False)])
+        self.assertEqual(outcomes[0].size, 5)
+
+    def test_dead_letters(self) -> None:
+        """What came to nothing keeps its text, newest first, with why and when; what came to something does not."""
+        self.put(*(letter(n, to="bc"[n % 2], expires_at=10.0 * n) for n in range(1, 7)))
+        self.record(step(2, "failed", 51.0, detail="no", settles=True), step(4, "done", settles=True))
+        self.record(step(6, "received", settles=True))
+        self.record(step(6, "failed", settles=True))
+        climbed, following = self.outcome(self.store.expire(30.0))
+        self.assertEqual([(each.step.message_id, each.status, each.settled, each.size) for each in climbed],
+                         [("m1", "expired", True, 1), ("m3", "expired", True, 1)])  # fmt: skip
+        self.assertEqual(following, 50.0)
+        self.reopen()
+        self.assertEqual((self.dead(), self.dead(limit=1)), ((["m3", "m2", "m1"], 3), (["m3"], 3)))
+        self.assertEqual((self.dead("b"), self.dead("x")), ((["m2"], 1), ([], 0)))
+        (found,), _ = self.outcome(self.store.dead("b", 9))
+        self.assertEqual((found.letter.message, found.status, found.time, found.detail), (b"2", "failed", 51.0, "no"))
+
+    def test_expire(self) -> None:
+        """What has waited until its time is over, also when it was sent; what was received is not."""
+        self.put(letter(1, expires_at=10.0), letter(2, expires_at=10.0), letter(3, expires_at=10.5))
+        self.record(step(1, "sent"), step(2, "received", settles=True))
+        self.assertEqual(self.outcome(self.store.expire(9.9)), ([], 10.0))
+        climbed, following = self.outcome(self.store.expire(10.0))
+        self.assertEqual(([each.step.message_id for each in climbed], following), (["m1"], 10.5))
+        self.assertEqual((self.waiting(), self.ladder()), (["m3"], ["queued", "sent", "expired"]))
+
+    def test_shift(self) -> None:
+        """What waits expires so much later, or sooner; what is over does not wait again."""
+        self.put(letter(1, expires_at=10.0), letter(2, expires_at=12.0), letter(3, expires_at=10.0))
+        self.record(step(3, "done", settles=True))
+        for seconds, first in ((100.0, 110.0), (-105.0, 5.0)):
+            self.outcome(self.store.shift(seconds))
+            self.assertEqual(self.outcome(self.store.expire(first - 0.1)), ([], first))
+        climbed, following = self.outcome(self.store.expire(5.0))
+        self.assertEqual(([each.step.message_id for each in climbed], following), (["m1"], 7.0))
+
+    def test_purge(self) -> None:
+        """What is over long enough is forgotten, what came to nothing later, what waits never."""
+        self.put(*(letter(n, receipts=True) for n in range(1, 6)))
+        self.record(step(1, "done", 10.0, settles=True), step(2, "failed", 10.0, settles=True))
+        self.record(step(3, "done", 30.0, settles=True), step(4, "failed", 5.0, settles=True))
+        self.outcome(self.store.purge(20.0, 8.0, FAR, 0.0, FAR))
+        self.assertEqual([n for n in range(1, 6) if self.ladder(n)], [2, 3, 5])
+        self.assertEqual((self.dead(), self.waiting()), ((["m2"], 1), ["m5"]))
+        self.assertEqual({name for name, _ in self.untold()}, {"m2", "m3", "m5"})
+
+    def test_purge_what_is_too_much(self) -> None:
+        """Of what is over the newest are kept, so many, also of those that were settled in one moment."""
+        self.put(*(letter(n) for n in range(1, 8)))
+        for number in range(1, 7):
+            self.record(step(number, "done", 10.0 if number < 5 else 11.0, settles=True))
+        for keep, left in ((9, 6), (4, 4), (3, 3), (1, 1), (0, 0)):
+            self.outcome(self.store.purge(0.0, 0.0, keep, 0.0, FAR))
+            known = [n for n in range(1, 7) if self.ladder(n)]
+            self.assertEqual(known, [1, 2, 3, 4, 5, 6][6 - left :], keep)
+        self.assertEqual(self.waiting(), ["m7"])
+
+    def test_holders(self) -> None:
+        """Who was here is kept with when that was noted last, the longest ago first; the latest so many of them."""
+        for name, time in (("b", 1.0), ("a", 2.0), ("c", 3.0), ("b", 4.0)):
+            self.outcome(self.store.saw(name, time))
+        self.reopen()
+        self.assertEqual(list(self.store.load().holders.items()), [("a", 2.0), ("c", 3.0), ("b", 4.0)])
+        self.outcome(self.store.purge(0.0, 0.0, FAR, 3.0, FAR))
+        self.reopen()
+        self.assertEqual(list(self.store.load().holders), ["c", "b"])
+        self.outcome(self.store.purge(0.0, 0.0, FAR, 0.0, 1))
+        self.reopen()
+        self.assertEqual(list(self.store.load().holders), ["b"])
+
+
+class ReceiptTests(StoreCase):
+    """Receipts that senders are to be told of."""
+
+    def fill(self) -> list[int]:
+        """Two letters whose sender asked for receipts, and others.
+
+        @return: the numbers of the four receipts.
+        """
+        kept = self.put(letter(1, receipts=True), letter(2), letter(3, by="x", receipts=True), letter(4, receipts=True))
+        climbed = self.record(step(1, "sent"), step(2, "sent"), step(4, "done", settles=True))
+        self.assertEqual(climbed[1].receipt, 0)
+        return [kept[0].receipt, kept[3].receipt, climbed[0].receipt, climbed[2].receipt]
+
+    ALL = (("m1", "queued"), ("m4", "queued"), ("m1", "sent"), ("m4", "done"))
+
+    def test_untold(self) -> None:
+        """They are taken in order, so many at once, each once; only those that were asked for, by their sender."""
+        self.fill()
+        self.assertEqual([self.untold(limit=3), self.untold(), self.untold()], [list(self.ALL[:3]), [self.ALL[3]], []])
+        self.assertEqual(self.untold("x"), [("m3", "queued")])
+
+    def test_told(self) -> None:
+        """What was told is not taken."""
+        numbers = self.fill()
+        self.outcome(self.store.told([numbers[0], numbers[3]], 50.0))
+        self.reopen()
+        self.assertEqual(self.untold(), [self.ALL[1], self.ALL[2]])
+
+    def test_untell(self) -> None:
+        """What was told since a moment may be taken again, what was told before may not, nor what nobody asked for."""
+        numbers = self.fill()
+        self.outcome(self.store.told([numbers[0]], 49.9))
+        self.outcome(self.store.told(numbers[1:3], 50.0))
+        self.untold(now=51.0)
+        self.untold("x")
+        for since, again in ((51.1, []), (50.0, list(self.ALL[1:])), (51.0, [])):
+            self.outcome(self.store.untell("a", since))
+            self.assertEqual(self.untold(now=50.5), again, since)
+        self.assertEqual(self.untold("x"), [])
+
+    def test_last_words(self) -> None:
+        """What was told in the last minute in which anyone was told is told again by the next process."""
+        numbers = self.fill()
+        for number, time in zip(numbers, (10.0, 39.9, 40.0, 100.0), strict=True):
+            self.outcome(self.store.told([number], time))
+        self.reopen()
+        self.assertGreaterEqual(self.store.load().newest_told, 39.9)
+        self.assertEqual((self.untold(), self.untold("x")), ([self.ALL[2], self.ALL[3]], [("m3", "queued")]))
+
+
+class AllTests(LetterTests, KeyTests, ClimbingTests, ReceiptTests):
+    """What every engine keeps its word on."""
+
+
+class MemoryMailStoreTests(AllTests, SynchronousTestCase):
+    """L{MemoryMailStore}."""
+
+    def setUp(self) -> None:
+        self.store = MemoryMailStore()
+
+    def test_held(self) -> None:
+        """While it is held nothing is kept or told; then all is, in order, and what is asked for by that comes last."""
+        self.store.held = True
+        seen: list[Any] = []
+        for number in (1, 2):
+            asked = self.store.put(letter(number), 0.0)
+            asked.addCallback(lambda kept: self.store.waiting("b", kept.sequence, 9, 0.0).addCallback(seen.append))
+            asked.addCallback(lambda kept: seen.append("kept"))
+        self.store.held = False
+        self.assertEqual(seen, [])
+        self.store.release()
+        self.assertEqual([each if each == "kept" else len(each) for each in seen], [1, "kept", 0, "kept"])
+
+    def test_broken(self) -> None:
+        """A broken store does nothing; once it is whole again it goes on."""
+        self.store.broken = True
+        self.failureResultOf(self.store.put(letter(1), 0.0), Unavailable)
+        self.store.broken = False
+        self.put(letter(2))
+        self.assertEqual(self.waiting(), ["m2"])
+
+
+class SQLiteMailStoreTests(AllTests, SynchronousTestCase):
+    """L{SQLiteMailStore}."""
+
+    def setUp(self) -> None:
+        self.path, self.reactor = Path(self.mktemp()), QueueReactor()
+        self.open()
+
+    def open(self) -> None:
+        self.database = Database(self.path, self.reactor)
+        self.database.open()
+        self.addCleanup(self.database.close)
+        self.store = SQLiteMailStore(self.database)
+
+    def reopen(self) -> None:
+        self.database.close()
+        self.open()
+
+    def settle(self, deferred: Deferred[Any]) -> Deferred[Any]:
+        self.reactor.run_until_fired(deferred)
+        return deferred
+
+    def execute(self, statement: str) -> Any:
+        return self.outcome(self.database.write(lambda connection: connection.execute(statement).fetchall()))
+
+    def breaks(self, on: str) -> None:
+        """From now on the disk has no room."""
+        self.execute(f"CREATE TRIGGER full BEFORE {on} BEGIN SELECT RAISE(ROLLBACK, 'full'); END")
+
+    def test_slices_are_bounded(self) -> None:
+        """So many bytes are read at once, and one letter at least."""
+        self.put(*(letter(n, message=b"x" * (READ_BYTES // 2)) for n in range(1, 6)))
+        self.assertEqual(len(self.waiting()), 3)
+        self.assertEqual(len(self.outcome(self.store.letters([f"m{n}" for n in range(1, 6)]))), 3)
+
+    def test_text_is_dropped(self) -> None:
+        """Of what is over only the facts stay on disk, unless it came to nothing."""
+        self.put(letter(1), letter(2), letter(3, expires_at=5.0))
+        self.record(step(1, "sent", settles=True), step(2, "failed", settles=True))
+        self.outcome(self.store.expire(5.0))
+        self.assertEqual(self.execute("SELECT message FROM letters"), [(b"",), (b"2",), (b"3",)])
+
+    def test_failures(self) -> None:
+        """A write that fails says so and leaves nothing half done; what was there is there still."""
+        self.put(letter(1, receipts=True, expires_at=5.0), letter(2, receipts=True))
+        for on, ask in (
+            ("INSERT ON receipts", lambda: self.store.put(letter(3), 0.0)),
+            ("UPDATE ON letters", lambda: self.store.record([step(1, "sent", settles=True)])),
+            ("UPDATE ON letters", lambda: self.store.expire(9.0)),
+            ("UPDATE ON receipts", lambda: self.store.take_untold("a", 9, 9.0)),
+            ("DELETE ON holders", lambda: self.store.purge(FAR, FAR, 0, FAR, 0)),
+        ):  # fmt: skip
+            self.outcome(self.store.saw("a", 1.0))
+            self.breaks(on)
+            asked = ask()
+            self.failureResultOf(self.settle(asked), Unavailable)
+            self.flushLoggedErrors(sqlite3.Error)
+            self.execute("DROP TRIGGER full")
+            self.assertEqual((self.waiting(), self.ladder(1), self.ladder(3)), (["m1", "m2"], ["queued"], None), on)
+        self.assertEqual(self.untold(), [("m1", "queued"), ("m2", "queued")])
+
+    def test_closed(self) -> None:
+        """Once the file is closed everything is refused."""
+        self.database.close()
+        for asked in (self.store.put(letter(), 0.0), self.store.record([]), self.store.waiting("b", 0, 1, 0.0)):
+            self.failureResultOf(asked, Unavailable)

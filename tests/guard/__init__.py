@@ -1,0 +1,1 @@
+"""What holds peers to their limits."""

@@ -1,0 +1,1 @@
+"""The namespaces, each through a client."""
