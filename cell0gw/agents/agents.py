@@ -17,7 +17,7 @@ from cell0gw.agents.mail.receipts import Receipts
 from cell0gw.agents.mail.recipients import Recipients
 from cell0gw.agents.mail.sending import Mail
 from cell0gw.agents.mail.store import IMailStore
-from cell0gw.agents.message_ids import Provenance
+from cell0gw.agents.message_ids import MessageIds
 from cell0gw.auth.credentials import Credentials
 from cell0gw.presence.directory import Directory
 from cell0gw.process.clocks import Dates
@@ -52,7 +52,7 @@ class Agents:
         randbelow: Callable[[int], int],
     ) -> None:
         self._store = store
-        self._known = Recipients(store, credentials, dates.wall)
+        self._recipients = Recipients(store, credentials, dates.wall)
         self._conversations = Conversations(clock, emit, limits.max_hops, limits.conversation_rate)
         self._receipts = Receipts(store, directory, clock, silence)
         quotas = Quotas(limits)
@@ -60,7 +60,7 @@ class Agents:
         self.mail = Mail(
             store,
             directory,
-            self._known,
+            self._recipients,
             self._conversations,
             self.mailboxes,
             clock,
@@ -69,14 +69,14 @@ class Agents:
             ttl=limits.mail_ttl,
             key_window=key_window,
         )
-        self.workforce = Workers(directory, randbelow)
-        directory.spoke = self.workforce.review
-        self.calls = Dealer(self.workforce, self._conversations, clock, dates.wall, new_id)
+        self.workers = Workers(directory, randbelow)
+        directory.spoke = self.workers.review
+        self.calls = Dealer(self.workers, self._conversations, clock, dates.wall, new_id)
         self.explain = Explain(
-            directory, self.mail, self.mailboxes, quotas, self._conversations, self.workforce, self.calls
+            directory, self.mail, self.mailboxes, quotas, self._conversations, self.workers, self.calls
         )
         self.observers: list[ISessionObserver] = [
-            self._known, self.workforce, self.calls, self._receipts, self.mailboxes,
+            self._recipients, self.workers, self.calls, self._receipts, self.mailboxes,
         ]  # fmt: skip
         self.sweeps: list[Callable[[], None]] = [
             self.mailboxes.expire, self._receipts.expire, self.mail.expire, self._conversations.expire,
@@ -86,7 +86,7 @@ class Agents:
     def load(self) -> None:
         """Take up what the store kept."""
         stored = self._store.load()
-        self._conversations.provenance = Provenance(stored.key)
-        self._known.load(stored.holders)
+        self._conversations.ids = MessageIds(stored.key)
+        self._recipients.load(stored.holders)
         self.mailboxes.load(stored)
         self._receipts.load(stored.untold, stored.newest_told)

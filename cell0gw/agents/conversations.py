@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from cell0gw.agents.message_ids import Origin, Provenance, root_of
+from cell0gw.agents.message_ids import MessageIds, Origin, root_of
 from cell0gw.protocol.errors import LoopDetected, NotFound
 
 WINDOW: Final = 60.0
@@ -39,7 +39,7 @@ class Conversations:
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
     @param max_hops: how many replies may follow each other; 0: any number.
     @param rate: how many replies one conversation may have in L{WINDOW} seconds; 0: any number.
-    @ivar provenance: makes and reads ids; to be set before any message is.
+    @ivar ids: makes and reads ids; to be set before any message is.
     @ivar find_call: gives the origin of a running call by its id and by who has it; None: there is none.
     @ivar refused: how many messages were.
     """
@@ -50,7 +50,7 @@ class Conversations:
         self._max_hops = max_hops
         self._rate = rate
         self._counts: OrderedDict[str, _Count] = OrderedDict()
-        self.provenance = Provenance(bytes(32))
+        self.ids = MessageIds(bytes(32))
         self.find_call: Callable[[str, str], Origin | None] = lambda call_id, entity_id: None
         self.refused = 0
 
@@ -65,7 +65,7 @@ class Conversations:
         """
         if in_reply_to is None:
             return root_of(nonce)
-        origin = self.provenance.read(in_reply_to, sender) or self.find_call(in_reply_to, sender)
+        origin = self.ids.read(in_reply_to, sender) or self.find_call(in_reply_to, sender)
         if origin is None:
             raise NotFound("in_reply_to names no message that was sent to you")
         origin = Origin(origin.root, origin.hops + 1, in_reply_to)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from cell0gw.agents.calls.assignments import reads
-from cell0gw.agents.calls.call import Order
+from cell0gw.agents.calls.call import CallRequest
 from cell0gw.agents.calls.dealer import Dealer
 from cell0gw.agents.calls.pools import Pool, Worker
 from cell0gw.agents.calls.workers import SERVE, Workers
@@ -58,7 +58,7 @@ class Explain:
         mailboxes: Mailboxes,
         quotas: Quotas,
         conversations: Conversations,
-        workforce: Workers,
+        workers: Workers,
         calls: Dealer,
     ) -> None:
         self._directory = directory
@@ -66,7 +66,7 @@ class Explain:
         self._mailboxes = mailboxes
         self._quotas = quotas
         self._conversations = conversations
-        self._workforce = workforce
+        self._workers = workers
         self._calls = calls
 
     def message(
@@ -118,31 +118,31 @@ class Explain:
             total=len(considered),
         )
 
-    def call(self, sender: str, permissions: Permissions, order: Order) -> Explanation:
+    def call(self, sender: str, permissions: Permissions, request: CallRequest) -> Explanation:
         """What would become of a call, if nothing changes.
 
         @param permissions: the caller's.
         @raise RPCError: what its sender would get, but for who is not found.
         """
-        pool = self._calls.assignments.pool(order)
-        others = [] if order.capability is None else list(self._not_serving(order.capability))
+        pool = self._calls.assignments.pool(request)
+        others = [] if request.capability is None else list(self._not_serving(request.capability))
         if pool is None:
             return Explanation(
                 outcome="refused",
                 reason="nobody here serves it",
-                near=tuple(self._calls.near(order, permissions)),
+                near=tuple(self._calls.near(request, permissions)),
                 considered=_shown(others),
                 total=len(others),
             )
-        self._conversations.place(MESSAGE, sender, order.target, order.in_reply_to, dry=True)
-        free = pool.preview(order.policy, order.key, reads)
-        chosen = None if order.policy == "random" else free
+        self._conversations.place(MESSAGE, sender, request.target, request.in_reply_to, dry=True)
+        free = pool.preview(request.policy, request.key, reads)
+        chosen = None if request.policy == "random" else free
         considered = [
             Considered(
                 entity_id=worker.session.entity_id,
                 session_id=worker.session.session_id,
                 chosen=worker is chosen,
-                reason=_of_worker(worker, chosen, order),
+                reason=_of_worker(worker, chosen, request),
             )
             for worker in pool.workers
         ] + others
@@ -171,10 +171,10 @@ def _of_session(session: Session, chosen: bool) -> str:
     return "a newer session is here"
 
 
-def _of_worker(worker: Worker, chosen: Worker | None, order: Order) -> str:
+def _of_worker(worker: Worker, chosen: Worker | None, request: CallRequest) -> str:
     load = f"{len(worker.calls)} of {'any number' if worker.max_inflight is None else worker.max_inflight} calls"
     if worker is chosen:
-        return f"chosen by {order.policy}: it has {load}"
+        return f"chosen by {request.policy}: it has {load}"
     if worker.resting:
         return "it wants no calls now"
     if not worker.available:
@@ -183,7 +183,7 @@ def _of_worker(worker: Worker, chosen: Worker | None, order: Order) -> str:
         return "slow to read"
     if chosen is None:
         return f"as likely as the others: it has {load}"
-    return f"another one is chosen by {order.policy}: it has {load}"
+    return f"another one is chosen by {request.policy}: it has {load}"
 
 
 def _of_pool(pool: Pool, free: Worker | None) -> tuple[str, str]:

@@ -34,7 +34,7 @@ class Origin(msgspec.Struct, frozen=True):
         return f"conv_{self.root}"
 
 
-class Provenance:
+class MessageIds:
     """Makes ids of messages, and reads them.
 
     @param key: 16 to 32 unpredictable bytes; ids made under another one prove nothing.

@@ -18,18 +18,18 @@ from twisted.logger import Logger
 
 from cell0gw.app.awaitable import Awaitable, reactor_of_world
 from cell0gw.app.gateway import Gateway
-from cell0gw.app.reconfiguration import Outcome, reconfigure
+from cell0gw.app.reconfiguration import Reconfigured, reconfigure
 from cell0gw.config.options import Config, Option, load
 from cell0gw.engines.sqlite.database import Database
-from cell0gw.engines.sqlite.file import has_room
+from cell0gw.engines.sqlite.file import has_space
 from cell0gw.engines.sqlite.mail import SQLiteMailStore
 from cell0gw.engines.sqlite.messages import SQLiteMessageStore
 from cell0gw.engines.sqlite.outage import Damaged, advice
 from cell0gw.engines.sqlite.schema import SchemaTooNew
 from cell0gw.engines.sqlite.tokens import SQLiteTokenStore
-from cell0gw.process.clocks import make_steady
+from cell0gw.process.clocks import make_monotonic
 from cell0gw.process.state import StateError, StateFolder
-from cell0gw.transports.sockets.binding import TCPPlace
+from cell0gw.transports.sockets.binding import TCPBinding
 from cell0gw.transports.sockets.endpoints import Endpoint, EndpointError, read_endpoints
 from cell0gw.transports.sockets.listening import ListenError, Listening, Renewal
 from cell0gw.transports.sockets.tls import Certificate, CertificateError, read_certificate
@@ -120,7 +120,7 @@ class WebSocketGateway(Gateway):
             raise StartError(f"{self._state.database} is of a later release, {problem}: run that one") from None
         except (sqlite3.Error, Damaged, msgspec.MsgspecError, OSError) as problem:
             self._state.unlock()
-            raise StartError(advice(self._state.database, problem, has_room(self._state.database))) from None
+            raise StartError(advice(self._state.database, problem, has_space(self._state.database))) from None
         try:
             listening.open()
         except ListenError as problem:
@@ -131,7 +131,7 @@ class WebSocketGateway(Gateway):
             ) from None
         self._listening = listening
 
-    def reconfigure(self, config: Config) -> Outcome:
+    def reconfigure(self, config: Config) -> Reconfigured:
         """Take over other options, as far as a gateway can that runs; connections stay. The files of certificates are
         read again, whether their names are other ones or not, and hold for new handshakes.
 
@@ -169,7 +169,7 @@ class WebSocketGateway(Gateway):
         """Where to listen; nothing is open yet."""
         host, port, listen = self.config.host, self.config.port, self.config.listen
         if listen is None:
-            return Listening([Endpoint(f"{host} port {port}", TCPPlace(host, port))])
+            return Listening([Endpoint(f"{host} port {port}", TCPBinding(host, port))])
         try:
             return Listening(read_endpoints(listen))
         except EndpointError as problem:
@@ -198,7 +198,7 @@ class WebSocketGateway(Gateway):
 
             self._reactor = reactor
         try:
-            make_steady(self._reactor)
+            make_monotonic(self._reactor)
             if self._database is None:
                 self._database = Database(self._state.database, self._reactor)
                 messages = SQLiteMessageStore(self._database, self.config.max_database_size)

@@ -149,7 +149,7 @@ class Gateway(Embedded):
         self.factory = GatewayFactory(
             reactor, self.dispatcher, guard, self.sessions, heartbeats, new_id, wall, config.enable_compression
         )
-        self.factory.door.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
+        self.factory.admission.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
         registered = list(self)
         self._composed = True
         for service in (*self._namespaces(wall, dates.of), heartbeats):
@@ -162,9 +162,7 @@ class Gateway(Embedded):
         directory, agents, allows = self.directory, self.agents, self.dispatcher.allows
         return (
             RPCService(wall, self.dispatcher.methods),
-            AuthService(
-                self.credentials, self.sessions, directory, self.recovery, agents.workforce, allows, self.guard
-            ),
+            AuthService(self.credentials, self.sessions, directory, self.recovery, agents.workers, allows, self.guard),
             SessionService(self.sessions, date, directory, self.recovery, self.watches, allows),
             PresenceService(directory, self.watches),
             ChannelService(self.channels, self.recovery, self.idempotency),

@@ -13,14 +13,14 @@ from cell0gw.config.options import Config
 from cell0gw.protocol.limits import Limits
 
 
-class Outcome(NamedTuple):
+class Reconfigured(NamedTuple):
     """What came of other options, by name: C{changed} hold now, C{waiting} once the gateway is started again."""
 
     changed: list[str]
     waiting: list[str]
 
 
-def reconfigure(gateway: Gateway, config: Config) -> Outcome:
+def reconfigure(gateway: Gateway, config: Config) -> Reconfigured:
     """Let a gateway that is composed take over other options, as far as it can.
 
     Whoever calls this has seen to the certificates already, and to the log's level.
@@ -32,7 +32,7 @@ def reconfigure(gateway: Gateway, config: Config) -> Outcome:
     gateway.config = msgspec.structs.replace(before, **{name: getattr(config, name) for name in changed})
     for apply in dict.fromkeys(LIVE[name] for name in changed):
         apply(gateway)
-    return Outcome(changed, [name for name in differing if name not in changed])
+    return Reconfigured(changed, [name for name in differing if name not in changed])
 
 
 def _limits(gateway: Gateway) -> None:
@@ -41,7 +41,7 @@ def _limits(gateway: Gateway) -> None:
 
 def _who_may_come(gateway: Gateway) -> None:
     config = gateway.config
-    gateway.factory.door.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
+    gateway.factory.admission.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
 
 
 def _anonymous_reads(gateway: Gateway) -> None:

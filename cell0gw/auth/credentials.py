@@ -128,15 +128,15 @@ class Credentials:
         """
         self._purge()
         held = minter.permissions
-        if not (covers(minter.entity_id, entity_id) or held.spell(MINT, entity_id)):
+        if not (covers(minter.entity_id, entity_id) or held.grants_by_pattern(MINT, entity_id)):
             raise PermissionDenied(f"Your token may not mint for {entity_id}")
         if entity_type == "system" and minter.entity_type != "system":
             raise PermissionDenied("Only a system token may mint for a system entity")
-        granted = held.cut(AGENT_PERMISSIONS) if permissions is None else tuple(dict.fromkeys(permissions))
+        granted = held.intersect(AGENT_PERMISSIONS) if permissions is None else tuple(dict.fromkeys(permissions))
         for permission in granted:
             if not is_permission(permission):
                 raise InvalidParams(f"Invalid params: not a permission: {permission}")
-            if not held.include(permission):
+            if not held.covers(permission):
                 raise PermissionDenied(f"Your token does not have {permission}")
         now = self._wall()
         expires_at = now + expires_in_hours * HOUR

@@ -43,14 +43,14 @@ class Permissions:
     @param permissions: well-formed ones, see L{is_permission}.
     """
 
-    __slots__ = ("_everything", "_methods", "_namespaces", "_patterns", "_whole", "granted")
+    __slots__ = ("_any", "_everything", "_methods", "_namespaces", "_patterns", "granted")
 
     def __init__(self, permissions: Iterable[str]) -> None:
         self.granted = tuple(permissions)
         self._everything = EVERYTHING in self.granted
         self._namespaces = frozenset(p[:-2] for p in self.granted if p.endswith(".*") and ":" not in p)
         self._methods = frozenset(p for p in self.granted if ":" not in p)
-        self._whole: dict[str, bool] = {}
+        self._any: dict[str, bool] = {}
         self._patterns: dict[str, list[str]] = {}
         for permission in self.granted:
             method, colon, pattern = permission.partition(":")
@@ -66,14 +66,14 @@ class Permissions:
         """Whether the method may be called at all, on some resource or on any."""
         return self._allow_all_of(method) or method in self._patterns
 
-    def whole(self, method: str) -> bool:
+    def allow_any(self, method: str) -> bool:
         """Whether the method may be called on whatever clients may name.
 
         @param method: one that there is, since the answer is remembered.
         """
-        known = self._whole.get(method)
+        known = self._any.get(method)
         if known is None:
-            known = self._whole[method] = self._allow_all_of(method)
+            known = self._any[method] = self._allow_all_of(method)
         return known
 
     def allow_on(self, method: str, resource: str) -> bool:
@@ -85,32 +85,32 @@ class Permissions:
             return True
         if not subjects.is_own(resource) and self._allow_all_of(method):
             return True
-        return self.spell(method, resource)
+        return self.grants_by_pattern(method, resource)
 
-    def spell(self, method: str, resource: str) -> bool:
+    def grants_by_pattern(self, method: str, resource: str) -> bool:
         """Whether a C{<method>:<pattern>} among these covers the resource, or C{*} does."""
         return self._everything or any(subjects.covers(p, resource) for p in self._patterns.get(method, ()))
 
-    def include(self, permission: str) -> bool:
+    def covers(self, permission: str) -> bool:
         """Whether C{permission} gives nothing that these don't give already."""
         if self._everything:
             return True
         method, colon, pattern = permission.partition(":")
         if colon:
-            return self.spell(method, pattern) if method == MINT else self.allow_on(method, pattern)
+            return self.grants_by_pattern(method, pattern) if method == MINT else self.allow_on(method, pattern)
         if permission.endswith(".*"):
             return permission[:-2] in self._namespaces
         return self._allow_all_of(permission)
 
-    def cut(self, wanted: Iterable[str]) -> tuple[str, ...]:
+    def intersect(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """As much of C{wanted} as these include: each whole, or what of it is held."""
         kept: dict[str, None] = {}
         for permission in wanted:
-            if self.include(permission):
+            if self.covers(permission):
                 kept[permission] = None
             else:
                 narrower = Permissions((permission,))
-                kept.update((own, None) for own in self.granted if narrower.include(own))
+                kept.update((own, None) for own in self.granted if narrower.covers(own))
         return tuple(kept)
 
     def _allow_all_of(self, method: str) -> bool:

@@ -16,7 +16,7 @@ from cell0gw.channels.filters import Filter
 from cell0gw.channels.history import Budget, History
 from cell0gw.channels.retention import Retention, mark_lost
 from cell0gw.channels.rules import ChannelRules
-from cell0gw.channels.store import Draft, IMessageStore, Position, Stored
+from cell0gw.channels.store import IMessageStore, NewMessage, Position, Stored
 from cell0gw.protocol import jsonrpc, subjects
 from cell0gw.protocol.errors import TooLarge
 from cell0gw.protocol.frames import text_frame
@@ -141,7 +141,7 @@ class Broker:
             raise TooLarge(f"A message on {name} has at most {rule.max_message_size} bytes")
         now = self._wall()
         if rule.durable:
-            draft = Draft(
+            draft = NewMessage(
                 channel=name,
                 epoch=channel.epoch,
                 sender=sender,
@@ -246,7 +246,7 @@ class Broker:
         self.deliveries += recipients
         return Publication(recipients, Position(history.newest, channel.epoch))
 
-    def _stored(self, stored: Stored, draft: Draft, exclude: Session | None) -> Publication:
+    def _stored(self, stored: Stored, draft: NewMessage, exclude: Session | None) -> Publication:
         if stored.replayed:
             return Publication(0, stored.position, replayed=True)
         channel = self._channels.get(draft.channel)

@@ -17,7 +17,7 @@ class Position(NamedTuple):
     epoch: str
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A publication that is to be stored, and so numbered.
 
     @ivar epoch: of the numbering that begins if the channel has none yet.
@@ -73,7 +73,7 @@ class IMessageStore(Interface):
         """Every L{StoredChannel}; called once, before anything else."""
 
     def append(draft: Any) -> Any:
-        """Number a L{Draft} and keep it, in the order of the calls.
+        """Number a L{NewMessage} and keep it, in the order of the calls.
 
         @return: a Deferred of the L{Stored}, fired in that order, once it is safe.
         @raise Unavailable: by the Deferred, when it can't be kept: then it has no number either.

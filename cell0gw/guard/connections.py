@@ -12,7 +12,7 @@ from cell0gw.sessions.interfaces import IConnection
 PATIENCE: Final = 1.0
 """How many seconds nobody is sent away to make room who has not authenticated yet."""
 
-WAITING_ROOM: Final = 64
+MAX_REFUSED: Final = 64
 """So many sockets beyond the limit are heard, to be told by HTTP that there is no room; more are closed at once."""
 
 Hit = Callable[[str, str], None]
@@ -21,11 +21,11 @@ Hit = Callable[[str, str], None]
 class _Source:
     """The connections from one address."""
 
-    __slots__ = ("strangers", "total")
+    __slots__ = ("total", "unauthenticated")
 
     def __init__(self) -> None:
         self.total = 0
-        self.strangers: dict[IConnection, None] = {}
+        self.unauthenticated: dict[IConnection, None] = {}
 
 
 class Connections:
@@ -44,7 +44,7 @@ class Connections:
         self._hit = hit
         self._arriving: dict[IConnection, None] = {}
         self._open: dict[str, IConnection] = {}
-        self._strangers: dict[IConnection, None] = {}
+        self._unauthenticated: dict[IConnection, None] = {}
         self._sources: dict[str, _Source] = {}
         self.total = 0
 
@@ -62,7 +62,7 @@ class Connections:
     @property
     def unauthenticated(self) -> int:
         """How many have no session yet."""
-        return len(self._strangers)
+        return len(self._unauthenticated)
 
     @property
     def is_full(self) -> bool:
@@ -82,21 +82,21 @@ class Connections:
         """
         limits, source = self._limits, self._sources.get(address) if address else None
         sockets = len(self._arriving) + len(self._open)
-        if source is not None and 0 < limits.max_unauthenticated_per_address <= len(source.strangers):
-            return self._make_room("max_unauthenticated_per_address", source.strangers, address)
-        if 0 < limits.max_unauthenticated <= len(self._strangers):
-            return self._make_room("max_unauthenticated", self._strangers, address)
-        if sockets >= limits.max_connections and self._make_room("max_connections", self._strangers, address):
+        if source is not None and 0 < limits.max_unauthenticated_per_address <= len(source.unauthenticated):
+            return self._make_room("max_unauthenticated_per_address", source.unauthenticated, address)
+        if 0 < limits.max_unauthenticated <= len(self._unauthenticated):
+            return self._make_room("max_unauthenticated", self._unauthenticated, address)
+        if sockets >= limits.max_connections and self._make_room("max_connections", self._unauthenticated, address):
             return True
-        return sockets < limits.max_connections + WAITING_ROOM
+        return sockets < limits.max_connections + MAX_REFUSED
 
     def accepted(self, connection: IConnection) -> None:
         """A socket has come; it is a stranger's until somebody has authenticated on it."""
         self._arriving[connection] = None
-        self._strangers[connection] = None
+        self._unauthenticated[connection] = None
         source = self._sources.setdefault(connection.address, _Source())
         source.total += 1
-        source.strangers[connection] = None
+        source.unauthenticated[connection] = None
 
     def comes_from(self, connection: IConnection, address: str) -> None:
         """A proxy has said for whom it opened a connection that has come already."""
@@ -104,7 +104,7 @@ class Connections:
         connection.address = address
         source = self._sources.setdefault(address, _Source())
         source.total += 1
-        source.strangers[connection] = None
+        source.unauthenticated[connection] = None
 
     def opened(self, connection: IConnection) -> None:
         """A handshake was done."""
@@ -112,27 +112,27 @@ class Connections:
         self._arriving.pop(connection, None)
         self._open[connection.connection_id] = connection
 
-    def no_stranger(self, connection: IConnection) -> None:
+    def forget_unauthenticated(self, connection: IConnection) -> None:
         """A connection was authenticated, or is on its way out."""
-        self._strangers.pop(connection, None)
+        self._unauthenticated.pop(connection, None)
         source = self._sources.get(connection.address)
         if source is not None:
-            source.strangers.pop(connection, None)
+            source.unauthenticated.pop(connection, None)
 
     def closed(self, connection: IConnection) -> None:
         """A socket is gone."""
         known = self._arriving.pop(connection, self) is None
         known = self._open.pop(connection.connection_id, None) is not None or known
         if known:
-            self.no_stranger(connection)
+            self.forget_unauthenticated(connection)
             self._forget_source(connection)
 
-    def _make_room(self, limit: str, strangers: Iterable[IConnection], address: str | None) -> bool:
+    def _make_room(self, limit: str, unauthenticated: Iterable[IConnection], address: str | None) -> bool:
         self._hit(limit, address or "a proxy")
-        oldest = next(iter(strangers), None)
+        oldest = next(iter(unauthenticated), None)
         if oldest is None or oldest.opened_at > self._seconds() - PATIENCE:
             return False
-        self.no_stranger(oldest)
+        self.forget_unauthenticated(oldest)
         if oldest in self._arriving:
             oldest.abort()
         else:
@@ -142,7 +142,7 @@ class Connections:
     def _forget_source(self, connection: IConnection) -> None:
         source = self._sources.get(connection.address)
         if source is not None:
-            source.strangers.pop(connection, None)
+            source.unauthenticated.pop(connection, None)
             source.total -= 1
             if not source.total:
                 del self._sources[connection.address]

@@ -29,7 +29,7 @@ class Guard:
         self.alarms = Alarms(seconds, emit)
         self.connections = Connections(limits, seconds, self.alarms.hit)
         self.throttle = Throttle(limits, seconds, self.alarms.hit)
-        self.guesses = BadTokens(seconds, self.alarms.hit)
+        self.bad_tokens = BadTokens(seconds, self.alarms.hit)
 
     @property
     def sweeps(self) -> list[Callable[[], None]]:

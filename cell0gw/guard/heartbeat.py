@@ -20,7 +20,7 @@ from cell0gw.protocol.notifications import Heartbeat
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.interfaces import IConnection
 
-MAX_SHARES: Final = 3600
+MAX_SLOTS: Final = 3600
 """Into how many shares connections are dealt at most; with longer intervals a tick is longer than a second."""
 
 HANDSHAKE: Final = 5.0
@@ -72,7 +72,7 @@ class HeartbeatService(Service):
         self.timeout = timeout
         self._limits = limits
         self._hit = hit
-        shares = max(1, min(math.ceil(interval), MAX_SHARES))
+        shares = max(1, min(math.ceil(interval), MAX_SLOTS))
         self._tick_length = interval / shares
         self._shares: list[dict[str, IConnection]] = [{} for _ in range(shares)]
         self._next_share = 0

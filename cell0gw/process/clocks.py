@@ -73,7 +73,7 @@ class Dates:
         self._looked = now
 
 
-def make_steady(reactor: Any) -> None:
+def make_monotonic(reactor: Any) -> None:
     """Have the reactor's timers no longer follow the wall clock, which is what Twisted's own keep time by.
 
     C{reactor.seconds()} goes on from where it is, so that the timers which are set already are not touched. Other

@@ -86,7 +86,7 @@ class Threshold(LogLevelFilterPredicate):
 
 
 @implementer(ILogFilterPredicate)
-class Sparing:
+class OncePerSecond:
     """Lets through one a second of the lines that ports write for each socket for which there is no descriptor."""
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ def observer(log_format: str, threshold: Threshold, stream: TextIO) -> ILogObser
     @param stream: where to write.
     """
     writer = JSONObserver(stream) if log_format == "json" else TextObserver(stream)
-    return FilteringLogObserver(writer, [threshold, Sparing()])
+    return FilteringLogObserver(writer, [threshold, OncePerSecond()])
 
 
 def _time(event: LogEvent) -> str:

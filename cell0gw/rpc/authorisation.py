@@ -6,7 +6,7 @@ import msgspec
 
 from cell0gw.auth.permissions import Permissions
 from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, PermissionDenied
-from cell0gw.rpc.methods import FOR_ANY_PAGE, Method
+from cell0gw.rpc.methods import ALLOWED_CROSS_ORIGIN, Method
 from cell0gw.sessions.session import Caller
 
 
@@ -15,7 +15,7 @@ def allows(permissions: Permissions, method: Method, resource: str) -> bool:
     return resource in method.access.open or permissions.allow_on(method.name, resource)
 
 
-def judge_stranger(caller: Caller, method: Method, anonymous_reads: bool) -> None:
+def check_anonymous(caller: Caller, method: Method, anonymous_reads: bool) -> None:
     """
     @raise NotAuthenticated: it takes a token to call this.
     """
@@ -24,7 +24,7 @@ def judge_stranger(caller: Caller, method: Method, anonymous_reads: bool) -> Non
         raise NotAuthenticated
     if who == "reader" and not anonymous_reads:
         raise NotAuthenticated("Not authenticated: anonymous reads are switched off")
-    if caller.foreign and method.name not in FOR_ANY_PAGE:
+    if caller.foreign and method.name not in ALLOWED_CROSS_ORIGIN:
         raise NotAuthenticated("Not authenticated: the Origin of this connection is not among allowed_origins")
 
 
@@ -42,7 +42,7 @@ def authorise(caller: Caller, method: Method, params: bytes) -> msgspec.Struct:
 
 
 def _permitted(method: Method, permissions: Permissions, raw: bytes) -> msgspec.Struct:
-    whole = permissions.whole(method.name)
+    whole = permissions.allow_any(method.name)
     allowed = whole or permissions.allow(method.name)
     if not (allowed or method.access.open):
         raise PermissionDenied(f"Permission denied: {method.name}")

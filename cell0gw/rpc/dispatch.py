@@ -34,8 +34,8 @@ from cell0gw.protocol.errors import (
 from cell0gw.protocol.jsonrpc import Entry, NotARequest, Request, Response
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.printable import printable
-from cell0gw.rpc.authorisation import allows, authorise, judge_stranger
-from cell0gw.rpc.methods import HEARTBEAT, PREFIX, TO_THE_LAST, Method
+from cell0gw.rpc.authorisation import allows, authorise, check_anonymous
+from cell0gw.rpc.methods import ALLOWED_WHILE_DRAINING, HEARTBEAT, PREFIX, Method
 from cell0gw.sessions.session import Caller, Session
 
 _AT_ONCE: Final = (msgspec.Struct, Raw, str, dict, list, type(None))
@@ -148,7 +148,7 @@ class Dispatcher:
         try:
             method = self._open.get(name) or self._admit(name)
             if caller.principal is None:
-                judge_stranger(caller, method, self.anonymous_reads)
+                check_anonymous(caller, method, self.anonymous_reads)
             caller.credit -= 1
             if caller.credit < 0:
                 self._throttle.refill(caller)
@@ -199,7 +199,7 @@ class Dispatcher:
         """
         method = self._locate(name)
         if caller.principal is None:
-            judge_stranger(caller, method, self.anonymous_reads)
+            check_anonymous(caller, method, self.anonymous_reads)
         return authorise(caller, method, params)
 
     def _admit(self, name: str) -> Method:
@@ -207,7 +207,7 @@ class Dispatcher:
         @raise Unavailable: it would be new work, and the gateway goes down.
         """
         method = self._locate(name)
-        if self._open is not self._methods and not name.startswith(TO_THE_LAST):
+        if self._open is not self._methods and not name.startswith(ALLOWED_WHILE_DRAINING):
             raise Unavailable("The gateway is going down")
         return method
 

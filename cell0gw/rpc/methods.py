@@ -27,10 +27,10 @@ MAX_FAULT: Final = 300
 HEARTBEAT: Final = "heartbeat"
 """A client's own sign of life, a notification: that it came is all it has to say."""
 
-FOR_ANY_PAGE: Final = ("rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate")
+ALLOWED_CROSS_ORIGIN: Final = ("rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate")
 """What a stranger can call on a page of a site that is not listed: it could be one that has been lured there."""
 
-TO_THE_LAST: Final = ("rpc.", "gateway.", "agent.ack", "agent.progress", "heartbeat")
+ALLOWED_WHILE_DRAINING: Final = ("rpc.", "gateway.", "agent.ack", "agent.progress", "heartbeat")
 """What is answered while the gateway goes down, too."""
 
 _REGEX = re.compile(r"`str` matching regex '.*'(?= - at|$)")

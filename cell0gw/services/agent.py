@@ -13,13 +13,13 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cell0gw.agents.agents import Agents
-from cell0gw.agents.calls.call import order_of
+from cell0gw.agents.calls.call import call_request
 from cell0gw.agents.calls.pools import Policy
 from cell0gw.agents.mail.receipts import receipt_of
 from cell0gw.agents.mail.sending import Dispatched
 from cell0gw.agents.mail.status import Acknowledgement
 from cell0gw.agents.mail.status import Status as Rung
-from cell0gw.agents.mail.store import Climbed, Delivery
+from cell0gw.agents.mail.store import Delivery, Transition
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.presence.directory import AnonymousEntry, Directory, PresenceEntry
 from cell0gw.presence.listings import Listings
@@ -100,11 +100,11 @@ class AgentService(Service):
         idempotency: Idempotency,
     ) -> None:
         self._directory = directory
-        self._glances = Listings(directory)
+        self._listings = Listings(directory)
         self._mail = agents.mail
         self._mailboxes = agents.mailboxes
         self._calls = agents.calls
-        self._workforce = agents.workforce
+        self._workers = agents.workers
         self._idempotency = idempotency
 
     @permission(resource="agent_id")
@@ -177,13 +177,13 @@ class AgentService(Service):
         """Call an agent, or whoever has a capability; the result is the agent's own."""
         sender, principal = caller.entity_id, caller.principal
         assert sender is not None and principal is not None
-        order = order_of(agent_id, capability, message, timeout_ms, idle_ms, policy, key, in_reply_to)
+        request = call_request(agent_id, capability, message, timeout_ms, idle_ms, policy, key, in_reply_to)
         return self._calls.call(
             caller.session,
             (sender, principal.entity_type),
             principal.permissions,
             request_id,
-            order,
+            request,
         )
 
     @session
@@ -203,7 +203,7 @@ class AgentService(Service):
     def rpc_list(self, caller: Caller, *, capability: Name | None = None) -> list[AgentEntry] | list[AnonymousEntry]:
         """List online agents, or those of them with a capability."""
         if caller.principal is None:
-            return cast(Any, self._glances.of(capability, partial(self._online, capability)))
+            return cast(Any, self._listings.of(capability, partial(self._online, capability)))
         return [self._with_load(entry) for entry in self._online(capability)]
 
     def statistics(self) -> Counts:
@@ -235,7 +235,7 @@ class AgentService(Service):
         return (entry for entry in entries if entry.status != "offline")
 
     def _with_load(self, entry: PresenceEntry) -> AgentEntry:
-        inflight, most = self._workforce.load(entry.entity_id)
+        inflight, most = self._workers.load(entry.entity_id)
         return AgentEntry(**msgspec.structs.asdict(entry), inflight=inflight, max_inflight=most)
 
 
@@ -246,8 +246,8 @@ def _sent(dispatched: Dispatched | Deferred[Dispatched]) -> Any:
     return dispatched.addCallback(_sent)
 
 
-def _acknowledged(climbed: Climbed) -> Acknowledged:
-    return Acknowledged(message_id=climbed.step.message_id, status=climbed.status or "")
+def _acknowledged(transition: Transition) -> Acknowledged:
+    return Acknowledged(message_id=transition.outcome.message_id, status=transition.status or "")
 
 
 def _report(delivery: Delivery | None, reader: str | None) -> DeliveryReport:

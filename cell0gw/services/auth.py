@@ -93,7 +93,7 @@ class AuthService(Service):
         sessions: Sessions,
         directory: Directory,
         recovery: Recovery,
-        workforce: Workers,
+        workers: Workers,
         allows: Callable[[Permissions, str, str], bool],
         guard: Guard,
     ) -> None:
@@ -101,9 +101,9 @@ class AuthService(Service):
         self._sessions = sessions
         self._directory = directory
         self._recovery = recovery
-        self._workforce = workforce
+        self._workers = workers
         self._allows = allows
-        self._guesses = guard.guesses
+        self._bad_tokens = guard.bad_tokens
         self._audit = guard.audit
 
     @anyone
@@ -145,7 +145,7 @@ class AuthService(Service):
         for name in list(session.subscriptions):
             if not self._allows(principal.permissions, "channel.subscribe", name):
                 self._recovery.unsubscribe(session, name)
-        self._workforce.review(session)
+        self._workers.review(session)
         return _authenticated(session, self._sessions.new_secret(session))
 
     @permission(resource="entity_id")
@@ -203,7 +203,7 @@ class AuthService(Service):
                 if connection.bad_tokens >= MAX_BAD_TOKENS:
                     connection.close_when_answered(CloseCode.BAD_TOKEN, "too many wrong tokens")
                 self._audit.refused("authentication.refused", caller, "auth.authenticate", refusal.message)
-                self._guesses.wrong(connection.address)
+                self._bad_tokens.wrong(connection.address)
             raise
 
     def _open(

@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from cell0gw.agents.agents import Agents
-from cell0gw.agents.calls.call import order_of
+from cell0gw.agents.calls.call import call_request
 from cell0gw.agents.explain import Explanation
 from cell0gw.agents.mail.store import DeadLetter
 from cell0gw.monitoring.health import Health, Problem, Status
@@ -154,7 +154,7 @@ class GatewayService(Service):
                 return self._explain.message(
                     sender, principal.permissions, given.agent_id, size, given.in_reply_to, kept
                 )
-            return self._explain.call(sender, principal.permissions, order_of(**asdict(given)))
+            return self._explain.call(sender, principal.permissions, call_request(**asdict(given)))
         except RPCError as refusal:
             return Explanation(outcome="refused", reason=refusal.message)
 

@@ -50,7 +50,7 @@ class PresenceService(Service):
 
     def __init__(self, directory: Directory, watches: Watches) -> None:
         self._directory = directory
-        self._glances = Listings(directory)
+        self._listings = Listings(directory)
         self._watches = watches
 
     def stopService(self) -> None:
@@ -85,7 +85,7 @@ class PresenceService(Service):
         """Get presence info: of one entity, or a list of all or of those of a type."""
         if entity_id is None:
             if caller.principal is None:
-                return cast(Any, self._glances.of(entity_type, partial(self._directory.entries, entity_type)))
+                return cast(Any, self._listings.of(entity_type, partial(self._directory.entries, entity_type)))
             return list(self._directory.entries(entity_type))
         if entity_type is not None:
             raise InvalidParams("Invalid params: either entity_id or entity_type")

@@ -56,7 +56,7 @@ class Sessions:
         self._by_token: dict[str, dict[str, Session]] = {}
         self._by_secret: dict[str, Session] = {}
         self._detached: OrderedDict[Session, float] = OrderedDict()
-        self._places = ResumeQuota()
+        self._resume_quota = ResumeQuota()
         self._expiries: list[tuple[float, str]] = []
         self._warnings: list[tuple[float, str]] = []
         self._expiring: set[str] = set()
@@ -149,7 +149,7 @@ class Sessions:
         self._let_go(session)
         self._by_secret.pop(session.secret, None)
         self._detached.pop(session, None)
-        self._places.give_up(session)
+        self._resume_quota.give_up(session)
         self._tell("session_closed", session, reason)
 
     def end_tokens(self, token_ids: Iterable[str], reason: str) -> int:
@@ -190,7 +190,7 @@ class Sessions:
         session.detached, session.reason = True, reason
         self._detached[session] = self._clock.seconds() + self._resume_window
         self._tell("session_detached", session, reason)
-        for other in self._places.keep(session):
+        for other in self._resume_quota.keep(session):
             self.close(other, other.reason)
 
     def _hold(self, session: Session) -> None:

@@ -31,7 +31,7 @@ class ConversationCase(SynchronousTestCase):
         """
         nonce = next(self.nonces)
         origin = self.talk.place(nonce, sender, to, reply, **how)
-        return self.talk.provenance.message_id(nonce, origin, to), origin
+        return self.talk.ids.message_id(nonce, origin, to), origin
 
     def exchange(self, replies: int) -> str:
         """A message from C{a}, and so many replies to and fro.

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.app.reconfiguration import LIVE, Outcome, reconfigure
+from cell0gw.app.reconfiguration import LIVE, Reconfigured, reconfigure
 from cell0gw.channels.rules import DURABLE, ChannelRule
 from cell0gw.config.options import OPTIONS, Config
 from cell0gw.testing import MemoryGateway
@@ -26,7 +26,7 @@ class ReconfigureTests(SynchronousTestCase):
         self.addCleanup(gateway.close)
         return gateway
 
-    def change(self, gateway: MemoryGateway, **options: Any) -> Outcome:
+    def change(self, gateway: MemoryGateway, **options: Any) -> Reconfigured:
         return reconfigure(gateway, msgspec.structs.replace(gateway.config, **options))
 
     def test_table(self) -> None:
@@ -41,13 +41,13 @@ class ReconfigureTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """The same options change nothing."""
-        self.assertEqual(self.change(self.gateway()), Outcome([], []))
+        self.assertEqual(self.change(self.gateway()), Reconfigured([], []))
 
     def test_what_waits(self) -> None:
         """What needs a restart is named, and stays as it is, in the gateway's options as well; the rest changes."""
         gateway = self.gateway()
         outcome = self.change(gateway, port=1, max_batch=3, heartbeat_interval=7.0, log_level="debug")
-        self.assertEqual(outcome, Outcome(["max_batch", "log_level"], ["port", "heartbeat_interval"]))
+        self.assertEqual(outcome, Reconfigured(["max_batch", "log_level"], ["port", "heartbeat_interval"]))
         config = gateway.config
         self.assertEqual((config.port, config.max_batch, config.heartbeat_interval), (18801, 3, 30.0))
         self.assertEqual(self.change(gateway, port=1).waiting, ["port"], "told again the next time")
@@ -66,7 +66,7 @@ class ReconfigureTests(SynchronousTestCase):
         a, b = Path("a"), Path("b")
         for before, after, waiting in ((a, b, []), (None, b, ["tls_cert"]), (a, None, ["tls_cert"])):
             outcome = self.change(self.gateway(tls_cert=before), tls_cert=after)
-            self.assertEqual(outcome, Outcome([] if waiting else ["tls_cert"], waiting))
+            self.assertEqual(outcome, Reconfigured([] if waiting else ["tls_cert"], waiting))
 
     def test_limits(self) -> None:
         """Limits hold at once, for those who are connected as well; new ones are told so."""

@@ -81,30 +81,30 @@ class CoverTests(SynchronousTestCase):
     def test_minting_for_others(self) -> None:
         """The permission to mint for others is included only where it is spelled."""
         for held in ("auth.generateToken", "auth.*", "auth.generateToken:a.*"):
-            self.assertFalse(Permissions([held]).include("auth.generateToken:b"), held)
-        self.assertTrue(Permissions(["auth.generateToken:a.>"]).include("auth.generateToken:a.b"))
-        self.assertTrue(Permissions(["*"]).include("auth.generateToken:>"))
+            self.assertFalse(Permissions([held]).covers("auth.generateToken:b"), held)
+        self.assertTrue(Permissions(["auth.generateToken:a.>"]).covers("auth.generateToken:a.b"))
+        self.assertTrue(Permissions(["*"]).covers("auth.generateToken:>"))
 
     def test_cut(self) -> None:
         """Cutting keeps what is held, whole or in part."""
         held = Permissions(["session.*", "channel.publish:tasks.>", "gateway.getStats"])
-        self.assertEqual(held.cut(AGENT_PERMISSIONS), ("session.*", "channel.publish:tasks.>"))
-        self.assertEqual(Permissions(["*"]).cut(AGENT_PERMISSIONS), AGENT_PERMISSIONS)
-        self.assertEqual(Permissions([]).cut(AGENT_PERMISSIONS), ())
+        self.assertEqual(held.intersect(AGENT_PERMISSIONS), ("session.*", "channel.publish:tasks.>"))
+        self.assertEqual(Permissions(["*"]).intersect(AGENT_PERMISSIONS), AGENT_PERMISSIONS)
+        self.assertEqual(Permissions([]).intersect(AGENT_PERMISSIONS), ())
 
     @given(st.lists(permissions, max_size=3), permissions, st.sampled_from(METHODS), st.sampled_from(RESOURCES))
     def test_included_is_a_subset(self, held: list[str], wanted: str, method: str, resource: str) -> None:
         """What is included allows nothing that the holder is not allowed."""
         holder = Permissions(held)
-        if holder.include(wanted) and Permissions([wanted]).allow_on(method, resource):
+        if holder.covers(wanted) and Permissions([wanted]).allow_on(method, resource):
             self.assertTrue(holder.allow_on(method, resource))
 
     @given(st.lists(permissions, max_size=3), st.lists(permissions, max_size=3))
     def test_cut_is_included(self, held: list[str], wanted: list[str]) -> None:
         """What is left after cutting is included on both sides."""
         holder, wish = Permissions(held), Permissions(wanted)
-        for kept in holder.cut(wanted):
-            self.assertTrue(holder.include(kept) and wish.include(kept), kept)
+        for kept in holder.intersect(wanted):
+            self.assertTrue(holder.covers(kept) and wish.covers(kept), kept)
 
 
 class DeclarationTests(SynchronousTestCase):

@@ -35,7 +35,7 @@ def serve(certificate: Path | None, compression: bool) -> None:
     from cell0gw.engines.memory.tokens import MemoryTokenStore
     from cell0gw.protocol.buckets import Rate
     from cell0gw.protocol.frames import header, text_frame
-    from cell0gw.transports.sockets.binding import TCPPlace
+    from cell0gw.transports.sockets.binding import TCPBinding
     from cell0gw.transports.sockets.endpoints import Endpoint
     from cell0gw.transports.sockets.listening import Listening
     from cell0gw.transports.sockets.tls import Certificate, read_certificate
@@ -77,7 +77,7 @@ def serve(certificate: Path | None, compression: bool) -> None:
     gateway = Gateway(config)
     gateway.compose(reactor, MemoryTokenStore(), MemoryMessageStore(), MemoryMailStore())
     gateway.factory.protocol = with_options(EchoProtocol, gateway.factory)
-    listening = Listening([Endpoint("127.0.0.1", TCPPlace("127.0.0.1", 0))])
+    listening = Listening([Endpoint("127.0.0.1", TCPBinding("127.0.0.1", 0))])
     listening.open()
     gateway.startService()
     own = None if certificate is None else Certificate(read_certificate(certificate, certificate))

@@ -69,7 +69,7 @@ class Ledger:
         self.acknowledgements = 0
         self.replays = 0
         self._settled = {True: 0, False: 0}
-        self._places: dict[tuple[str, int], Message] = {}
+        self._resume_quota: dict[tuple[str, int], Message] = {}
         self._highest: dict[str, int] = defaultdict(int)
 
     def new(self, channel: str, size: int, keyed: bool) -> Message:
@@ -127,7 +127,7 @@ class Ledger:
             raise Violation(f"{where}: the epoch of {channel} was {self.epochs[channel]} and is {epoch}")
         if message.offset not in (None, offset):
             raise Violation(f"{where}: {message} is at {offset} of {channel}, and was at {message.offset}")
-        other = self._places.setdefault((channel, offset), message)
+        other = self._resume_quota.setdefault((channel, offset), message)
         if other is not message:
             raise Violation(f"{where}: {message} is at {offset} of {channel}, where {other} was")
         message.offset = offset

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.agents.mail.store import Climbed, IMailStore, Kept, Letter, Receipt, Step, StoredMailbox
+from cell0gw.agents.mail.store import IMailStore, Kept, Letter, Outcome, Receipt, StoredMailbox, Transition
 from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.engines.sqlite.database import Database
 from cell0gw.engines.sqlite.letters import READ_BYTES
@@ -35,8 +35,8 @@ def key(name: str = "k", entity: str = "a", method: str = "m", digest: bytes = b
     return Key(entity, method, name, digest)
 
 
-def step(number: int, status: str, time: float = 50.0, to: str = "b", **facts: Any) -> Step:
-    return Step(message_id=f"m{number}", recipient=to, status=status, time=time, **facts)
+def outcome(number: int, status: str, time: float = 50.0, to: str = "b", **facts: Any) -> Outcome:
+    return Outcome(message_id=f"m{number}", recipient=to, status=status, time=time, **facts)
 
 
 class StoreCase:
@@ -60,9 +60,9 @@ class StoreCase:
         asked = [self.store.put(each, since) for each in letters]
         return [self.outcome(each) for each in asked]
 
-    def record(self, *steps: Step) -> list[Climbed]:
-        climbed: list[Climbed] = self.outcome(self.store.record(list(steps)))
-        return climbed
+    def record(self, *outcomes: Outcome) -> list[Transition]:
+        transition: list[Transition] = self.outcome(self.store.record(list(outcomes)))
+        return transition
 
     def waiting(self, to: str = "b", after: int = 0, limit: int = FAR, now: float = 0.0) -> list[str]:
         return [each.message_id for each in self.outcome(self.store.waiting(to, after, limit, now))]
@@ -130,7 +130,7 @@ class LetterTests(StoreCase):
     def test_numbers_are_not_used_again(self) -> None:
         """A number is given once, whatever becomes of the letter that had it, and by the next process, too."""
         (first,) = self.put(letter(1))
-        self.record(step(1, "received", settles=True))
+        self.record(outcome(1, "received", settles=True))
         self.outcome(self.store.purge(FAR, FAR, 0, 0.0, FAR))
         self.reopen()
         (second,) = self.put(letter(2))
@@ -160,7 +160,7 @@ class LetterTests(StoreCase):
     def test_settled(self) -> None:
         """What is settled waits no more; what was only sent does."""
         self.put(*(letter(n) for n in range(1, 5)))
-        self.record(step(1, "sent"), step(2, "sent", settles=True), step(3, "received", settles=True))
+        self.record(outcome(1, "sent"), outcome(2, "sent", settles=True), outcome(3, "received", settles=True))
         self.assertEqual(self.waiting(), ["m1", "m4"])
         found = self.outcome(self.store.letters(["m4", "m3", "m2", "m1", "m9"]))
         self.assertEqual([each.message_id for each in found], ["m1", "m4"])
@@ -168,7 +168,7 @@ class LetterTests(StoreCase):
     def test_load(self) -> None:
         """The next process finds whose mail waits, how much, of whom, and when the first of it expires."""
         self.put(letter(1), letter(2, message=b"12345"), letter(3, to="c", by="x", expires_at=20.0), letter(4, to="d"))
-        self.record(step(4, "sent", to="d", settles=True), step(1, "sent"))
+        self.record(outcome(4, "sent", to="d", settles=True), outcome(1, "sent"))
         before = self.store.load().key if isinstance(self.store, MemoryMailStore) else None
         self.reopen()
         stored = self.store.load()
@@ -188,7 +188,7 @@ class KeyTests(StoreCase):
         (first,) = self.put(letter(1, key=key()))
         known = Kept(sequence=first.sequence, message_id="m1", status="queued", replayed=True)
         self.assertEqual(self.put(letter(2, key=key()), letter(3, key=key())), [known, known])
-        self.record(step(1, "done", settles=True))
+        self.record(outcome(1, "done", settles=True))
         self.reopen()
         again = self.put(letter(4, key=key()))
         self.assertEqual(again, [msgspec.structs.replace(known, status="done")])
@@ -241,9 +241,9 @@ class ClimbingTests(StoreCase):
             ("received", False, "started"), ("expired", False, "started"), ("done", True, "done"),
             ("failed", False, "done"), ("received", False, "done"),
         )):  # fmt: skip
-            (climbed,) = self.record(step(1, status, time=10.0 + number, detail=f"d{number}"))
-            self.assertEqual((climbed.taken, climbed.status, climbed.sender), (taken, stands, "a"), status)
-            self.assertEqual(bool(climbed.receipt), taken)
+            (transition,) = self.record(outcome(1, status, time=10.0 + number, detail=f"d{number}"))
+            self.assertEqual((transition.taken, transition.status, transition.sender), (taken, stands, "a"), status)
+            self.assertEqual(bool(transition.receipt), taken)
         self.reopen()
         delivery = self.outcome(self.store.delivery("m1"))
         self.assertEqual((delivery.recipient, delivery.sender, delivery.status, delivery.expires_at),
@@ -257,26 +257,26 @@ class ClimbingTests(StoreCase):
     def test_whose(self) -> None:
         """Nobody takes down anything for another's letter, or for one that is not there."""
         self.put(letter(1))
-        outcomes = self.record(step(1, "done", to="c", settles=True), step(2, "done", settles=True))
+        outcomes = self.record(outcome(1, "done", to="c", settles=True), outcome(2, "done", settles=True))
         self.assertEqual([(each.status, each.taken, each.settled) for each in outcomes], [(None, False, False)] * 2)
         self.assertEqual((self.waiting(), self.ladder()), (["m1"], ["queued"]))
 
     def test_settles_once(self) -> None:
         """A letter is taken out of its mailbox once, with its size, even by a step that leads nowhere."""
         self.put(letter(1, message=b"12345"))
-        self.record(step(1, "received"))
-        outcomes = self.record(step(1, "sent", settles=True), step(1, "done", settles=True))
+        self.record(outcome(1, "received"))
+        outcomes = self.record(outcome(1, "sent", settles=True), outcome(1, "done", settles=True))
         self.assertEqual([(each.taken, each.settled) for each in outcomes], [(False, True), (True, False)])
         self.assertEqual(outcomes[0].size, 5)
 
     def test_dead_letters(self) -> None:
         """What came to nothing keeps its text, newest first, with why and when; what came to something does not."""
         self.put(*(letter(n, to="bc"[n % 2], expires_at=10.0 * n) for n in range(1, 7)))
-        self.record(step(2, "failed", 51.0, detail="no", settles=True), step(4, "done", settles=True))
-        self.record(step(6, "received", settles=True))
-        self.record(step(6, "failed", settles=True))
-        climbed, following = self.outcome(self.store.expire(30.0))
-        self.assertEqual([(each.step.message_id, each.status, each.settled, each.size) for each in climbed],
+        self.record(outcome(2, "failed", 51.0, detail="no", settles=True), outcome(4, "done", settles=True))
+        self.record(outcome(6, "received", settles=True))
+        self.record(outcome(6, "failed", settles=True))
+        transition, following = self.outcome(self.store.expire(30.0))
+        self.assertEqual([(each.outcome.message_id, each.status, each.settled, each.size) for each in transition],
                          [("m1", "expired", True, 1), ("m3", "expired", True, 1)])  # fmt: skip
         self.assertEqual(following, 50.0)
         self.reopen()
@@ -288,27 +288,27 @@ class ClimbingTests(StoreCase):
     def test_expire(self) -> None:
         """What has waited until its time is over, also when it was sent; what was received is not."""
         self.put(letter(1, expires_at=10.0), letter(2, expires_at=10.0), letter(3, expires_at=10.5))
-        self.record(step(1, "sent"), step(2, "received", settles=True))
+        self.record(outcome(1, "sent"), outcome(2, "received", settles=True))
         self.assertEqual(self.outcome(self.store.expire(9.9)), ([], 10.0))
-        climbed, following = self.outcome(self.store.expire(10.0))
-        self.assertEqual(([each.step.message_id for each in climbed], following), (["m1"], 10.5))
+        transition, following = self.outcome(self.store.expire(10.0))
+        self.assertEqual(([each.outcome.message_id for each in transition], following), (["m1"], 10.5))
         self.assertEqual((self.waiting(), self.ladder()), (["m3"], ["queued", "sent", "expired"]))
 
     def test_shift(self) -> None:
         """What waits expires so much later, or sooner; what is over does not wait again."""
         self.put(letter(1, expires_at=10.0), letter(2, expires_at=12.0), letter(3, expires_at=10.0))
-        self.record(step(3, "done", settles=True))
+        self.record(outcome(3, "done", settles=True))
         for seconds, first in ((100.0, 110.0), (-105.0, 5.0)):
             self.outcome(self.store.shift(seconds))
             self.assertEqual(self.outcome(self.store.expire(first - 0.1)), ([], first))
-        climbed, following = self.outcome(self.store.expire(5.0))
-        self.assertEqual(([each.step.message_id for each in climbed], following), (["m1"], 7.0))
+        transition, following = self.outcome(self.store.expire(5.0))
+        self.assertEqual(([each.outcome.message_id for each in transition], following), (["m1"], 7.0))
 
     def test_purge(self) -> None:
         """What is over long enough is forgotten, what came to nothing later, what waits never."""
         self.put(*(letter(n, receipts=True) for n in range(1, 6)))
-        self.record(step(1, "done", 10.0, settles=True), step(2, "failed", 10.0, settles=True))
-        self.record(step(3, "done", 30.0, settles=True), step(4, "failed", 5.0, settles=True))
+        self.record(outcome(1, "done", 10.0, settles=True), outcome(2, "failed", 10.0, settles=True))
+        self.record(outcome(3, "done", 30.0, settles=True), outcome(4, "failed", 5.0, settles=True))
         self.outcome(self.store.purge(20.0, 8.0, FAR, 0.0, FAR))
         self.assertEqual([n for n in range(1, 6) if self.ladder(n)], [2, 3, 5])
         self.assertEqual((self.dead(), self.waiting()), ((["m2"], 1), ["m5"]))
@@ -318,7 +318,7 @@ class ClimbingTests(StoreCase):
         """Of what is over the newest are kept, so many, also of those that were settled in one moment."""
         self.put(*(letter(n) for n in range(1, 8)))
         for number in range(1, 7):
-            self.record(step(number, "done", 10.0 if number < 5 else 11.0, settles=True))
+            self.record(outcome(number, "done", 10.0 if number < 5 else 11.0, settles=True))
         for keep, left in ((9, 6), (4, 4), (3, 3), (1, 1), (0, 0)):
             self.outcome(self.store.purge(0.0, 0.0, keep, 0.0, FAR))
             known = [n for n in range(1, 7) if self.ladder(n)]
@@ -348,9 +348,9 @@ class ReceiptTests(StoreCase):
         @return: the numbers of the four receipts.
         """
         kept = self.put(letter(1, receipts=True), letter(2), letter(3, by="x", receipts=True), letter(4, receipts=True))
-        climbed = self.record(step(1, "sent"), step(2, "sent"), step(4, "done", settles=True))
-        self.assertEqual(climbed[1].receipt, 0)
-        return [kept[0].receipt, kept[3].receipt, climbed[0].receipt, climbed[2].receipt]
+        transition = self.record(outcome(1, "sent"), outcome(2, "sent"), outcome(4, "done", settles=True))
+        self.assertEqual(transition[1].receipt, 0)
+        return [kept[0].receipt, kept[3].receipt, transition[0].receipt, transition[2].receipt]
 
     ALL = (("m1", "queued"), ("m4", "queued"), ("m1", "sent"), ("m4", "done"))
 
@@ -458,7 +458,7 @@ class SQLiteMailStoreTests(AllTests, SynchronousTestCase):
     def test_text_is_dropped(self) -> None:
         """Of what is over only the facts stay on disk, unless it came to nothing."""
         self.put(letter(1), letter(2), letter(3, expires_at=5.0))
-        self.record(step(1, "sent", settles=True), step(2, "failed", settles=True))
+        self.record(outcome(1, "sent", settles=True), outcome(2, "failed", settles=True))
         self.outcome(self.store.expire(5.0))
         self.assertEqual(self.execute("SELECT message FROM letters"), [(b"",), (b"2",), (b"3",)])
 
@@ -467,7 +467,7 @@ class SQLiteMailStoreTests(AllTests, SynchronousTestCase):
         self.put(letter(1, receipts=True, expires_at=5.0), letter(2, receipts=True))
         for on, ask in (
             ("INSERT ON receipts", lambda: self.store.put(letter(3), 0.0)),
-            ("UPDATE ON letters", lambda: self.store.record([step(1, "sent", settles=True)])),
+            ("UPDATE ON letters", lambda: self.store.record([outcome(1, "sent", settles=True)])),
             ("UPDATE ON letters", lambda: self.store.expire(9.0)),
             ("UPDATE ON receipts", lambda: self.store.take_untold("a", 9, 9.0)),
             ("DELETE ON holders", lambda: self.store.purge(FAR, FAR, 0, FAR, 0)),

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.channels.store import Draft, IMessageStore, Position, Stored, StoredChannel, StoredMessage
+from cell0gw.channels.store import IMessageStore, NewMessage, Position, Stored, StoredChannel, StoredMessage
 from cell0gw.engines.memory.messages import MemoryMessageStore
 from cell0gw.engines.sqlite.database import Database
 from cell0gw.engines.sqlite.messages import SLACK, SQLiteMessageStore
@@ -21,9 +21,9 @@ FAR = 1_000_000
 PLENTY = 1 << 40
 
 
-def draft(channel: str = "x", message: bytes = b"1", **facts: Any) -> Draft:
+def draft(channel: str = "x", message: bytes = b"1", **facts: Any) -> NewMessage:
     known: dict[str, Any] = {"epoch": "e1", "sender": "a", "time": 0.0, "keep": FAR}
-    return Draft(channel=channel, message=message, **(known | facts))
+    return NewMessage(channel=channel, message=message, **(known | facts))
 
 
 def key(name: str = "k", entity: str = "a", method: str = "m", digest: bytes = b"1") -> Key:
@@ -46,7 +46,7 @@ class StoreCase:
     def reopen(self) -> None:
         """As the next process would."""
 
-    def append(self, *drafts: Draft) -> list[Stored]:
+    def append(self, *drafts: NewMessage) -> list[Stored]:
         """Append them in one go."""
         asked = [self.store.append(each) for each in drafts]
         return [self.outcome(each) for each in asked]

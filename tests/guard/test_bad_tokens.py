@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.guard import bad_tokens as guesses
+from cell0gw.guard import bad_tokens
 from cell0gw.guard.bad_tokens import BadTokens
 from cell0gw.protocol.errors import RateLimited
 from cell0gw.protocol.limits import ALL_BAD_TOKENS_A_MINUTE, BAD_TOKENS_A_MINUTE
@@ -20,14 +20,14 @@ class GuessesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.hits: list[tuple[str, str]] = []
-        self.guesses = BadTokens(self.clock.seconds, lambda limit, by: self.hits.append((limit, by)))
+        self.bad_tokens = BadTokens(self.clock.seconds, lambda limit, by: self.hits.append((limit, by)))
 
     def guess(self, address: str, times: int = 1) -> int:
         """How many of some wrong tokens are told apart from those that are too many."""
         told = 0
         for _ in range(times):
             try:
-                self.guesses.wrong(address)
+                self.bad_tokens.wrong(address)
                 told += 1
             except RateLimited as refusal:
                 self.assertGreater(refusal.data["retry_after_ms"], 0)
@@ -48,10 +48,10 @@ class GuessesTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """Only so many addresses are remembered, those that were heard of last."""
-        self.patch(guesses, "MAX_ADDRESSES", 3)
+        self.patch(bad_tokens, "MAX_ADDRESSES", 3)
         for name in ("a", "b", "c", "a", "d"):
             self.guess(name)
-        self.assertEqual(list(self.guesses._by_address), ["c", "a", "d"])
+        self.assertEqual(list(self.bad_tokens._by_address), ["c", "a", "d"])
 
 
 class GatewayTests(SynchronousTestCase):

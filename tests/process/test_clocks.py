@@ -15,7 +15,7 @@ from cell0gw.agents.mail.recipients import Recipients
 from cell0gw.agents.mail.store import LAST_WORDS
 from cell0gw.channels.rules import ChannelRule
 from cell0gw.engines.memory.mail import MemoryMailStore
-from cell0gw.process.clocks import Dates, make_steady
+from cell0gw.process.clocks import Dates, make_monotonic
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.testing import EPOCH, Client, MemoryGateway, RecordingConnection
 from tests.agents.mail.test_delivery import OfficeCase
@@ -103,7 +103,7 @@ class SteadyTests(SynchronousTestCase):
     def test_goes_on(self) -> None:
         """Its time goes on from where it was, and follows the wall clock no more; nor do timers that are set."""
         reactor = FakeReactor()
-        make_steady(reactor)
+        make_monotonic(reactor)
         before = reactor.seconds()
         self.assertLess(abs(before - time.time()), 60.0)
         self.patch(time, "time", lambda: 0.0)
@@ -114,10 +114,10 @@ class SteadyTests(SynchronousTestCase):
     def test_left_alone(self) -> None:
         """A clock that is no wall clock's stays as it is; a second time changes nothing."""
         reactor, clock = FakeReactor(), Clock()
-        make_steady(reactor)
+        make_monotonic(reactor)
         before = reactor.seconds
-        make_steady(reactor)
-        make_steady(clock)
+        make_monotonic(reactor)
+        make_monotonic(clock)
         self.assertEqual((reactor.seconds, clock.seconds()), (before, 0.0))
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from cell0gw.agents.calls.call import Call, Order
+from cell0gw.agents.calls.call import Call, CallRequest
 from cell0gw.agents.calls.pools import Pool, Worker
 from cell0gw.agents.calls.workers import Workers
 from cell0gw.protocol import jsonrpc
@@ -29,25 +29,25 @@ class Assignments:
     @ivar failed: called with a call that came to nothing, and with what its caller is told.
     """
 
-    def __init__(self, workforce: Workers, clock: IReactorTime) -> None:
-        self._workforce = workforce
+    def __init__(self, workers: Workers, clock: IReactorTime) -> None:
+        self._workers = workers
         self._clock = clock
         # Where calls wait.
         self._queues: dict[Pool, None] = {}
         self.moved: Callable[[Call], None] = lambda call: None
         self.failed: Callable[[Call, RPCError], None] = lambda call, error: None
-        workforce.freed, workforce.left, workforce.shrunk = self._serve, self._lost, self._shrunk
+        workers.freed, workers.left, workers.shrunk = self._serve, self._lost, self._shrunk
 
     @property
     def waiting(self) -> int:
         """How many calls wait for somebody to take them."""
         return sum(len(pool.waiting) for pool in self._queues)
 
-    def pool(self, order: Order) -> Pool | None:
+    def pool(self, request: CallRequest) -> Pool | None:
         """Those who could take a call; None: nobody is here who could."""
-        if order.agent_id is not None:
-            return self._workforce.of_agent(order.agent_id)
-        return self._workforce.of_capability(order.capability or "")
+        if request.agent_id is not None:
+            return self._workers.of_agent(request.agent_id)
+        return self._workers.of_capability(request.capability or "")
 
     def assign(self, call: Call) -> None:
         """Give a call to a worker, or have it wait for one.
@@ -64,7 +64,7 @@ class Assignments:
         """Who takes a call now: one who has room, has not had it, and reads what it is sent."""
         tried = call.tried
         fits = (lambda worker: worker not in tried and reads(worker)) if tried else reads
-        return call.pool.pick(call.order.policy, call.order.key, fits)
+        return call.pool.pick(call.request.policy, call.request.key, fits)
 
     def pass_on(self, call: Call) -> None:
         """The one who had a call has not begun it: the next one may."""
@@ -72,7 +72,7 @@ class Assignments:
         call.tried.append(call.worker)
         call.idle_until = None
         self._take_back(call)
-        call.pool = self.pool(call.order) or call.pool  # nobody was in the one it came from for a moment
+        call.pool = self.pool(call.request) or call.pool  # nobody was in the one it came from for a moment
         try:
             self.assign(call)
         except RPCError as refusal:
@@ -99,12 +99,12 @@ class Assignments:
                 self._serve(worker)
 
     def _wait(self, call: Call) -> None:
-        hopeless = hopelessness(call)
+        hopeless = why_nobody_can(call)
         if hopeless is not None:
             raise hopeless
         waiting = call.pool.waiting
         if len(waiting) >= MAX_WAITING:
-            raise RateLimited(f"{len(waiting)} calls wait for {call.order.target}", retry_after_ms=RETRY_AFTER_MS)
+            raise RateLimited(f"{len(waiting)} calls wait for {call.request.target}", retry_after_ms=RETRY_AFTER_MS)
         waiting[call.call_id] = call
         if call.tried:  # it was there before the others, but for some that came back as well
             before = list(itertools.takewhile(lambda other: other.created < call.created, waiting.values()))
@@ -116,11 +116,11 @@ class Assignments:
     def _invoke(self, call: Call, worker: Worker) -> None:
         call.worker = worker
         worker.calls[call.call_id] = call
-        if call.order.idle is not None:
-            call.idle_until = self._clock.seconds() + call.order.idle
+        if call.request.idle is not None:
+            call.idle_until = self._clock.seconds() + call.request.idle
         request = jsonrpc.request("agent.invoke", call.invocation(), call.call_id)
         worker.session.connection.write_frame(text_frame(request))
-        self._workforce.changed(worker)
+        self._workers.changed(worker)
         self.moved(call)
 
     def _serve(self, worker: Worker) -> None:
@@ -147,7 +147,7 @@ class Assignments:
     def _shrunk(self, pool: Pool) -> None:
         """Those who wait in vain are told at once."""
         for call in list(pool.waiting.values()):
-            hopeless = hopelessness(call) if call.call_id in pool.waiting else None
+            hopeless = why_nobody_can(call) if call.call_id in pool.waiting else None
             if hopeless is not None:
                 self.failed(call, hopeless)
 
@@ -155,7 +155,7 @@ class Assignments:
         worker, call.worker = call.worker, None
         if worker is not None:
             del worker.calls[call.call_id]
-            self._workforce.changed(worker)
+            self._workers.changed(worker)
             self._serve(worker)
 
     def _leave_queue(self, call: Call) -> None:
@@ -174,9 +174,9 @@ def reads(worker: Worker) -> bool:
     return worker.session.connection.backlog <= OUTBOUND_LIMIT
 
 
-def hopelessness(call: Call) -> RPCError | None:
+def why_nobody_can(call: Call) -> RPCError | None:
     """Why nobody will take a call, however long it waits; None: somebody may."""
-    pool, target = call.pool, call.order.target
+    pool, target = call.pool, call.request.target
     if not pool.workers:
         return NotFound(f"Nobody serves {target} any more")
     if pool.wants(call.tried):

@@ -22,7 +22,7 @@ MAX_TOLD: Final = 500
 """How much of an agent's own words on its failure reaches the caller, in characters."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for.
 
     @ivar agent_id: who shall do it; or C{capability}: whoever can.
@@ -50,7 +50,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return self.agent_id if self.agent_id is not None else f"capability:{self.capability}"
 
 
-def order_of(
+def call_request(
     agent_id: str | None,
     capability: str | None,
     message: Raw,
@@ -59,14 +59,14 @@ def order_of(
     policy: Policy,
     key: str | None,
     in_reply_to: str | None,
-) -> Order:
+) -> CallRequest:
     """The params of C{agent.call} as what is asked for.
 
     @raise InvalidParams: policy and key don't go together.
     """
     if (policy == "sticky") != (key is not None):
         raise InvalidParams("Invalid params: the policy sticky needs a key, and no other takes one")
-    return Order(
+    return CallRequest(
         agent_id=agent_id,
         capability=capability,
         message=message,
@@ -93,14 +93,14 @@ class Call:
     """
 
     __slots__ = (
-        "answer", "begun", "call_id", "caller", "created", "date", "deadline", "idle_until", "order", "origin", "pool",
-        "refusal", "request_id", "sender", "sender_type", "timer", "tried", "worker",
+        "answer", "begun", "call_id", "caller", "created", "date", "deadline", "idle_until", "origin", "pool",
+        "refusal", "request", "request_id", "sender", "sender_type", "timer", "tried", "worker",
     )  # fmt: skip
 
     def __init__(
         self,
         call_id: str,
-        order: Order,
+        request: CallRequest,
         origin: Origin,
         caller: Session | None,
         sender: tuple[str, str],
@@ -110,14 +110,14 @@ class Call:
         pool: Pool,
     ) -> None:
         self.call_id = call_id
-        self.order = order
+        self.request = request
         self.origin = origin
         self.caller = caller
         self.sender, self.sender_type = sender
         self.request_id = request_id
         self.created = created
         self.date = date
-        self.deadline = created + order.timeout
+        self.deadline = created + request.timeout
         self.idle_until: float | None = None
         self.pool = pool
         self.answer: Deferred[Raw] = Deferred()
@@ -149,10 +149,10 @@ class Call:
             call_id=self.call_id,
             sender=self.sender,
             sender_type=self.sender_type,
-            message=self.order.message,
-            capability=self.order.capability,
+            message=self.request.message,
+            capability=self.request.capability,
             timestamp=timestamp(self.date),
-            deadline=timestamp(self.date + self.order.timeout),
+            deadline=timestamp(self.date + self.request.timeout),
             conversation_id=self.origin.conversation_id,
             in_reply_to=self.origin.in_reply_to,
             hops=self.origin.hops,

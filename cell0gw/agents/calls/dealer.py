@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.agents.calls.assignments import RETRY_AFTER_MS, Assignments
-from cell0gw.agents.calls.call import CALLER_GONE, REFUSALS, Call, Order, read_error
+from cell0gw.agents.calls.call import CALLER_GONE, REFUSALS, Call, CallRequest, read_error
 from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.message_ids import MESSAGE, Origin
@@ -53,13 +53,13 @@ class Dealer:
 
     def __init__(
         self,
-        workforce: Workers,
+        workers: Workers,
         conversations: Conversations,
         clock: IReactorTime,
         wall: Callable[[], float],
         new_id: Callable[[str], str],
     ) -> None:
-        self._workforce = workforce
+        self._workers = workers
         self._conversations = conversations
         self._clock = clock
         self._wall = wall
@@ -67,7 +67,7 @@ class Dealer:
         self._calls: dict[str, Call] = {}
         self._of_caller: dict[Session, dict[bytes, Call]] = {}
         self._sizes: dict[Session | None, int] = {None: 0}  # of None: all of them
-        self.assignments = Assignments(workforce, clock)
+        self.assignments = Assignments(workers, clock)
         self.assignments.moved, self.assignments.failed = self._set_timer, self._fail
         conversations.find_call = self._origin
         self.made = self.answered = self.failed = self.late = 0
@@ -81,7 +81,7 @@ class Dealer:
         sender: tuple[str, str],
         permissions: Permissions,
         request_id: bytes,
-        order: Order,
+        request: CallRequest,
     ) -> Deferred[Raw]:
         """Have an agent do something.
 
@@ -101,26 +101,26 @@ class Dealer:
         """
         if caller is not None and caller.connection.closing_since is not None:
             raise Cancelled("The caller has gone")
-        pool = self.assignments.pool(order)
+        pool = self.assignments.pool(request)
         if pool is None:
-            raise NotFound(f"Nobody serves {order.target}", near=self.near(order, permissions))
+            raise NotFound(f"Nobody serves {request.target}", near=self.near(request, permissions))
         own = {} if caller is None else self._of_caller.get(caller, {})
         if request_id in own:
             raise Conflict("A call with this id is running")
         if len(own) >= MAX_OF_CALLER:
             raise RateLimited(f"{len(own)} of your calls are running", retry_after_ms=RETRY_AFTER_MS)
-        if (own and self._sizes[caller] + order.size > MAX_SIZE_OF_CALLER) or (
-            self._calls and self._sizes[None] + order.size > MAX_SIZE
+        if (own and self._sizes[caller] + request.size > MAX_SIZE_OF_CALLER) or (
+            self._calls and self._sizes[None] + request.size > MAX_SIZE
         ):
             raise RateLimited("The messages of the calls that are running are too long", retry_after_ms=RETRY_AFTER_MS)
-        origin = self._conversations.place(self._new_id(MESSAGE), sender[0], order.target, order.in_reply_to)
+        origin = self._conversations.place(self._new_id(MESSAGE), sender[0], request.target, request.in_reply_to)
         now = self._clock.seconds()
-        call = Call(self._new_id("call"), order, origin, caller, sender, request_id, now, self._wall(), pool)
+        call = Call(self._new_id("call"), request, origin, caller, sender, request_id, now, self._wall(), pool)
         self._calls[call.call_id] = call
-        self._sizes[None] += order.size
+        self._sizes[None] += request.size
         if caller is not None:
             self._of_caller.setdefault(caller, {})[call.key] = call
-            self._sizes[caller] = self._sizes.get(caller, 0) + order.size
+            self._sizes[caller] = self._sizes.get(caller, 0) + request.size
         try:
             self.assignments.assign(call)
         except RPCError:
@@ -129,12 +129,12 @@ class Dealer:
         self.made += 1
         return call.answer
 
-    def near(self, order: Order, permissions: Permissions) -> list[str]:
+    def near(self, request: CallRequest, permissions: Permissions) -> list[str]:
         """What looks like a target that nobody serves, as far as someone with these permissions may call it."""
-        if order.agent_id is not None:
-            return self._workforce.agents.near(order.agent_id, lambda name: permissions.allow_on(CALL, name))
-        return self._workforce.capabilities.near(
-            order.capability or "", lambda name: permissions.allow_on(CALL, f"capability:{name}")
+        if request.agent_id is not None:
+            return self._workers.agents.near(request.agent_id, lambda name: permissions.allow_on(CALL, name))
+        return self._workers.capabilities.near(
+            request.capability or "", lambda name: permissions.allow_on(CALL, f"capability:{name}")
         )
 
     def cancel(self, caller: Session, request_id: bytes) -> None:
@@ -221,8 +221,8 @@ class Dealer:
         call = self._held(session, call_id)
         if call is not None:
             call.begun = True
-            if call.order.idle is not None:
-                call.idle_until = self._clock.seconds() + call.order.idle
+            if call.request.idle is not None:
+                call.idle_until = self._clock.seconds() + call.request.idle
                 self._set_timer(call)
         return call
 
@@ -253,11 +253,11 @@ class Dealer:
 
     def _forget(self, call: Call) -> None:
         del self._calls[call.call_id]
-        self._sizes[None] -= call.order.size
+        self._sizes[None] -= call.request.size
         if call.caller is not None:
             own = self._of_caller[call.caller]
             del own[call.key]
-            self._sizes[call.caller] -= call.order.size
+            self._sizes[call.caller] -= call.request.size
             if not own:
                 del self._of_caller[call.caller], self._sizes[call.caller]
 

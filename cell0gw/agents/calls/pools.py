@@ -53,11 +53,11 @@ class Sticky:
 
     def get(self, target: str, key: str) -> Worker | None:
         """The one of this key, if it is known."""
-        known = self._workers.get((target, key))
-        if known is None:
+        recipients = self._workers.get((target, key))
+        if recipients is None:
             return None
         self._workers.move_to_end((target, key))
-        return known()
+        return recipients()
 
     def put(self, target: str, key: str, worker: Worker) -> None:
         """It is this one from now on."""
@@ -139,9 +139,9 @@ class Pool:
 
         @param fits: those for whom it is false are passed over.
         """
-        known = None if key is None or policy != "sticky" else self._sticky.get(self.target, key)
-        if known is not None and known in self._load and fits(known):
-            return known
+        recipients = None if key is None or policy != "sticky" else self._sticky.get(self.target, key)
+        if recipients is not None and recipients in self._load and fits(recipients):
+            return recipients
         return next(filter(fits, self._turns), None) if policy == "round_robin" else self._least_busy(fits)
 
     def pick(self, policy: Policy, key: str | None, fits: Callable[[Worker], bool]) -> Worker | None:
@@ -166,7 +166,7 @@ class Pool:
         if not self._row:
             return None
         start, size = self._choose(len(self._row)), len(self._row)
-        return next(filter(fits, (self._row[(start + step) % size] for step in range(size))), None)
+        return next(filter(fits, (self._row[(start + outcome) % size] for outcome in range(size))), None)
 
     def _least_busy(self, fits: Callable[[Worker], bool]) -> Worker | None:
         for load in sorted(self._by_load):

@@ -16,7 +16,7 @@ from cell0gw.sessions.session import Session
 SERVE: Final = "agent.serve"
 """The permission to serve a capability, C{agent.serve:<capability>}."""
 
-RESTING: Final = frozenset({"do_not_disturb", "offline"})
+NOT_ACCEPTING: Final = frozenset({"do_not_disturb", "offline"})
 """Who has said this of itself takes no calls; it goes on with those that it has."""
 
 
@@ -81,7 +81,7 @@ class Workers:
         said = self._directory.said(session)
         worker = self._workers.get(session) or self._enlist(session)
         worker.max_inflight = said.max_inflight
-        worker.resting = said.status in RESTING
+        worker.resting = said.status in NOT_ACCEPTING
         allowed = session.principal.permissions
         serves = {c: f"capability:{c}" for c in said.capabilities if allowed.allow_on(SERVE, c)}
         own = self._of_agent.get(session.entity_id)

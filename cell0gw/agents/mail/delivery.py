@@ -19,7 +19,7 @@ from cell0gw.agents.mail.expiry import Expiry
 from cell0gw.agents.mail.mailbox import Mailbox, Resends
 from cell0gw.agents.mail.quotas import Occupancy, Quotas
 from cell0gw.agents.mail.receipts import Receipts
-from cell0gw.agents.mail.store import Climbed, IMailStore, Kept, Letter, Step, StoredMail
+from cell0gw.agents.mail.store import IMailStore, Kept, Letter, Outcome, StoredMail, Transition
 from cell0gw.presence.directory import Directory
 from cell0gw.process.clocks import Dates
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
@@ -62,7 +62,7 @@ class Mailboxes:
         self._stalled: dict[Mailbox, None] = {}
         self._resends = Resends(clock)
         # What the disk did not take down; tried again.
-        self._unrecorded: list[Step] = []
+        self._unrecorded: list[Outcome] = []
         self.delivered = 0
 
     def load(self, stored: StoredMail) -> None:
@@ -108,13 +108,13 @@ class Mailboxes:
             self._kept, self._refused, callbackArgs=(letter, box), errbackArgs=(letter,)
         )
 
-    def acknowledge(self, recipient: str, message_id: str, status: str, detail: str | None) -> Deferred[Climbed]:
+    def acknowledge(self, recipient: str, message_id: str, status: str, detail: str | None) -> Deferred[Transition]:
         """The recipient says what it does with a message.
 
         @return: fires with where the message stands then, once that is on disk.
         @raise NotFound: by the Deferred: it was sent no such message, or that is long ago.
         """
-        step = Step(
+        outcome = Outcome(
             message_id=message_id,
             recipient=recipient,
             status=status,
@@ -122,7 +122,7 @@ class Mailboxes:
             detail=detail,
             settles=True,
         )
-        return self._store.record([step]).addCallback(self._recorded).addCallback(_acknowledged)
+        return self._store.record([outcome]).addCallback(self._recorded).addCallback(_acknowledged)
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}: what waits comes after the answer."""
@@ -145,8 +145,8 @@ class Mailboxes:
     def expire(self) -> None:
         """Send again what was not acknowledged, give up what has waited too long, and go on where a reader was slow."""
         if self._unrecorded:
-            steps, self._unrecorded = self._unrecorded, []
-            self._record(steps)
+            outcomes, self._unrecorded = self._unrecorded, []
+            self._record(outcomes)
         for box, message_ids in self._resends.due().items():
             self._store.letters(message_ids).addCallbacks(self._send_again, self._failed, (box, message_ids))
         self.expiries.expire()
@@ -193,28 +193,28 @@ class Mailboxes:
             return
         # What is kept from now on has its own call, which comes later than this one.
         box.behind = bool(letters)
-        steps = []
+        outcomes = []
         for letter in letters:
             session = box.taker()
             if letter.message_id not in box.unacknowledged and not self.expiries.late(letter):
                 if session is None:
                     break
-                steps.append(self._send(box, letter, session))
+                outcomes.append(self._send(box, letter, session))
             box.sent = letter.sequence
         if letters:  # the next slice is read when the disk knows of this one
-            self._record(steps).addCallback(lambda done: self._pump(box))
+            self._record(outcomes).addCallback(lambda done: self._pump(box))
 
     def _not_read(self, failure: Failure, box: Mailbox) -> None:
         box.reading = False
         self._stalled[box] = None
         self._failed(failure)
 
-    def _send(self, box: Mailbox, letter: Letter, session: Session) -> Step:
+    def _send(self, box: Mailbox, letter: Letter, session: Session) -> Outcome:
         box.send(letter, session)
         self.delivered += 1
         if session.acknowledges:
             self._resends.sent(letter.message_id, box)
-        return Step(
+        return Outcome(
             message_id=letter.message_id,
             recipient=box.recipient,
             status="sent",
@@ -245,22 +245,22 @@ class Mailboxes:
         if box.unacknowledged.pop(message_id, None) is not None:
             self._resends.forget(message_id)
 
-    def _record(self, steps: list[Step]) -> Deferred[Any]:
-        return self._store.record(steps).addCallbacks(self._recorded, self._not_recorded, errbackArgs=(steps,))
+    def _record(self, outcomes: list[Outcome]) -> Deferred[Any]:
+        return self._store.record(outcomes).addCallbacks(self._recorded, self._not_recorded, errbackArgs=(outcomes,))
 
-    def _recorded(self, outcomes: list[Climbed]) -> list[Climbed]:
-        for climbed in outcomes:
-            if climbed.settled:
-                recipient, message_id = climbed.step.recipient, climbed.step.message_id
+    def _recorded(self, outcomes: list[Transition]) -> list[Transition]:
+        for transition in outcomes:
+            if transition.settled:
+                recipient, message_id = transition.outcome.recipient, transition.outcome.message_id
                 box = self._boxes[recipient]
                 self._forget(box, message_id)
-                self._release(climbed.sender, recipient, climbed.size)
+                self._release(transition.sender, recipient, transition.size)
                 self._pump(box)
         self._receipts.tell(outcomes)
         return outcomes
 
-    def _not_recorded(self, failure: Failure, steps: list[Step]) -> None:
-        self._unrecorded += steps
+    def _not_recorded(self, failure: Failure, outcomes: list[Outcome]) -> None:
+        self._unrecorded += outcomes
         self._failed(failure)
 
     def _failed(self, failure: Failure) -> None:
@@ -273,11 +273,11 @@ class Mailboxes:
             del self._boxes[recipient]
 
 
-def _acknowledged(outcomes: list[Climbed]) -> Climbed:
-    (climbed,) = outcomes
-    if climbed.status is None:
+def _acknowledged(outcomes: list[Transition]) -> Transition:
+    (transition,) = outcomes
+    if transition.status is None:
         raise NotFound("There is no such message to you, or it is long over")
-    return climbed
+    return transition
 
 
 def _again(kept: Kept | None, refusal: RateLimited | None = None) -> Kept:

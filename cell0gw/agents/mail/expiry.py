@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cell0gw.agents.mail.store import Climbed, IMailStore, Letter
+from cell0gw.agents.mail.store import IMailStore, Letter, Transition
 from cell0gw.process.clocks import Dates
 from cell0gw.protocol.errors import Unavailable
 
@@ -21,7 +21,7 @@ class Expiry:
 
     log = Logger()
 
-    def __init__(self, store: IMailStore, dates: Dates, expired: Callable[[list[Climbed]], object]) -> None:
+    def __init__(self, store: IMailStore, dates: Dates, expired: Callable[[list[Transition]], object]) -> None:
         self._store = store
         self._dates = dates
         self._tell = expired
@@ -72,12 +72,12 @@ class Expiry:
         if self._next is not None:
             self._next += seconds
 
-    def _expired(self, outcome: tuple[list[Climbed], float | None]) -> None:
-        climbed, following = outcome
-        self.count += len(climbed)
+    def _expired(self, outcome: tuple[list[Transition], float | None]) -> None:
+        transition, following = outcome
+        self.count += len(transition)
         if following is not None:
             self._note(following)
-        self._tell(climbed)
+        self._tell(transition)
 
     def _not_expired(self, failure: Failure, due: float) -> None:
         self._note(due)

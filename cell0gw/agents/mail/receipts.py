@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cell0gw.agents.mail.store import Climbed, IMailStore, Kept, Letter, Receipt
+from cell0gw.agents.mail.store import IMailStore, Kept, Letter, Receipt, Transition
 from cell0gw.presence.directory import Directory
 from cell0gw.protocol.errors import Unavailable
 from cell0gw.protocol.notifications import AgentReceipt
@@ -66,19 +66,19 @@ class Receipts:
             )
             self._tell(letter.sender, receipt, kept.receipt)
 
-    def tell(self, outcomes: Iterable[Climbed]) -> None:
+    def tell(self, outcomes: Iterable[Transition]) -> None:
         """Letters have climbed."""
-        for climbed in outcomes:
-            if climbed.receipt:
-                step = climbed.step
+        for transition in outcomes:
+            if transition.receipt:
+                outcome = transition.outcome
                 receipt = Receipt(
-                    message_id=step.message_id,
-                    recipient=step.recipient,
-                    status=step.status,
-                    time=step.time,
-                    detail=step.detail,
+                    message_id=outcome.message_id,
+                    recipient=outcome.recipient,
+                    status=outcome.status,
+                    time=outcome.time,
+                    detail=outcome.detail,
                 )
-                self._tell(climbed.sender, receipt, climbed.receipt)
+                self._tell(transition.sender, receipt, transition.receipt)
 
     def expire(self) -> None:
         """Write down who was told, forget who was told long ago, and try again where the disk failed."""

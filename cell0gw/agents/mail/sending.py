@@ -62,7 +62,7 @@ class Mail:
         self,
         store: IMailStore,
         directory: Directory,
-        known: Recipients,
+        recipients: Recipients,
         conversations: Conversations,
         mailboxes: Mailboxes,
         clock: IReactorTime,
@@ -73,7 +73,7 @@ class Mail:
     ) -> None:
         self._store = store
         self._directory = directory
-        self._known = known
+        self._recipients = recipients
         self._conversations = conversations
         self._mailboxes = mailboxes
         self._clock = clock
@@ -114,7 +114,7 @@ class Mail:
                 raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, permissions))
         nonce, now = self._new_id(MESSAGE), self._dates.wall()
         origin = self._conversations.place(nonce, sender, recipient, in_reply_to)
-        message_id = self._conversations.provenance.message_id(nonce, origin, recipient)
+        message_id = self._conversations.ids.message_id(nonce, origin, recipient)
         if session is not None and not (session.acknowledges or receipts or key is not None):
             content = AgentMessage(
                 sender=sender,
@@ -147,11 +147,11 @@ class Mail:
 
     def reaches(self, recipient: str) -> bool:
         """Whether somebody holds this id: it is here, it has mail, a token names it, or it had a session."""
-        return recipient in self._directory or recipient in self._mailboxes or recipient in self._known
+        return recipient in self._directory or recipient in self._mailboxes or recipient in self._recipients
 
     def near(self, recipient: str, permissions: Permissions) -> list[str]:
         """Ids that look like one that nobody holds, as far as someone with these permissions may write to them."""
-        return self._known.near(recipient, lambda entity_id: permissions.allow_on("agent.send", entity_id))
+        return self._recipients.near(recipient, lambda entity_id: permissions.allow_on("agent.send", entity_id))
 
     @property
     def loops_refused(self) -> int:

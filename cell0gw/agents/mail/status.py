@@ -22,7 +22,7 @@ TAKEN: Final = frozenset({"received", "started", "done", "failed"})
 _RANKS: Final = {"queued": 0, "sent": 1, "received": 2, "started": 3, "done": 4, "failed": 4, "expired": 4}
 
 
-def climbs(current: str, following: str) -> bool:
+def advances(current: str, following: str) -> bool:
     """Whether a step leads up from the current one.
 
     A message that the recipient has can't expire any more.

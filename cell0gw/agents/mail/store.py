@@ -49,7 +49,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     receipt: int = 0
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a letter: a rung of L{cell0gw.agents.mail.status}.
 
     @ivar recipient: whose letter it must be.
@@ -64,7 +64,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     settles: bool = False
 
 
-class Climbed(msgspec.Struct, frozen=True, kw_only=True):
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """What a step has come to.
 
     @ivar status: of the letter, now; None: there is no such letter.
@@ -73,7 +73,7 @@ class Climbed(msgspec.Struct, frozen=True, kw_only=True):
     @ivar settled: whether it took the letter out of its recipient's mailbox, where it took up C{size} bytes.
     """
 
-    step: Step
+    outcome: Outcome
     status: str | None
     taken: bool
     settled: bool = False
@@ -176,16 +176,16 @@ class IMailStore(Interface):
         @return: a Deferred of the letters.
         """
 
-    def record(steps: list[Any]) -> Any:
-        """Take down L{Step}s, as far as they lead up.
+    def record(outcomes: list[Any]) -> Any:
+        """Take down L{Outcome}s, as far as they lead up.
 
-        @return: a Deferred of a L{Climbed} for each.
+        @return: a Deferred of a L{Transition} for each.
         """
 
     def expire(now: float) -> Any:
         """Take out of their mailboxes what has waited too long.
 
-        @return: a Deferred of a L{Climbed} for each, and of when the next one expires or None.
+        @return: a Deferred of a L{Transition} for each, and of when the next one expires or None.
         """
 
     def shift(seconds: float) -> Any:

@@ -10,19 +10,19 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.agents.mail.status import climbs
+from cell0gw.agents.mail.status import advances
 from cell0gw.agents.mail.store import (
     LAST_WORDS,
-    Climbed,
     DeadLetter,
     Delivery,
     IMailStore,
     Kept,
     Letter,
+    Outcome,
     Receipt,
-    Step,
     StoredMail,
     StoredMailbox,
+    Transition,
 )
 from cell0gw.engines.memory.letters import Entry, same
 from cell0gw.protocol.errors import Conflict, RPCError, Unavailable
@@ -88,11 +88,11 @@ class MemoryMailStore:
         """See L{IMailStore}."""
         return self._soon(lambda: [letter for letter in self._unsettled() if letter.message_id in message_ids])
 
-    def record(self, steps: list[Step]) -> Deferred[list[Climbed]]:
+    def record(self, outcomes: list[Outcome]) -> Deferred[list[Transition]]:
         """See L{IMailStore}."""
-        return self._soon(lambda: [self._climb(step) for step in steps])
+        return self._soon(lambda: [self._advance(outcome) for outcome in outcomes])
 
-    def expire(self, now: float) -> Deferred[tuple[list[Climbed], float | None]]:
+    def expire(self, now: float) -> Deferred[tuple[list[Transition], float | None]]:
         """See L{IMailStore}."""
         return self._soon(lambda: self._expire(now))
 
@@ -192,20 +192,20 @@ class MemoryMailStore:
             self._untold.add(self._receipts)
         return self._receipts
 
-    def _climb(self, step: Step) -> Climbed:
-        entry = self._entries.get(step.message_id)
-        if entry is None or entry.letter.recipient != step.recipient:
-            return Climbed(step=step, status=None, taken=False)
+    def _advance(self, outcome: Outcome) -> Transition:
+        entry = self._entries.get(outcome.message_id)
+        if entry is None or entry.letter.recipient != outcome.recipient:
+            return Transition(outcome=outcome, status=None, taken=False)
         letter = entry.letter
-        taken = climbs(entry.status, step.status)
-        settles = step.settles and entry.settled is None
-        receipt = self._add(entry, step.status, step.time, step.detail) if taken else 0
+        taken = advances(entry.status, outcome.status)
+        settles = outcome.settles and entry.settled is None
+        receipt = self._add(entry, outcome.status, outcome.time, outcome.detail) if taken else 0
         if settles:
-            entry.settled = step.time
-            if not (taken and step.status in ("expired", "failed")):
+            entry.settled = outcome.time
+            if not (taken and outcome.status in ("expired", "failed")):
                 entry.letter = msgspec.structs.replace(letter, message=b"")
-        return Climbed(
-            step=step,
+        return Transition(
+            outcome=outcome,
             status=entry.status,
             taken=taken,
             settled=settles,
@@ -214,10 +214,10 @@ class MemoryMailStore:
             size=len(letter.message),
         )
 
-    def _expire(self, now: float) -> tuple[list[Climbed], float | None]:
-        climbed = [
-            self._climb(
-                Step(
+    def _expire(self, now: float) -> tuple[list[Transition], float | None]:
+        transition = [
+            self._advance(
+                Outcome(
                     message_id=letter.message_id,
                     recipient=letter.recipient,
                     status="expired",
@@ -229,7 +229,7 @@ class MemoryMailStore:
             for letter in self._unsettled()
             if letter.expires_at <= now
         ]
-        return climbed, min((letter.expires_at for letter in self._unsettled()), default=None)
+        return transition, min((letter.expires_at for letter in self._unsettled()), default=None)
 
     def _shift(self, seconds: float) -> None:
         for entry in self._entries.values():

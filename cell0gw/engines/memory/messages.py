@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.channels.store import Draft, IMessageStore, Position, Stored, StoredChannel, StoredMessage
+from cell0gw.channels.store import IMessageStore, NewMessage, Position, Stored, StoredChannel, StoredMessage
 from cell0gw.protocol.errors import Conflict, Unavailable
 from cell0gw.protocol.keys import Key
 
@@ -22,7 +22,7 @@ class MemoryMessageStore:
         self._channels: dict[str, tuple[str, dict[int, StoredMessage]]] = {}
         self._newest: dict[str, int] = {}
         self._keys: dict[tuple[str, str, str], tuple[Key, Position, float]] = {}
-        self._waiting: list[tuple[Draft, Deferred[Stored]]] = []
+        self._waiting: list[tuple[NewMessage, Deferred[Stored]]] = []
         self.held = False
         self.broken = False
 
@@ -34,7 +34,7 @@ class MemoryMessageStore:
             if kept
         ]
 
-    def append(self, draft: Draft) -> Deferred[Stored]:
+    def append(self, draft: NewMessage) -> Deferred[Stored]:
         """See L{IMessageStore}."""
         deferred: Deferred[Stored] = Deferred()
         self._waiting.append((draft, deferred))
@@ -80,7 +80,7 @@ class MemoryMessageStore:
             self._newest.pop(channel, None)
         return succeed(channel not in self._channels)
 
-    def _append(self, draft: Draft) -> Stored | Failure:
+    def _append(self, draft: NewMessage) -> Stored | Failure:
         if self.broken:
             return Failure(Unavailable("Storage is out of order"))
         slot = None if draft.key is None else (draft.key.entity_id, draft.key.method, draft.key.key)

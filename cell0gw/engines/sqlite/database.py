@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cell0gw.engines.sqlite.file import PATIENCE, check, connect, has_room, identify, try_out
+from cell0gw.engines.sqlite.file import PATIENCE, check, connect, has_space, identify, try_out
 from cell0gw.engines.sqlite.outage import SAME_FILE, Outage, cause_of
 from cell0gw.protocol.errors import Unavailable
 
@@ -222,7 +222,7 @@ class Database:
         except Exception as error:
             self._failed(error, cause or "failing")
             return False
-        if cause == "full" and not has_room(self._path):
+        if cause == "full" and not has_space(self._path):
             self._outage.failed(cause, "there is still no room")
             return False
         return True

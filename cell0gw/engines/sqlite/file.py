@@ -14,7 +14,7 @@ from cell0gw.engines.sqlite.schema import migrate
 PATIENCE: Final = 5.0
 """For how many seconds another program may lock the file, as one that copies it does."""
 
-ROOM: Final = 512 * 1024
+SPACE: Final = 512 * 1024
 """So many bytes must be free before a disk that was full counts as one that is not."""
 
 
@@ -72,10 +72,10 @@ def check(connection: sqlite3.Connection, seconds: float) -> None:
         raise Damaged(found.splitlines()[-1])
 
 
-def has_room(path: Path) -> bool:
+def has_space(path: Path) -> bool:
     """Whether its disk has room again."""
     try:
         disk = os.statvfs(path.parent)
     except OSError:
         return True  # whatever is wrong then, writing will tell
-    return disk.f_bavail * disk.f_frsize >= ROOM
+    return disk.f_bavail * disk.f_frsize >= SPACE

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
-from cell0gw.agents.mail.status import climbs
-from cell0gw.agents.mail.store import LAST_WORDS, Climbed, DeadLetter, Delivery, Kept, Letter, Receipt, Step
+from cell0gw.agents.mail.status import advances
+from cell0gw.agents.mail.store import LAST_WORDS, DeadLetter, Delivery, Kept, Letter, Outcome, Receipt, Transition
 from cell0gw.protocol.errors import Conflict
 
 READ_BYTES: Final = 1024 * 1024
@@ -103,30 +103,30 @@ def _letter(row: tuple[Any, ...]) -> Letter:
     return Letter(sequence=row[0], **facts)
 
 
-def climb(connection: sqlite3.Connection, step: Step) -> Climbed:
+def advance(connection: sqlite3.Connection, outcome: Outcome) -> Transition:
     """See L{IMailStore.record}."""
     found = connection.execute(
         "SELECT sender, status, settled, receipts, LENGTH(message) FROM letters WHERE message_id = ? AND recipient = ?",
-        (step.message_id, step.recipient),
+        (outcome.message_id, outcome.recipient),
     ).fetchone()
     if found is None:
-        return Climbed(step=step, status=None, taken=False)
+        return Transition(outcome=outcome, status=None, taken=False)
     sender, status, settled, receipts, size = found
-    settles = step.settles and settled is None
-    taken = climbs(status, step.status)
+    settles = outcome.settles and settled is None
+    taken = advances(status, outcome.status)
     receipt = 0
     if taken:
-        row = (step.message_id, sender, step.status, step.time, step.detail, None if receipts else 0.0)
+        row = (outcome.message_id, sender, outcome.status, outcome.time, outcome.detail, None if receipts else 0.0)
         receipt = connection.execute(_RECEIPT, row).lastrowid or 0
-        connection.execute("UPDATE letters SET status = ? WHERE message_id = ?", (step.status, step.message_id))
+        connection.execute("UPDATE letters SET status = ? WHERE message_id = ?", (outcome.status, outcome.message_id))
     if settles:
-        kept = "message" if taken and step.status in ("expired", "failed") else "x''"
+        kept = "message" if taken and outcome.status in ("expired", "failed") else "x''"
         connection.execute(
-            f"UPDATE letters SET settled = ?, message = {kept} WHERE message_id = ?", (step.time, step.message_id)
+            f"UPDATE letters SET settled = ?, message = {kept} WHERE message_id = ?", (outcome.time, outcome.message_id)
         )
-    return Climbed(
-        step=step,
-        status=step.status if taken else status,
+    return Transition(
+        outcome=outcome,
+        status=outcome.status if taken else status,
         taken=taken,
         settled=settles,
         sender=sender,
@@ -135,13 +135,13 @@ def climb(connection: sqlite3.Connection, step: Step) -> Climbed:
     )
 
 
-def expire(connection: sqlite3.Connection, now: float) -> tuple[list[Climbed], float | None]:
+def expire(connection: sqlite3.Connection, now: float) -> tuple[list[Transition], float | None]:
     """See L{IMailStore.expire}."""
     query = "SELECT message_id, recipient FROM letters WHERE settled IS NULL AND expires_at <= ? LIMIT 1000"
-    climbed = [
-        climb(
+    transition = [
+        advance(
             connection,
-            Step(
+            Outcome(
                 message_id=message_id,
                 recipient=recipient,
                 status="expired",
@@ -152,7 +152,7 @@ def expire(connection: sqlite3.Connection, now: float) -> tuple[list[Climbed], f
         )
         for message_id, recipient in connection.execute(query, (now,)).fetchall()
     ]
-    return climbed, connection.execute("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL").fetchone()[0]
+    return transition, connection.execute("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL").fetchone()[0]
 
 
 def shift(connection: sqlite3.Connection, seconds: float) -> None:
@@ -168,12 +168,12 @@ def delivery(connection: sqlite3.Connection, message_id: str) -> Delivery | None
     if found is None:
         return None
     recipient, sender, status, expires_at = found
-    rungs = connection.execute(
+    statuses = connection.execute(
         "SELECT status, time, detail FROM receipts WHERE message_id = ? ORDER BY number", (message_id,)
     )
     receipts = [
-        Receipt(message_id=message_id, recipient=recipient, status=rung, time=time, detail=detail)
-        for rung, time, detail in rungs
+        Receipt(message_id=message_id, recipient=recipient, status=status, time=time, detail=detail)
+        for status, time, detail in statuses
     ]
     return Delivery(
         message_id=message_id,

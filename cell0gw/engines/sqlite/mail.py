@@ -10,16 +10,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.agents.mail.store import (
-    Climbed,
     DeadLetter,
     Delivery,
     IMailStore,
     Kept,
     Letter,
+    Outcome,
     Receipt,
-    Step,
     StoredMail,
     StoredMailbox,
+    Transition,
 )
 from cell0gw.engines.sqlite import letters as sqlite_letters
 from cell0gw.engines.sqlite.database import Database
@@ -69,11 +69,13 @@ class SQLiteMailStore:
         """See L{IMailStore}."""
         return self._look(sqlite_letters.letters, message_ids)
 
-    def record(self, steps: list[Step]) -> Deferred[list[Climbed]]:
+    def record(self, outcomes: list[Outcome]) -> Deferred[list[Transition]]:
         """See L{IMailStore}."""
-        return self._database.write(lambda connection: [sqlite_letters.climb(connection, step) for step in steps])
+        return self._database.write(
+            lambda connection: [sqlite_letters.advance(connection, outcome) for outcome in outcomes]
+        )
 
-    def expire(self, now: float) -> Deferred[tuple[list[Climbed], float | None]]:
+    def expire(self, now: float) -> Deferred[tuple[list[Transition], float | None]]:
         """See L{IMailStore}."""
         return self._write(sqlite_letters.expire, now)
 

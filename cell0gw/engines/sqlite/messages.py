@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.channels.store import Draft, IMessageStore, Position, Stored, StoredChannel, StoredMessage
+from cell0gw.channels.store import IMessageStore, NewMessage, Position, Stored, StoredChannel, StoredMessage
 from cell0gw.engines.sqlite.database import Database
 from cell0gw.protocol.errors import Conflict, Unavailable
 from cell0gw.protocol.keys import Key
@@ -56,7 +56,7 @@ class SQLiteMessageStore:
         # The writer's, on its thread; made anew from the file when a transaction was rolled back.
         self._heads: dict[str, _Head] = {}
         self._as_of: int | None = None
-        self._drafts: deque[tuple[Draft, Deferred[Stored]]] = deque()
+        self._drafts: deque[tuple[NewMessage, Deferred[Stored]]] = deque()
         self._asked = False
 
     def load(self) -> list[StoredChannel]:
@@ -68,13 +68,13 @@ class SQLiteMessageStore:
             if newest is not None
         ]
 
-    def append(self, draft: Draft) -> Deferred[Stored]:
+    def append(self, draft: NewMessage) -> Deferred[Stored]:
         """See L{IMessageStore}."""
         deferred: Deferred[Stored] = Deferred()
         self._drafts.append((draft, deferred))
         if not self._asked:
             self._asked = True
-            taken: list[tuple[Draft, Deferred[Stored]]] = []
+            taken: list[tuple[NewMessage, Deferred[Stored]]] = []
             self._database.write(lambda connection: self._append(connection, taken)).addCallbacks(
                 self._appended, self._failed, callbackArgs=(taken,), errbackArgs=(taken,)
             )
@@ -96,14 +96,14 @@ class SQLiteMessageStore:
         """See L{IMessageStore}."""
         return self._database.write(lambda connection: self._drop(connection, channel, newest))
 
-    def _appended(self, outcomes: list[Stored | Conflict], taken: list[tuple[Draft, Deferred[Stored]]]) -> None:
+    def _appended(self, outcomes: list[Stored | Conflict], taken: list[tuple[NewMessage, Deferred[Stored]]]) -> None:
         for outcome, (_, deferred) in zip(outcomes, taken, strict=True):
             if isinstance(outcome, Conflict):
                 deferred.errback(Failure(outcome))
             else:
                 deferred.callback(outcome)
 
-    def _failed(self, failure: Failure, taken: list[tuple[Draft, Deferred[Stored]]]) -> None:
+    def _failed(self, failure: Failure, taken: list[tuple[NewMessage, Deferred[Stored]]]) -> None:
         if not taken:  # the job was never begun
             self._asked = False
             taken.extend(self._drafts)
@@ -125,7 +125,7 @@ class SQLiteMessageStore:
         return self._heads
 
     def _append(
-        self, connection: sqlite3.Connection, taken: list[tuple[Draft, Deferred[Stored]]]
+        self, connection: sqlite3.Connection, taken: list[tuple[NewMessage, Deferred[Stored]]]
     ) -> list[Stored | Conflict]:
         self._asked = False
         while self._drafts:
@@ -159,7 +159,7 @@ class SQLiteMessageStore:
             for outcome in outcomes
         ]
 
-    def _begin(self, connection: sqlite3.Connection, draft: Draft) -> _Head:
+    def _begin(self, connection: sqlite3.Connection, draft: NewMessage) -> _Head:
         row = (draft.channel, draft.epoch)
         channel_id = connection.execute("INSERT INTO channels (name, epoch) VALUES (?, ?)", row).lastrowid
         assert channel_id is not None

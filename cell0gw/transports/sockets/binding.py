@@ -14,7 +14,7 @@ BACKLOG: Final = 1024
 """How many connections the system holds at least until they are accepted."""
 
 
-class Place(Protocol):
+class Binding(Protocol):
     """Somewhere to listen."""
 
     def open(self) -> socket.socket:
@@ -27,7 +27,7 @@ class Place(Protocol):
         """Nobody listens there any more: take away what would stay behind."""
 
 
-class TCPPlace:
+class TCPBinding:
     """A port.
 
     @param host: an address or a name; C{::} is IPv6 and IPv4.
@@ -40,7 +40,7 @@ class TCPPlace:
         self._backlog = backlog
 
     def open(self) -> socket.socket:
-        """See L{Place}."""
+        """See L{Binding}."""
         try:
             found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         except UnicodeError:
@@ -61,10 +61,10 @@ class TCPPlace:
         return listening
 
     def release(self) -> None:
-        """See L{Place}."""
+        """See L{Binding}."""
 
 
-class UNIXPlace:
+class UNIXBinding:
     """A path.
 
     @param mode: of the socket's file.
@@ -78,7 +78,7 @@ class UNIXPlace:
         self._file: tuple[int, int] | None = None
 
     def open(self) -> socket.socket:
-        """See L{Place}. A socket at which nobody listens any more is taken away first."""
+        """See L{Binding}. A socket at which nobody listens any more is taken away first."""
         listening = socket.socket(socket.AF_UNIX)
         try:
             self._clear()
@@ -97,7 +97,7 @@ class UNIXPlace:
         return listening
 
     def release(self) -> None:
-        """See L{Place}."""
+        """See L{Binding}."""
         with suppress(OSError):
             if self._file is not None and self._file == self._identity():
                 self._path.unlink()
@@ -127,7 +127,7 @@ class UNIXPlace:
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
-class GivenPlace:
+class InheritedBinding:
     """A socket that was bound by whoever started the process, and stays theirs: a successor gets it, too, and the
     system holds those who connect meanwhile.
 
@@ -138,7 +138,7 @@ class GivenPlace:
         self._descriptor = descriptor
 
     def open(self) -> socket.socket:
-        """See L{Place}."""
+        """See L{Binding}."""
         os.set_inheritable(self._descriptor, False)
         listening = socket.socket(fileno=os.dup(self._descriptor))
         try:
@@ -151,7 +151,7 @@ class GivenPlace:
         return listening
 
     def release(self) -> None:
-        """See L{Place}."""
+        """See L{Binding}."""
 
 
 def described(listening: socket.socket) -> str:

@@ -13,7 +13,7 @@ from twisted.internet.endpoints import _SystemdParser, serverFromString
 from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory
 from zope.interface import implementer
 
-from cell0gw.transports.sockets.binding import BACKLOG, GivenPlace, Place, TCPPlace, UNIXPlace
+from cell0gw.transports.sockets.binding import BACKLOG, Binding, InheritedBinding, TCPBinding, UNIXBinding
 
 UNIX_MODE: Final = 0o660
 
@@ -59,10 +59,10 @@ class Endpoint:
     """
 
     def __init__(
-        self, text: str, place: Place, stand_in: StandIn | None = None, factory: Any = None, tls: Any = None
+        self, text: str, binding: Binding, stand_in: StandIn | None = None, factory: Any = None, tls: Any = None
     ) -> None:
         self.text = text
-        self.place = place
+        self.binding = binding
         self.stand_in = StandIn() if stand_in is None else stand_in
         self.factory = self.stand_in if factory is None else factory
         self.tls = tls
@@ -78,26 +78,26 @@ class _Notebook:
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> None:
         """See L{IReactorTCP}."""
-        place = TCPPlace(interface or "0.0.0.0", port, max(backlog, BACKLOG))
-        self._note(place, factory)
+        binding = TCPBinding(interface or "0.0.0.0", port, max(backlog, BACKLOG))
+        self._note(binding, factory)
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> None:
         """See L{IReactorSSL}."""
-        place = TCPPlace(interface or "0.0.0.0", port, max(backlog, BACKLOG))
-        self._note(place, factory, contextFactory)
+        binding = TCPBinding(interface or "0.0.0.0", port, max(backlog, BACKLOG))
+        self._note(binding, factory, contextFactory)
 
     def listenUNIX(
         self, address: str, factory: Any, backlog: int = 50, mode: int = UNIX_MODE, wantPID: bool = False
     ) -> None:
         """See L{IReactorUNIX}. No lock is needed to see whether somebody listens."""
-        self._note(UNIXPlace(address, mode, max(backlog, BACKLOG)), factory)
+        self._note(UNIXBinding(address, mode, max(backlog, BACKLOG)), factory)
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: Any, factory: Any) -> None:
         """See L{IReactorSocket}. Twisted's endpoint would close the descriptor, which is needed for another start."""
         raise ValueError("nothing can be put around a socket that was handed over")
 
-    def _note(self, place: Place, factory: Any, tls: Any = None) -> None:
-        self.endpoints.append(Endpoint(self._text, place, self.stand_in, factory, tls))
+    def _note(self, binding: Binding, factory: Any, tls: Any = None) -> None:
+        self.endpoints.append(Endpoint(self._text, binding, self.stand_in, factory, tls))
 
 
 def read_endpoints(texts: Iterable[str], given: Sequence[tuple[str, int]] | None = None) -> list[Endpoint]:
@@ -121,7 +121,7 @@ def handed_over() -> list[tuple[str, int]]:
 def _read(text: str, given: Sequence[tuple[str, int]]) -> list[Endpoint]:
     kind, _, rest = text.partition(":")
     if kind == "systemd":
-        return [Endpoint(text, GivenPlace(descriptor)) for descriptor in _chosen(text, rest, given)]
+        return [Endpoint(text, InheritedBinding(descriptor)) for descriptor in _chosen(text, rest, given)]
     notebook = _Notebook(text)
     problems: list[Any] = []
     try:

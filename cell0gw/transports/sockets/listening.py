@@ -110,7 +110,7 @@ class Listening(MultiService):
         """
         for endpoint in self._endpoints:
             try:
-                listening = endpoint.place.open()
+                listening = endpoint.binding.open()
             except OSError as problem:
                 self.close()
                 raise ListenError(endpoint.text, str(problem.strerror or problem)) from None
@@ -166,4 +166,4 @@ class Listening(MultiService):
 
     def _release(self) -> None:
         for endpoint in self._endpoints:
-            endpoint.place.release()
+            endpoint.binding.release()

@@ -24,7 +24,7 @@ ROUNDS_A_PASS: Final = 8
 MUCH_TO_SEND: Final = 32
 """From so many waiting connections on, sending takes much longer than looking for what has arrived."""
 
-CROWD: Final = 64
+BURST: Final = 64
 """So many of those that come or go are looked after in a pass; when thousands do at once, the others must not wait for
 them all. Those left over are the first of a later pass: the kernel tells of all in turn."""
 
@@ -125,7 +125,7 @@ class Poller(_DisconnectSelectableMixin):
 
     def _take_up(self, events: list[tuple[int, int]]) -> None:
         transports, writers, blocked = self._transports, self._writers, self._blocked
-        if len(events) > CROWD:
+        if len(events) > BURST:
             events = self._in_turn(events)
         for descriptor, event in events:
             transport = transports.get(descriptor)
@@ -147,12 +147,12 @@ class Poller(_DisconnectSelectableMixin):
 
     def _in_turn(self, events: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Of many events those that can't wait: all of connections that are at work, some of those that come or go."""
-        transports, chosen, room = self._transports, [], CROWD
+        transports, chosen, quota = self._transports, [], BURST
         for each in events:
             transport = transports.get(each[0])
             if transport is not None and (each[1] & GOING or not transport.at_work):
-                room -= 1
-                if room < 0:
+                quota -= 1
+                if quota < 0:
                     continue
             chosen.append(each)
         return chosen

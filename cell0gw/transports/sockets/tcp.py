@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from cell0gw.protocol.frames import Batch, join
 from cell0gw.protocol.limits import Limits
-from cell0gw.transports.sockets.poller import CROWD, Poller
+from cell0gw.transports.sockets.poller import BURST, Poller
 
 
 class PlainTransport(tcp.Server):
@@ -133,7 +133,7 @@ class GatewayTransport(PlainTransport):
         try:
             sent = self.socket.send(data)
         except OSError:
-            self._leave_short_way()
+            self._leave_fast_path()
             return super().doWrite()  # which knows what each error means
         if sent == len(data):
             outgoing.clear()
@@ -148,35 +148,35 @@ class GatewayTransport(PlainTransport):
 
     def loseConnection(self, *arguments: Any) -> None:
         """See L{ITransport}."""
-        self._leave_short_way()
+        self._leave_fast_path()
         super().loseConnection(*arguments)
 
     def loseWriteConnection(self) -> None:
         """See L{IHalfCloseableDescriptor}."""
-        self._leave_short_way()
+        self._leave_fast_path()
         super().loseWriteConnection()
 
     def abortConnection(self) -> None:
         """See L{ITCPTransport}."""
-        self._leave_short_way()
+        self._leave_fast_path()
         super().abortConnection()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """See L{IConsumer}."""
-        self._leave_short_way()
+        self._leave_fast_path()
         super().registerProducer(producer, streaming)
 
     def startTLS(self, *arguments: Any) -> None:
         """See L{ITLSTransport}."""
-        self._leave_short_way()
+        self._leave_fast_path()
         super().startTLS(*arguments)
 
     def connectionLost(self, reason: Failure) -> None:
         """See L{IReadDescriptor}."""
-        self._leave_short_way()
+        self._leave_fast_path()
         super().connectionLost(reason)
 
-    def _leave_short_way(self) -> None:
+    def _leave_fast_path(self) -> None:
         """Give to Twisted what waits."""
         outgoing, self.outgoing = self.outgoing, None
         if outgoing:
@@ -211,7 +211,7 @@ class GatewayPort(tcp.Port):
 
     def doRead(self) -> None:
         """See L{IReadDescriptor}. Who comes in a crowd is let in a few at a time, as a L{Poller} serves them."""
-        self.numberAccepts = min(self.numberAccepts, CROWD)
+        self.numberAccepts = min(self.numberAccepts, BURST)
         super().doRead()
 
     def transport(  # type: ignore[override]

@@ -73,7 +73,7 @@ class GatewayProtocol(HardenedProtocol):
         super().connectionMade()
         factory = self.factory
         self.opened_at = factory.seconds()
-        self.address = factory.door.source(self.transport.getPeer()) or ""
+        self.address = factory.admission.source(self.transport.getPeer()) or ""
         self.caller = Caller(self)
         if hasattr(self.transport, "watch_backlog"):
             self.transport.watch_backlog(factory.limits)
@@ -81,7 +81,7 @@ class GatewayProtocol(HardenedProtocol):
 
     def admit(self, request: UpgradeRequest) -> None:
         """See L{Admission.admit}."""
-        self.caller.foreign = self.factory.door.admit(self, request)
+        self.caller.foreign = self.factory.admission.admit(self, request)
 
     def onOpen(self) -> None:
         """The handshake is done: welcome."""
@@ -114,7 +114,7 @@ class GatewayProtocol(HardenedProtocol):
         """See L{IConnection}."""
         self.session = session
         self.maxMessagePayloadSize = self.maxFramePayloadSize = self.factory.limits.max_message_size
-        self.factory.connections.no_stranger(self)
+        self.factory.connections.forget_unauthenticated(self)
         if hasattr(self.transport, "goes_to_work"):
             self.transport.goes_to_work()
         self._log.info(
@@ -286,7 +286,7 @@ class GatewayProtocol(HardenedProtocol):
         self.closing_since = factory.clock.seconds()
         del self.write_frame, self.share
         factory.heartbeats.closed(self, self._share)
-        factory.connections.no_stranger(self)
+        factory.connections.forget_unauthenticated(self)
         if self._held is not None:
             self.resume()
         if self.session is not None:

@@ -26,7 +26,7 @@ from cell0gw.transports.websocket.lean import with_options
 class GatewayFactory(WebSocketServerFactory):
     """All that a connection needs to know of the gateway.
 
-    @ivar door: says who may connect.
+    @ivar admission: says who may connect.
     @ivar draining: whether the gateway is going down; who connects is sent away.
     """
 
@@ -54,7 +54,7 @@ class GatewayFactory(WebSocketServerFactory):
         self.heartbeats = heartbeats
         self.limits = limits = guard.limits
         self.hit = guard.alarms.hit
-        self.door = Admission(self.connections, self.hit)
+        self.admission = Admission(self.connections, self.hit)
         self.new_id = new_id
         self._wall = wall
         # Autobahn's own limits are off unless asked for; and setting any option flips allowNullOrigin, so it is named.
@@ -74,7 +74,7 @@ class GatewayFactory(WebSocketServerFactory):
 
     def buildProtocol(self, addr: Any) -> Any:
         """See L{IProtocolFactory}. None, and so a closed socket, when there is no room."""
-        return super().buildProtocol(addr) if self.connections.make_room(self.door.source(addr)) else None
+        return super().buildProtocol(addr) if self.connections.make_room(self.admission.source(addr)) else None
 
     def welcome(self, connection: IConnection) -> ConnectionWelcome:
         """The first message on a connection."""

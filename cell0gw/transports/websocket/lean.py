@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from cell0gw.transports.websocket.deflate import forget_context
 
 
-class Unheard:
+class NullDeferred:
     """Stands for a Future that nobody waits for."""
 
     def callback(self, result: Any) -> None:
@@ -37,7 +37,7 @@ class LeanProtocol(WebSocketServerProtocol):
     CONFIG_ATTRS: Any = ()
     transport: Any
 
-    is_open = is_closed = Unheard()
+    is_open = is_closed = NullDeferred()
     # Counted into, never read.
     trafficStats = TrafficStats()
     # Only chopped writes, which are Autobahn's own tests' affair, are put there.

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.agents.calls.call import MAX_TOLD, order_of, read_error
+from cell0gw.agents.calls.call import MAX_TOLD, call_request, read_error
 from cell0gw.agents.calls.dealer import MAX_SIZE, Dealer
 from cell0gw.agents.calls.pools import Policy
 from cell0gw.auth.permissions import Permissions
@@ -27,7 +27,7 @@ class OrderTests(SynchronousTestCase):
     """What is asked for."""
 
     def order(self, policy: Policy = "least_busy", key: str | None = None) -> Any:
-        return order_of("a", None, Raw(b"1"), 1500, 250, policy, key, None)
+        return call_request("a", None, Raw(b"1"), 1500, 250, policy, key, None)
 
     def test_seconds(self) -> None:
         """What is said in milliseconds is kept in seconds."""
@@ -79,7 +79,7 @@ class CallsCase(CallCase):
                  "policy": "least_busy", "key": None, "in_reply_to": None}  # fmt: skip
         caller = None if client is None else client.server.session
         everything = Permissions(["*"])
-        return self.calls.call(caller, ("x", "system"), everything, request_id, order_of(**{**asked, **params}))
+        return self.calls.call(caller, ("x", "system"), everything, request_id, call_request(**{**asked, **params}))
 
 
 class CallerTests(CallsCase):
@@ -159,9 +159,9 @@ class CallerTests(CallsCase):
         worker, other, client = self.worker("w"), self.gateway.connect("other"), self.gateway.connect("c")
         for _ in range(2):
             self.call(client, agent_id="w")
-        guesses = [("auth.authenticate", {"token": "wrong"})] * 5 + [("agent.call", {"agent_id": "w", "message": 1})]
+        bad_tokens = [("auth.authenticate", {"token": "wrong"})] * 5 + [("agent.call", {"agent_id": "w", "message": 1})]
         client.send(
-            json.dumps([{"jsonrpc": "2.0", "id": n, "method": m, "params": p} for n, (m, p) in enumerate(guesses)])
+            json.dumps([{"jsonrpc": "2.0", "id": n, "method": m, "params": p} for n, (m, p) in enumerate(bad_tokens)])
         )
         request = self.call(other, agent_id="w")
         worker.vanish()

@@ -92,7 +92,7 @@ class RouterMachine(RuleBasedStateMachine):
         assert (len(calls), calls.assignments.waiting) == (0, 0)
         assert calls.made == calls.answered + calls.failed
         assert not [c for c in self.gateway.clock.getDelayedCalls() if "patience" in repr(c.func)]
-        assert not any(self.gateway.agents.workforce.of_capability(skill) for skill in SKILLS)
+        assert not any(self.gateway.agents.workers.of_capability(skill) for skill in SKILLS)
         self.gateway.close()
 
     def could(self, asked: Asked) -> list[Agent]:
@@ -305,7 +305,7 @@ class RouterMachine(RuleBasedStateMachine):
         waiting = set(self.calls) - {number for agent in self.agents for number in agent.has.values()}
         for agent in self.agents:
             assert agent.most is None or len(agent.has) <= agent.most, "more than it takes"
-            worker = self.gateway.agents.workforce.worker(agent.client.server.session)
+            worker = self.gateway.agents.workers.worker(agent.client.server.session)
             assert worker is not None and set(worker.calls) == set(agent.has)
             for number in waiting:
                 able = agent in self.could(self.calls[number]) and number not in agent.refused

@@ -32,12 +32,12 @@ class WorkforceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.directory = Directory(float, lambda *event: None)
-        self.workforce = Workers(self.directory, lambda bound: 0)
-        self.directory.spoke = self.workforce.review
+        self.workers = Workers(self.directory, lambda bound: 0)
+        self.directory.spoke = self.workers.review
         self.told: list[tuple[str, Any]] = []
-        self.workforce.freed = lambda worker: self.told.append(("freed", worker))
-        self.workforce.left = lambda worker: self.told.append(("left", worker))
-        self.workforce.shrunk = lambda pool: self.told.append(("shrunk", pool.target))
+        self.workers.freed = lambda worker: self.told.append(("freed", worker))
+        self.workers.left = lambda worker: self.told.append(("left", worker))
+        self.workers.shrunk = lambda pool: self.told.append(("shrunk", pool.target))
         self.sessions = 0
 
     def open(
@@ -46,21 +46,21 @@ class WorkforceTests(SynchronousTestCase):
         self.sessions += 1
         session = Session(f"sess_{self.sessions}", name, principal(name, *may), RecordingConnection(), 0.0)
         self.directory.introduce(session, capabilities, {}, most)
-        for observer in (self.directory, self.workforce):
+        for observer in (self.directory, self.workers):
             observer.session_opened(session)
         return session
 
     def close(self, session: Session, detached: bool = False) -> None:
         if detached:
             session.detached = True
-            for observer in (self.directory, self.workforce):
+            for observer in (self.directory, self.workers):
                 observer.session_detached(session, "lost")
         else:
-            for observer in (self.directory, self.workforce):
+            for observer in (self.directory, self.workers):
                 observer.session_closed(session, "gone")
 
     def worker(self, session: Session) -> Worker:
-        worker = self.workforce.worker(session)
+        worker = self.workers.worker(session)
         assert worker is not None
         return worker
 
@@ -69,11 +69,11 @@ class WorkforceTests(SynchronousTestCase):
         return None if pool is None else [worker.session.session_id for worker in pool.workers]
 
     def serving(self, capability: str) -> list[str] | None:
-        return self.who(self.workforce.of_capability(capability))
+        return self.who(self.workers.of_capability(capability))
 
     def test_interface(self) -> None:
         """The workforce hears of sessions."""
-        verifyObject(ISessionObserver, self.workforce)
+        verifyObject(ISessionObserver, self.workers)
 
     def test_what_it_can_and_may(self) -> None:
         """A session serves what it declares and its token allows, and nothing else."""
@@ -84,7 +84,7 @@ class WorkforceTests(SynchronousTestCase):
         ):  # fmt: skip
             session = self.open("a", "x", "y.z", may=may)
             self.assertEqual({c for c in ("x", "y.z", "other") if self.serving(c)}, expected, may)
-            self.assertEqual(self.who(self.workforce.of_agent("a")), [session.session_id], may)
+            self.assertEqual(self.who(self.workers.of_agent("a")), [session.session_id], may)
             self.close(session)
 
     def test_another_token(self) -> None:
@@ -92,12 +92,12 @@ class WorkforceTests(SynchronousTestCase):
         session = self.open("a", "x", "y")
         self.told.clear()
         session.principal = principal("a", "agent.serve:y")
-        self.workforce.review(session)
+        self.workers.review(session)
         self.assertEqual((self.serving("x"), self.serving("y")), (None, ["sess_1"]))
         self.assertIn(("shrunk", "capability:x"), self.told)
         self.assertNotIn(("shrunk", "capability:y"), self.told)
         session.principal = principal("a", "agent.serve")
-        self.workforce.review(session)
+        self.workers.review(session)
         self.assertEqual((self.serving("x"), self.serving("y")), (["sess_1"], ["sess_1"]))
 
     def test_other_words(self) -> None:
@@ -111,7 +111,7 @@ class WorkforceTests(SynchronousTestCase):
     def test_rest(self) -> None:
         """Of what a session can say of itself two words mean that it rests; those who wait for it are looked at."""
         session = self.open("a", "x")
-        pool = self.workforce.of_agent("a")
+        pool = self.workers.of_agent("a")
         assert pool is not None
         for status in ("online", "away", "busy", "do_not_disturb", "offline"):
             resting = status in ("do_not_disturb", "offline")
@@ -126,36 +126,36 @@ class WorkforceTests(SynchronousTestCase):
         """That one session of an agent rests does not keep its others from working."""
         first, second = self.open("a", "x"), self.open("a", "x")
         self.directory.update(first, status="do_not_disturb")
-        pool = self.workforce.of_agent("a")
+        pool = self.workers.of_agent("a")
         assert pool is not None
         self.assertFalse(pool.resting)
         self.assertIs(pool.pick("least_busy", None, lambda worker: True), self.worker(second))
 
     def test_of_an_agent(self) -> None:
         """An agent's sessions are those that are connected, those that come after the first call included."""
-        self.assertIsNone(self.workforce.of_agent("a"))
+        self.assertIsNone(self.workers.of_agent("a"))
         first = self.open("a")
-        self.assertEqual(self.who(self.workforce.of_agent("a")), ["sess_1"])
+        self.assertEqual(self.who(self.workers.of_agent("a")), ["sess_1"])
         second = self.open("a")
-        self.assertEqual(self.who(self.workforce.of_agent("a")), ["sess_1", "sess_2"])
+        self.assertEqual(self.who(self.workers.of_agent("a")), ["sess_1", "sess_2"])
         self.close(first, detached=True)
-        self.assertEqual(self.who(self.workforce.of_agent("a")), ["sess_2"])
+        self.assertEqual(self.who(self.workers.of_agent("a")), ["sess_2"])
         self.close(second)
-        self.assertIsNone(self.workforce.of_agent("a"))
+        self.assertIsNone(self.workers.of_agent("a"))
 
     def test_pool_stays(self) -> None:
         """It is the same pool as long as somebody is in it: calls wait there."""
         first = self.open("a", "x")
-        pools = self.workforce.of_agent("a"), self.workforce.of_capability("x")
+        pools = self.workers.of_agent("a"), self.workers.of_capability("x")
         self.open("a", "x")
         self.close(first)
-        self.assertEqual((self.workforce.of_agent("a"), self.workforce.of_capability("x")), pools)
+        self.assertEqual((self.workers.of_agent("a"), self.workers.of_capability("x")), pools)
 
     def test_loss(self) -> None:
         """Who is lost is in no pool when its calls are looked at; its end later on is no second loss."""
         session = self.open("a", "x")
         worker = self.worker(session)
-        self.workforce.of_agent("a")
+        self.workers.of_agent("a")
         self.told.clear()
         self.close(session, detached=True)
         self.assertEqual(self.told[-1], ("left", worker))
@@ -170,7 +170,7 @@ class WorkforceTests(SynchronousTestCase):
         session = self.open("a", "x")
         self.close(session, detached=True)
         self.directory.update(session, status="online")
-        self.assertIsNone(self.workforce.worker(session))
+        self.assertIsNone(self.workers.worker(session))
         self.assertIsNone(self.serving("x"))
 
     def test_resumed(self) -> None:
@@ -188,22 +188,22 @@ class WorkforceTests(SynchronousTestCase):
 
     def test_load(self) -> None:
         """An agent's load is that of its sessions; one that takes any number makes it any number."""
-        self.assertEqual(self.workforce.load("a"), (0, 0))
+        self.assertEqual(self.workers.load("a"), (0, 0))
         first = self.open("a", most=2)
         self.worker(first).calls["call_1"] = None
         self.open("a", most=3)
-        self.assertEqual(self.workforce.load("a"), (1, 5))
+        self.assertEqual(self.workers.load("a"), (1, 5))
         self.open("a")
         self.open("b", most=7)
-        self.assertEqual(self.workforce.load("a"), (1, None))
+        self.assertEqual(self.workers.load("a"), (1, None))
 
     def test_names_that_are_alike(self) -> None:
         """An agent and a capability of one name are two."""
         agent, other = self.open("x"), self.open("b", "x")
-        self.assertEqual(self.who(self.workforce.of_agent("x")), ["sess_1"])
+        self.assertEqual(self.who(self.workers.of_agent("x")), ["sess_1"])
         self.assertEqual(self.serving("x"), ["sess_2"])
         self.close(agent)
-        self.assertEqual((self.workforce.of_agent("x"), self.serving("x")), (None, ["sess_2"]))
+        self.assertEqual((self.workers.of_agent("x"), self.serving("x")), (None, ["sess_2"]))
         self.close(other)
         self.assertIsNone(self.serving("x"))
 
@@ -211,12 +211,12 @@ class WorkforceTests(SynchronousTestCase):
         """When all are gone, nothing is left of them, the suggestions included."""
         sessions = [self.open(name, "translate") for name in ("anna", "anna", "bert")]
         for name in ("anna", "bert"):
-            self.workforce.of_agent(name)
-        self.assertEqual(self.workforce.capabilities.near("translat", lambda name: True), ["translate"])
-        self.assertEqual(self.workforce.agents.near("annna", lambda name: True), ["anna"])
+            self.workers.of_agent(name)
+        self.assertEqual(self.workers.capabilities.near("translat", lambda name: True), ["translate"])
+        self.assertEqual(self.workers.agents.near("annna", lambda name: True), ["anna"])
         for session in sessions:
             self.close(session)
-        self.assertEqual(self.workforce.capabilities.near("translat", lambda name: True), [])
-        self.assertEqual(self.workforce.agents.near("annna", lambda name: True), [])
+        self.assertEqual(self.workers.capabilities.near("translat", lambda name: True), [])
+        self.assertEqual(self.workers.agents.near("annna", lambda name: True), [])
         for held in ("_workers", "_of_agent", "_of_capability"):
-            self.assertFalse(getattr(self.workforce, held), held)
+            self.assertFalse(getattr(self.workers, held), held)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.agents.mail import delivery as mailboxes
 from cell0gw.agents.mail import mailbox, receipts
-from cell0gw.agents.mail.status import climbs
+from cell0gw.agents.mail.status import advances
 from cell0gw.agents.mail.store import LAST_WORDS
 from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.engines.memory.tokens import MemoryTokenStore
@@ -278,7 +278,7 @@ class MailMachine(RuleBasedStateMachine):
             late = any(start - SLACK <= heard[status] <= end for start, end in self.outages)
             assert lost or late, f"told of {status} twice"
         else:
-            assert (not heard and status == "queued") or climbs(list(heard)[-1], status), (heard, status)
+            assert (not heard and status == "queued") or advances(list(heard)[-1], status), (heard, status)
         heard[status] = self.now
 
     # In the end.
@@ -323,7 +323,7 @@ class MailMachine(RuleBasedStateMachine):
             return  # it may have been written to the connection, and that was all
         report = peer.clients[0].call("agent.getDelivery", message_id=letter.message_id)
         ladder = [one["status"] for one in report["receipts"]]
-        assert ladder[0] == "queued" and all(map(climbs, ladder, ladder[1:])), ladder
+        assert ladder[0] == "queued" and all(map(advances, ladder, ladder[1:])), ladder
         ends = {"done", "failed", "expired", "received", "started"} if letter.to == "acks" else {"sent", "expired"}
         assert ladder[-1] in ends, ladder
         came = letter.number in self.peers[letter.to].first

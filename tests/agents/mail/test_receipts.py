@@ -28,7 +28,7 @@ class ReceiptCase(OfficeCase):
     def send(self, number: int = 1, by: str = "a") -> None:
         self.successResultOf(self.put(number, by=by, receipts=True))
 
-    def climb(self, number: int = 1, *statuses: str) -> None:
+    def advance(self, number: int = 1, *statuses: str) -> None:
         for status in statuses or ("received", "started", "done"):
             self.successResultOf(self.ack(number, status))
 
@@ -57,7 +57,7 @@ class TellingTests(ReceiptCase):
         sessions = [self.open("a"), self.open("a")]
         other = self.open("c")
         self.send()
-        self.climb()
+        self.advance()
         self.assertEqual([self.told(each) for each in sessions], [WHOLE, WHOLE])
         self.assertEqual(self.told(other), [])
         self.wait(2 * LAST_WORDS)
@@ -87,7 +87,7 @@ class TellingTests(ReceiptCase):
         """Who asked for none is told nothing, now or later."""
         sender = self.open("a")
         self.fill([1])
-        self.climb()
+        self.advance()
         self.lose(sender)
         self.assertEqual((self.told(sender), self.told(self.open("a"))), ([], []))
 
@@ -96,7 +96,7 @@ class TellingTests(ReceiptCase):
         self.patch(receipts, "SLICE", 3)
         for number in (1, 2):
             self.send(number)
-            self.climb(number)
+            self.advance(number)
         first = self.open("a")
         second = self.open("a")
         expected = [(f"msg_{number}", status) for number in (1, 2) for status in WHOLE]
@@ -112,7 +112,7 @@ class TellingTests(ReceiptCase):
         self.told(sender)
         self.wait()
         self.close(sender)
-        self.climb(2)
+        self.advance(2)
         self.start()
         self.assertEqual(self.heard(self.open("a")), [("msg_2", status) for status in WHOLE])
 
@@ -123,7 +123,7 @@ class BreakingTests(ReceiptCase):
     def test_lost_while_the_rest_was_looked_for(self) -> None:
         """What a connection lost while the disk was asked for more is told the next one, though there was no more."""
         self.send()
-        self.climb()
+        self.advance()
         self.wait()
         self.store.held = True
         first = self.open("a")
@@ -141,7 +141,7 @@ class BreakingTests(ReceiptCase):
         self.send()
         self.told(sender)
         self.wait(LAST_WORDS + 1)
-        self.climb(1, "received")
+        self.advance(1, "received")
         self.told(sender)
         self.wait(LAST_WORDS - 2)
         self.lose(sender)
@@ -187,7 +187,7 @@ class BreakingTests(ReceiptCase):
         self.send()
         self.told(first)
         self.lose(first)
-        self.climb()
+        self.advance()
         self.assertEqual(self.told(second)[-5:], WHOLE)
 
     def test_gone_before_the_turn(self) -> None:
@@ -217,7 +217,7 @@ class SlowDiskTests(ReceiptCase):
             observer.session_opened(session)
         self.send()
         self.assertEqual(self.told(session), ["queued", "sent"])
-        self.climb()
+        self.advance()
         self.assertEqual(self.told(session), WHOLE)
 
     def test_come_back_before_it_was_told(self) -> None:
@@ -236,7 +236,7 @@ class SlowDiskTests(ReceiptCase):
         """What happens while a sender is told of the past comes after it, once."""
         self.patch(receipts, "SLICE", 2)
         self.send(1)
-        self.climb(1)
+        self.advance(1)
         self.send(2)
         self.wait()
         self.store.held = True
@@ -300,7 +300,7 @@ class BrokenDiskTests(ReceiptCase):
         self.wait(2)
         self.store.broken = False
         back = self.open("a")
-        self.climb()
+        self.advance()
         self.assertEqual(self.told(back), WHOLE)
         self.wait(2)
         self.assertEqual(self.told(back), WHOLE)
@@ -312,7 +312,7 @@ class BrokenDiskTests(ReceiptCase):
         self.store.broken = True
         back = self.open("a")
         self.store.broken = False
-        self.climb()
+        self.advance()
         self.assertEqual(self.told(back), [])
         self.wait(2)
         self.assertEqual(self.told(back), WHOLE)

@@ -7,41 +7,41 @@ from typing import get_args
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.agents.mail.status import FINAL, TAKEN, Acknowledgement, Status, climbs
+from cell0gw.agents.mail.status import FINAL, TAKEN, Acknowledgement, Status, advances
 
 STATUSES = get_args(Status)
 STEPS = STATUSES[:4]
 
 
 class LadderTests(SynchronousTestCase):
-    """L{climbs}"""
+    """L{advances}"""
 
     def test_up(self) -> None:
         """Every higher step may follow, also when others are left out; no lower one, and not the same."""
         for here, there in itertools.product(range(4), repeat=2):
-            self.assertIs(climbs(STEPS[here], STEPS[there]), there > here)
+            self.assertIs(advances(STEPS[here], STEPS[there]), there > here)
 
     def test_ends(self) -> None:
         """Nothing follows an end, whatever it was."""
         for end, following in itertools.product(sorted(FINAL), STATUSES):
-            self.assertFalse(climbs(end, following), (end, following))
+            self.assertFalse(advances(end, following), (end, following))
 
     def test_to_an_end(self) -> None:
         """A message is done or failed at any time; it expires only before its recipient has it."""
         for here in STEPS:
-            self.assertTrue(climbs(here, "done") and climbs(here, "failed"))
-            self.assertIs(climbs(here, "expired"), here not in TAKEN)
+            self.assertTrue(advances(here, "done") and advances(here, "failed"))
+            self.assertIs(advances(here, "expired"), here not in TAKEN)
 
     def test_every_climb_ends(self) -> None:
         """Whatever is said in whatever order, the ladder rises step by step, and to one end at most."""
         ranks = {status: min(rank, 4) for rank, status in enumerate(STATUSES)}
         for said in itertools.permutations(STATUSES[1:]):
-            status, climbed = "queued", ["queued"]
+            status, transition = "queued", ["queued"]
             for following in said:
-                if climbs(status, following):
+                if advances(status, following):
                     status = following
-                    climbed.append(status)
-            self.assertEqual([ranks[each] for each in climbed], sorted({ranks[each] for each in climbed}))
+                    transition.append(status)
+            self.assertEqual([ranks[each] for each in transition], sorted({ranks[each] for each in transition}))
             self.assertIn(status, FINAL)
 
     def test_what_recipients_say(self) -> None:

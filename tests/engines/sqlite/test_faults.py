@@ -114,10 +114,10 @@ class FullTests(FaultCase):
         """A few bytes more are no room: a disk on the brink would be well and ill in turns."""
         self.fill()
         self.pragma("max_page_count = 100000")
-        self.patch(sqlite_file, "ROOM", 1 << 62)
+        self.patch(sqlite_file, "SPACE", 1 << 62)
         self.now += 100
         self.refused("full")
-        self.patch(sqlite_file, "ROOM", 1)
+        self.patch(sqlite_file, "SPACE", 1)
         self.now += 100
         self.outcome(self.insert(2))
 

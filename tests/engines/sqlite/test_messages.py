@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from cell0gw.channels.store import Draft, Stored
+from cell0gw.channels.store import NewMessage, Stored
 from cell0gw.engines.sqlite.messages import SQLiteMessageStore
 from cell0gw.protocol.errors import Unavailable
 from tests.engines.sqlite.test_database import out_of_order
@@ -22,7 +22,7 @@ class Case(SQLiteCase):
     def execute(self, statement: str) -> Any:
         return self.outcome(self.database.write(lambda connection: connection.execute(statement).fetchall()))
 
-    def together(self, *drafts: Draft) -> list[Deferred[Stored]]:
+    def together(self, *drafts: NewMessage) -> list[Deferred[Stored]]:
         """Have these gather while the thread is busy with something else, and be written by one job."""
         busy, go_on = threading.Event(), threading.Event()
         self.database.write(lambda connection: busy.set() or go_on.wait(PATIENCE))

@@ -139,16 +139,16 @@ async def rate_is_for_all_time(stage: Stage) -> None:
 @scenario()
 async def wrong_tokens(stage: Stage) -> None:
     """The fifth wrong token closes with 4500; beyond ten a minute from an address they are -32003, valid ones pass."""
-    guesses = 0
+    bad_tokens = 0
     codes: list[int] = []
     closes: list[int | None] = []
     began = asyncio.get_running_loop().time()
     for _ in range(12):
         client = await stage.open()
         for _ in range(5):
-            guesses += 1
+            bad_tokens += 1
             wrong = f"cell0_{stage.chance.getrandbits(256):043x}_1770892200"[:64]
-            await client.tell(request("auth.authenticate", guesses, token=wrong, entity_id=stage.entity()))
+            await client.tell(request("auth.authenticate", bad_tokens, token=wrong, entity_id=stage.entity()))
         ending = await client.ending(5)
         closes.append(ending.code)
         codes += [answer["error"]["code"] for answer in ending.answers]

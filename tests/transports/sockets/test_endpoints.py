@@ -12,15 +12,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from bench.certificate import make_certificate
-from cell0gw.transports.sockets.binding import GivenPlace, TCPPlace, UNIXPlace
+from cell0gw.transports.sockets.binding import InheritedBinding, TCPBinding, UNIXBinding
 from cell0gw.transports.sockets.endpoints import Endpoint, EndpointError, StandIn, handed_over, read_endpoints
 
 GIVEN = [("web", 3), ("web", 4), ("local", 5)]
 
 
-def place(endpoint: Endpoint) -> dict[str, Any]:
+def binding(endpoint: Endpoint) -> dict[str, Any]:
     """What is known of an endpoint's place."""
-    return {"kind": type(endpoint.place)} | vars(endpoint.place)
+    return {"kind": type(endpoint.binding)} | vars(endpoint.binding)
 
 
 class ReadTests(SynchronousTestCase):
@@ -45,14 +45,14 @@ class ReadTests(SynchronousTestCase):
             ("tcp:1:interface=\\:\\:", "::", 1),
             ("tcp6:1", "::", 1),
         ):
-            known = place(self.one(text))
-            self.assertEqual((known["kind"], known["_host"], known["_port"]), (TCPPlace, host, port))
+            known = binding(self.one(text))
+            self.assertEqual((known["kind"], known["_host"], known["_port"]), (TCPBinding, host, port))
             self.assertIsNone(self.one(text).tls)
 
     def test_backlog(self) -> None:
         """Twisted's small queue for those who wait to be accepted becomes a long one; a longer one stays."""
         for text, backlog in (("tcp:1", 1024), ("tcp:1:backlog=4096", 4096), ("unix:/a", 1024)):
-            self.assertEqual(place(self.one(text))["_backlog"], backlog)
+            self.assertEqual(binding(self.one(text))["_backlog"], backlog)
 
     def test_unix(self) -> None:
         """A path, open for its owner and group unless a mode is given."""
@@ -62,8 +62,8 @@ class ReadTests(SynchronousTestCase):
             ("unix:address=/run/x.sock:lockfile=0", "/run/x.sock", 0o660),
             ("unix:/run/x\\:mode\\=666", "/run/x:mode=666", 0o660),
         ):
-            known = place(self.one(text))
-            self.assertEqual((known["kind"], known["_path"], known["_mode"]), (UNIXPlace, Path(path), mode))
+            known = binding(self.one(text))
+            self.assertEqual((known["kind"], known["_path"], known["_mode"]), (UNIXBinding, Path(path), mode))
 
     def test_ssl(self) -> None:
         """A port with a certificate of its own, whose files are read."""
@@ -71,7 +71,7 @@ class ReadTests(SynchronousTestCase):
         folder.mkdir()
         endpoint = self.one(f"ssl:1:privateKey={make_certificate(folder)}")
         self.assertIsInstance(endpoint.tls, CertificateOptions)
-        self.assertEqual(place(endpoint)["_port"], 1)
+        self.assertEqual(binding(endpoint)["_port"], 1)
 
     def test_handed_over(self) -> None:
         """Sockets that were handed over, all of a name, or one by its number; the domain is the socket's own."""
@@ -83,8 +83,8 @@ class ReadTests(SynchronousTestCase):
             ("systemd", [3, 4, 5]),
         ):
             endpoints = read_endpoints([text], GIVEN)
-            self.assertEqual([place(one)["_descriptor"] for one in endpoints], expected)
-            self.assertEqual({type(one.place) for one in endpoints}, {GivenPlace})
+            self.assertEqual([binding(one)["_descriptor"] for one in endpoints], expected)
+            self.assertEqual({type(one.binding) for one in endpoints}, {InheritedBinding})
 
     def test_several(self) -> None:
         """Several are several, each with a stand-in of its own."""

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from bench.certificate import make_certificate
-from cell0gw.transports.sockets.binding import UNIXPlace
+from cell0gw.transports.sockets.binding import UNIXBinding
 from cell0gw.transports.sockets.endpoints import Endpoint
 from cell0gw.transports.sockets.listening import ListenError, Listening, ListeningService, listen_on
 from cell0gw.transports.sockets.tls import Certificate, read_certificate
@@ -166,8 +166,8 @@ class ListeningTests(SynchronousTestCase):
         self.places = [Nowhere(), Nowhere()]
         self.listener, self.factory = Listener(), ServerFactory.forProtocol(Protocol)
         self.reactor = MemoryReactorClock()
-        self.addCleanup(lambda: [opened.close() for place in self.places for opened in place.sockets])
-        self.endpoints = [Endpoint(f"place {number}", place) for number, place in enumerate(self.places)]
+        self.addCleanup(lambda: [opened.close() for binding in self.places for opened in binding.sockets])
+        self.endpoints = [Endpoint(f"place {number}", binding) for number, binding in enumerate(self.places)]
 
     def listening(self) -> Listening:
         return Listening(self.endpoints, self.listener)
@@ -191,7 +191,7 @@ class ListeningTests(SynchronousTestCase):
         listening = self.listening()
         problem = self.assertRaises(ListenError, listening.open)
         self.assertEqual(str(problem), "tcp:1 (Permission denied)")
-        self.assertEqual([place.sockets[0].closed for place in self.places], [True, True])
+        self.assertEqual([binding.sockets[0].closed for binding in self.places], [True, True])
         self.assertEqual((listening.addresses, listening.port), ([], 0))
 
     def test_serve(self) -> None:
@@ -230,7 +230,7 @@ class ListeningTests(SynchronousTestCase):
         self.assertNoResult(stopping)
         self.listener.port.gone.callback(None)
         self.successResultOf(stopping)
-        self.assertEqual([place.released for place in self.places], [1, 1])
+        self.assertEqual([binding.released for binding in self.places], [1, 1])
         listening.close()
 
     def test_unix_in_the_clear(self) -> None:
@@ -239,7 +239,7 @@ class ListeningTests(SynchronousTestCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         path = os.path.relpath(folder / "gateway.sock")
-        endpoint = Endpoint(f"unix:{path}", UNIXPlace(path, 0o600))
+        endpoint = Endpoint(f"unix:{path}", UNIXBinding(path, 0o600))
         listening = Listening([endpoint])
         listening.open()
         self.assertEqual((listening.addresses, listening.port), ([path], 0))

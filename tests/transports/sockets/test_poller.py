@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 
-from cell0gw.transports.sockets.poller import CROWD, MUCH_TO_SEND
+from cell0gw.transports.sockets.poller import BURST, MUCH_TO_SEND
 from tests.transports.sockets.pairs import PollerCase, Producer
 
 
@@ -52,7 +52,7 @@ class PollerTests(PollerCase):
 
     def test_crowd_of_strangers(self) -> None:
         """When a crowd comes, those who are at work are served in the same pass; the crowd has its turn by and by."""
-        strangers = [self.connect() for _ in range(4 * CROWD)]
+        strangers = [self.connect() for _ in range(4 * BURST)]
         at_work, protocol, theirs = self.connect()
         at_work.goes_to_work()
         protocol.answer = b"pong"
@@ -62,13 +62,13 @@ class PollerTests(PollerCase):
         self.reactor.turn()
         self.assertEqual(theirs.recv(10), b"pong")
         for passes in range(1, 6):
-            self.assertEqual(sum(bool(each.received) for _, each, _ in strangers), min(passes, 4) * CROWD)
+            self.assertEqual(sum(bool(each.received) for _, each, _ in strangers), min(passes, 4) * BURST)
             self.reactor.turn()
         self.assertEqual({each.received for _, each, _ in strangers}, {b"hello"})
 
     def test_crowd_that_goes(self) -> None:
         """When a crowd is lost, those who stay are served in the same pass; the others are found gone by and by."""
-        going = [self.connect() for _ in range(3 * CROWD)]
+        going = [self.connect() for _ in range(3 * BURST)]
         _, protocol, theirs = self.connect()
         for transport in self.poller._transports.values():
             transport.goes_to_work()
@@ -79,7 +79,7 @@ class PollerTests(PollerCase):
             peer.close()
         theirs.send(b"ping")
         self.reactor.turn()
-        self.assertEqual((theirs.recv(10), sum(bool(each.lost) for _, each, _ in going) <= CROWD), (b"pong", True))
+        self.assertEqual((theirs.recv(10), sum(bool(each.lost) for _, each, _ in going) <= BURST), (b"pong", True))
         for _ in range(12):
             self.reactor.turn()
         self.assertEqual([len(each.lost) for _, each, _ in going], [1] * len(going))

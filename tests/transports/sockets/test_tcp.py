@@ -11,7 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.transports.sockets.poller import CROWD, Poller
+from cell0gw.transports.sockets.poller import BURST, Poller
 from cell0gw.transports.sockets.tcp import GatewayPort, GatewayTransport, PlainTransport
 from cell0gw.transports.sockets.unix import LocalAddress, PlainUNIXTransport, UNIXPort, UNIXTransport
 
@@ -71,6 +71,6 @@ class TransportTests(SynchronousTestCase):
         port.socket, port.numberAccepts = Crowd(), 100  # type: ignore[assignment]
         for passes in range(1, 5):
             port.doRead()
-            self.assertEqual(len(come), passes * CROWD)
+            self.assertEqual(len(come), passes * BURST)
         for _, theirs in come:
             theirs.close()
