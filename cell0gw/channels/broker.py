@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.channels.channel import Channel, Publication, Subscription
+from cell0gw.channels.channel import Channel, Patterns, Publication, Subscription
 from cell0gw.channels.filters import Filter
 from cell0gw.channels.history import Budget, History
 from cell0gw.channels.retention import Retention, mark_lost
@@ -59,7 +59,7 @@ class Broker:
         self._limits = limits
         self._unheard = unheard
         self._channels: dict[str, Channel] = {}
-        self.patterns: PatternTree[dict[Session, Subscription]] = PatternTree()
+        self.patterns: Patterns = PatternTree()
         # Those who are waited for, and the patterns that they were subscribed to.
         self._away: dict[Session, list[str]] = {}
         self.retention = Retention(clock, self)

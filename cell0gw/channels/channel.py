@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -15,6 +15,7 @@ from cell0gw.channels.store import Position
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.frames import payload_of, text_frame
 from cell0gw.protocol.notifications import ChannelMessage
+from cell0gw.protocol.patterns import PatternTree
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.session import Session
 
@@ -41,6 +42,10 @@ class Subscription(NamedTuple):
     name: str
     filter: Filter | None
     since: int
+
+
+Patterns = PatternTree[dict[Session, Subscription]]
+"""Who is subscribed to each pattern of channels, and how."""
 
 
 class Channel:
@@ -97,10 +102,10 @@ class Channel:
         """Someone came, went, or is live now."""
         self._audience = None
 
-    def audience(self, patterns: Any) -> Audience:
+    def audience(self, patterns: Patterns) -> Audience:
         """Who gets what is published now.
 
-        @param patterns: the L{PatternTree} of subscriptions to patterns.
+        @param patterns: the subscriptions to patterns, of all sessions.
         """
         audience = self._audience
         if audience is None or self._version != patterns.version:
@@ -108,11 +113,11 @@ class Channel:
             self._version = patterns.version
         return audience
 
-    def has(self, session: Session, patterns: Any) -> bool:
+    def has(self, session: Session, patterns: Patterns) -> bool:
         """Whether a session is subscribed, by name or by a pattern."""
         return session in self.subscribers or any(session in group for group in patterns.match(self.name))
 
-    def filters_of(self, session: Session, patterns: Any) -> list[Filter] | None:
+    def filters_of(self, session: Session, patterns: Patterns) -> list[Filter] | None:
         """What a session wants of the channel by all of its subscriptions; None: everything."""
         groups = [self.subscribers, *patterns.match(self.name)]
         filters = [group[session].filter for group in groups if session in group]
@@ -130,7 +135,7 @@ class Channel:
         )
         return text_frame(jsonrpc.notification("channel.message", content))
 
-    def _gather(self, patterns: Any) -> Audience:
+    def _gather(self, patterns: Patterns) -> Audience:
         wanted: dict[Session, list[Filter] | None] = {}
         for group in (self.subscribers, *patterns.match(self.name)):
             for session, subscription in group.items():

@@ -17,7 +17,7 @@ EMPTY: Final = 2000
 """How many bytes a channel takes that holds no message, about."""
 
 
-class Held(msgspec.Struct, gc=False):
+class HeldMessage(msgspec.Struct, gc=False):
     """One publication.
 
     C{time} is seconds of the steady clock; C{tick} counts the publications of all channels.
@@ -82,7 +82,7 @@ class History:
         self.follow(rule)
         self._budget = budget
         self._bytes = 0
-        self._held: dict[int, Held] = {}
+        self._held: dict[int, HeldMessage] = {}
         self.newest = newest
         self.oldest = newest + 1
         self.forgotten = 0
@@ -103,7 +103,7 @@ class History:
             self.oldest, self.forgotten = self.newest + 1, tick
             return
         held = self._held
-        held[self.newest] = Held(frame, now, tick)
+        held[self.newest] = HeldMessage(frame, now, tick)
         size = len(frame) + OVERHEAD
         self._bytes += size
         self._budget.grown(self, size)
@@ -131,12 +131,12 @@ class History:
         """When the oldest will be too old, in seconds of the clock; None when none is held."""
         return self._held[self.oldest].time + self._ttl if self._held else None
 
-    def after(self, offset: int) -> Iterator[tuple[int, Held]]:
+    def after(self, offset: int) -> Iterator[tuple[int, HeldMessage]]:
         """Those with a greater offset, oldest first; the next one must be held, or none be there."""
         for number in range(offset + 1, self.newest + 1):
             yield number, self._held[number]
 
-    def before(self, offset: int) -> Iterator[tuple[int, Held]]:
+    def before(self, offset: int) -> Iterator[tuple[int, HeldMessage]]:
         """Those that are held and have a smaller offset, newest first."""
         for number in range(min(offset - 1, self.newest), self.oldest - 1, -1):
             yield number, self._held[number]

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from cell0gw.channels.broker import Broker
 from cell0gw.channels.channel import Channel, content_of, wanted
 from cell0gw.channels.filters import Filter
-from cell0gw.channels.history import Held
+from cell0gw.channels.history import HeldMessage
 from cell0gw.channels.replay import Replay, Slice
 from cell0gw.channels.store import IMessageStore, Position, StoredMessage
 from cell0gw.protocol import subjects
@@ -245,7 +245,7 @@ class Recovery:
         return True
 
 
-def _sliced(found: Iterable[tuple[int, Held]], limit: int) -> list[tuple[int, Held]]:
+def _sliced(found: Iterable[tuple[int, HeldMessage]], limit: int) -> list[tuple[int, HeldMessage]]:
     """As many of some publications as may be brought at once."""
     taken, size = [], 0
     for offset, held in itertools.islice(found, limit):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from cell0gw.channels.channel import Channel
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.sessions.session import Session
 
@@ -38,26 +39,26 @@ class Replay:
         self,
         session: Session,
         clock: IReactorTime,
-        read: Callable[[Any, int, int], Slice | Deferred[Slice | None] | None],
-        pick: Callable[[Session, Any], Callable[[bytes], bool] | None],
-        caught_up: Callable[[Session, Any, int], bool],
+        read: Callable[[Channel, int, int], Slice | Deferred[Slice | None] | None],
+        pick: Callable[[Session, Channel], Callable[[bytes], bool] | None],
+        caught_up: Callable[[Session, Channel, int], bool],
     ) -> None:
         self._session = session
         self._clock = clock
         self._read = read
         self._pick = pick
         self._caught_up = caught_up
-        self._after: dict[Any, int] = {}
+        self._after: dict[Channel, int] = {}
         self._paused = False
         self._busy = False
         self._producing = False
 
     @property
-    def channels(self) -> list[Any]:
+    def channels(self) -> list[Channel]:
         """Those on which it is not live yet."""
         return list(self._after)
 
-    def add(self, channel: Any, after: int) -> None:
+    def add(self, channel: Channel, after: int) -> None:
         """Bring what follows an offset, once the answer to the call that is being handled is written."""
         self._after[channel] = after
         if not self._producing:
@@ -65,7 +66,7 @@ class Replay:
             self._session.connection.register_producer(self)
         self._schedule()
 
-    def discard(self, channel: Any) -> None:
+    def discard(self, channel: Channel) -> None:
         """It need not be brought any more."""
         self._after.pop(channel, None)
         if not self._after:
@@ -106,7 +107,7 @@ class Replay:
         else:
             self._bring(found, channel, after)
 
-    def _bring(self, found: Slice | None, channel: Any, after: int) -> None:
+    def _bring(self, found: Slice | None, channel: Channel, after: int) -> None:
         if self._after.get(channel) == after:  # else it was asked for anew, or given up, while the disk was read
             if found is None:
                 self._lose(channel)
@@ -125,7 +126,7 @@ class Replay:
         else:
             self._finish()
 
-    def _lose(self, channel: Any) -> None:
+    def _lose(self, channel: Channel) -> None:
         """What comes next is gone, or can't be read: to go on would be a silent gap."""
         self._busy = False
         self._finish()

@@ -5,15 +5,14 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from cell0gw.channels.channel import Channel
+from cell0gw.channels.channel import Channel, Patterns
 from cell0gw.channels.rules import ChannelRules
 from cell0gw.channels.store import IMessageStore
 from cell0gw.process.clocks import Dates
-from cell0gw.protocol.patterns import PatternTree
 from cell0gw.protocol.subjects import covers
 from cell0gw.sessions.session import Session
 
@@ -23,6 +22,8 @@ PURGE_EVERY: Final = 60.0
 
 class _Channels(Protocol):
     """What is asked of the channels."""
+
+    retention: Retention
 
     def __iter__(self) -> Iterator[Channel]: ...
 
@@ -97,16 +98,16 @@ class DiskRetention:
 
     def _purged(self, changed: dict[str, int]) -> None:
         for name, oldest in changed.items():
-            channel: Any = self._channels.get(name)
+            channel = self._channels.get(name)
             if channel is not None and channel.stored_oldest is not None:
                 channel.stored_oldest = max(channel.stored_oldest, oldest)
 
 
-def follow_rules(channels: Any, rules: ChannelRules) -> None:
+def follow_rules(channels: _Channels, rules: ChannelRules) -> None:
     """Rules have changed, and hold for the channels that there are as well; but one that was durable stays so for the
     life of the process, and one that was not does, too.
 
-    @param channels: the L{Broker}.
+    @param channels: all that there are.
     """
     for channel in channels:
         rule = rules.of(channel.name)
@@ -116,7 +117,7 @@ def follow_rules(channels: Any, rules: ChannelRules) -> None:
             channels.retention.watch(channel)
 
 
-def mark_lost(name: str, away: Mapping[Session, list[str]], patterns: PatternTree[Any] | None) -> None:
+def mark_lost(name: str, away: Mapping[Session, list[str]], patterns: Patterns | None) -> None:
     """A channel is gone: who would recover it by a pattern can't any more, and is to be told so.
 
     @param away: sessions that are waited for, and their patterns.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
+from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from cell0gw.protocol.keys import Key
@@ -69,34 +70,40 @@ class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
 class IMessageStore(Interface):
     """Where the messages of durable channels are numbered, and outlive the process."""
 
-    def load() -> list[Any]:
-        """Every L{StoredChannel}; called once, before anything else."""
+    def load() -> list[StoredChannel]:
+        """Every channel that is kept; called once, before anything else."""
 
-    def append(draft: Any) -> Any:
-        """Number a L{NewMessage} and keep it, in the order of the calls.
+    def append(draft: NewMessage) -> Deferred[Stored]:
+        """Number a message and keep it, in the order of the calls.
 
-        @return: a Deferred of the L{Stored}, fired in that order, once it is safe.
+        @return: fires in that order, once it is safe.
         @raise Unavailable: by the Deferred, when it can't be kept: then it has no number either.
         @raise Conflict: by the Deferred, when its key stands for something else.
         """
 
-    def read(channel: str, after: int, limit: int) -> Any:
-        """The messages that follow an offset, in order; fewer than C{limit} if they are long.
+    def read(channel: str, after: int, limit: int) -> Deferred[list[StoredMessage]]:
+        """The messages that follow an offset, in order.
 
-        @return: a Deferred of L{StoredMessage}s.
+        @param after: an offset; 0: from the oldest that is kept.
+        @return: at most C{limit} messages; fewer if they are long, one at least if there is one.
         """
 
-    def read_before(channel: str, before: int, limit: int) -> Any:
-        """The messages before an offset, newest first; otherwise as C{read}."""
+    def read_before(channel: str, before: int, limit: int) -> Deferred[list[StoredMessage]]:
+        """The messages before an offset, newest first.
 
-    def purge(too_old: dict[str, float], keys_before: float) -> Any:
+        @return: as of C{read}.
+        """
+
+    def purge(too_old: dict[str, float], keys_before: float) -> Deferred[dict[str, int]]:
         """Forget what is older than a moment, by channel, all but the newest of each; and keys; and what is too much.
 
-        @return: a Deferred of the offsets of the oldest messages that are kept, for channels where they changed.
+        @param too_old: by channel, a moment in seconds since the epoch, as is C{keys_before}.
+        @return: by channel, the offset of the oldest message that is kept, where that changed.
         """
 
-    def drop(channel: str, newest: int) -> Any:
+    def drop(channel: str, newest: int) -> Deferred[bool]:
         """Forget a channel, unless it has a newer message.
 
-        @return: a Deferred of whether it is gone.
+        @param newest: the offset of the newest one that is known.
+        @return: whether it is gone.
         """
