@@ -21,6 +21,7 @@ from cell0gw.agents.message_ids import MessageIds
 from cell0gw.auth.credentials import Credentials
 from cell0gw.presence.directory import Directory
 from cell0gw.process.clocks import Dates
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.limits import MailLimits
 from cell0gw.sessions.interfaces import ISessionObserver
 
@@ -34,7 +35,7 @@ class Agents:
     @param new_id: makes an id from a prefix.
     @param randbelow: gives a random number below another.
     @ivar observers: those that are to hear of sessions, after the directory.
-    @ivar sweeps: what is to be called now and then.
+    @ivar sweepers: those that are to sweep now and then.
     """
 
     def __init__(
@@ -78,9 +79,8 @@ class Agents:
         self.observers: list[ISessionObserver] = [
             self._recipients, self.workers, self.calls, self._receipts, self.mailboxes,
         ]  # fmt: skip
-        self.sweeps: list[Callable[[], None]] = [
-            self.mailboxes.expire, self._receipts.expire, self.mail.expire, self._conversations.expire,
-            self.calls.assignments.expire,
+        self.sweepers: list[ISweeper] = [
+            self.mailboxes, self._receipts, self.mail, self._conversations, self.calls.assignments,
         ]  # fmt: skip
 
     def load(self) -> None:

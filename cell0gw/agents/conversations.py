@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from cell0gw.agents.message_ids import MessageIds, Origin, root_of
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import LoopDetected, NotFound
 
 WINDOW: Final = 60.0
@@ -33,6 +35,7 @@ class _Count:
         self.told = False
 
 
+@implementer(ISweeper)
 class Conversations:
     """Gives every message its place.
 
@@ -97,8 +100,8 @@ class Conversations:
                 self._counts.popitem(last=False)
         return count
 
-    def expire(self) -> None:
-        """Forget the counts that are of the past."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: forget the counts that are of the past."""
         before = self._clock.seconds() - WINDOW
         while self._counts and next(iter(self._counts.values())).since <= before:
             self._counts.popitem(last=False)

@@ -33,6 +33,7 @@ from cell0gw.monitoring.statistics import Counts
 from cell0gw.presence.directory import Directory
 from cell0gw.presence.watches import Watches
 from cell0gw.process.clocks import Dates
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.rpc.dispatch import Dispatcher
 from cell0gw.rpc.idempotency import Idempotency
@@ -112,7 +113,7 @@ class Gateway(Embedded):
         self.sessions.observers += [guard.throttle, self.directory, self.recovery, self.channels, self.watches]
         self.idempotency = Idempotency(reactor, config.idempotency_window)
         self.credentials = Credentials(token_store, wall, random_bytes)
-        self.health.changed.append(self.credentials.settle)
+        self.health.changed.append(self.credentials.sweep)
         self.agents = Agents(
             config.mail_limits,
             config.idempotency_window,
@@ -135,11 +136,11 @@ class Gateway(Embedded):
             self.agents.calls.answered_by,
             lambda caller, method, error: guard.audit.refused("call.refused", caller, method, error.message),
         )
-        sweeps = [dates.look, self.sessions.expire, self.channels.retention.expire, disk.expire]
+        sweepers: list[ISweeper] = [dates, self.sessions, self.channels.retention, disk, self.idempotency]
         heartbeats = HeartbeatService(
             reactor,
             self.connections,
-            [*sweeps, self.idempotency.expire, *self.agents.sweeps, *guard.sweeps, self.credentials.settle],
+            [*sweepers, *self.agents.sweepers, *guard.sweepers, self.credentials],
             interval=config.heartbeat_interval,
             timeout=config.heartbeat_timeout,
             limits=guard.limits,

@@ -1,4 +1,4 @@
 """Tokens: what they say, what they allow, who may mint them.
 
-Imports: protocol.
+Imports: protocol, process.
 """

@@ -9,12 +9,14 @@ from typing import Any, Final
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from cell0gw.auth import tokens
 from cell0gw.auth.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permissions, is_permission
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.store import ITokenStore
 from cell0gw.auth.tokens import TokenRecord
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
 from cell0gw.protocol.subjects import covers, has_wildcard
 from cell0gw.protocol.suggestions import Suggestions
@@ -38,6 +40,7 @@ class Minted(msgspec.Struct, frozen=True):
     record: TokenRecord
 
 
+@implementer(ISweeper)
 class Credentials:
     """Every token that was ever minted and not yet purged, by its digest; the store has the same.
 
@@ -176,8 +179,10 @@ class Credentials:
         token_ids = list(ended)
         return token_ids, self._store.revoke(token_ids).addErrback(self._not_written, token_ids)
 
-    def settle(self) -> None:
-        """Tell the store again what it could not take down: a token that was revoked must not be good after a start."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: tell the store again what it could not take down. A token that was revoked must not be good
+        after a start.
+        """
         if self._unwritten:
             ended, self._unwritten = list(self._unwritten), set()
             self._store.revoke(ended).addErrback(self._not_written, ended).addErrback(lambda failure: None)

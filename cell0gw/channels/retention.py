@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from cell0gw.channels.channel import Channel, Patterns
 from cell0gw.channels.rules import ChannelRules
 from cell0gw.channels.store import IMessageStore
 from cell0gw.process.clocks import Dates
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.subjects import covers
 from cell0gw.sessions.session import Session
 
@@ -32,6 +34,7 @@ class _Channels(Protocol):
     def drop_if_idle(self, channel: Channel, at_once: bool = False) -> bool: ...
 
 
+@implementer(ISweeper)
 class Retention:
     """Looks at each channel when its oldest message is too old, and at none before."""
 
@@ -48,8 +51,8 @@ class Retention:
         channel.due = max(when, self._clock.seconds() + 1)
         heapq.heappush(self._due, (channel.due, channel.name))
 
-    def expire(self) -> None:
-        """Look at those whose time has come."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: look at those whose time has come."""
         now = self._clock.seconds()
         while self._due and self._due[0][0] <= now:
             when, name = heapq.heappop(self._due)
@@ -67,6 +70,7 @@ class Retention:
             self._channels.drop_if_idle(channel, at_once=True)
 
 
+@implementer(ISweeper)
 class DiskRetention:
     """Has the store forget what is too old, or too much.
 
@@ -83,8 +87,8 @@ class DiskRetention:
         self._key_window = key_window
         self._next = -math.inf
 
-    def expire(self) -> None:
-        """Ask it to, now and then."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: ask it to, now and then."""
         now = self._clock.seconds()
         if now < self._next:
             return

@@ -1,4 +1,4 @@
 """What holds peers to their limits.
 
-Imports: protocol, sessions, monitoring.
+Imports: protocol, process, sessions, monitoring.
 """

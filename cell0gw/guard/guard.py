@@ -10,6 +10,7 @@ from cell0gw.guard.connections import Connections
 from cell0gw.guard.throttle import Throttle
 from cell0gw.monitoring.alarms import Alarms
 from cell0gw.monitoring.audit import Audit
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.limits import Limits
 
 
@@ -32,6 +33,6 @@ class Guard:
         self.bad_tokens = BadTokens(seconds, self.alarms.hit)
 
     @property
-    def sweeps(self) -> list[Callable[[], None]]:
-        """What is to be called every second."""
-        return [self.alarms.sweep, self.throttle.sweep]
+    def sweepers(self) -> list[ISweeper]:
+        """Those that are to sweep every second."""
+        return [self.alarms, self.throttle]

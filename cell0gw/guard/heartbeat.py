@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from cell0gw.guard.connections import Connections
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.frames import PING, text_frame
@@ -40,7 +41,7 @@ class HeartbeatService(Service):
 
     The connections are dealt out over the interval, a share each tick, so that they never beat all at once.
 
-    @param sweeps: what else is to be looked after each tick, each called without arguments.
+    @param sweepers: sweep on each tick, in this order.
     @param interval: seconds between two beats of a connection.
     @param timeout: after so many seconds without a byte from it, a connection is closed. Sending proves nothing.
     @param limits: C{auth_timeout}: so many seconds a connection has to authenticate; 0: for ever.
@@ -57,7 +58,7 @@ class HeartbeatService(Service):
         self,
         clock: IReactorTime,
         connections: Connections,
-        sweeps: Iterable[Callable[[], None]],
+        sweepers: Iterable[ISweeper],
         interval: float,
         timeout: float,
         limits: Limits,
@@ -67,7 +68,7 @@ class HeartbeatService(Service):
         self._clock = clock
         self._wall = wall
         self._connections = connections
-        self._sweeps = list(sweeps)
+        self._sweepers = list(sweepers)
         self.interval = interval
         self.timeout = timeout
         self._limits = limits
@@ -138,11 +139,11 @@ class HeartbeatService(Service):
             self._deaf_until = now
             self.stalls += 1
             return
-        for sweep in self._sweeps:
+        for sweeper in self._sweepers:
             try:
-                sweep()
+                sweeper.sweep()
             except Exception:
-                self.log.failure("{sweep} failed", sweep=sweep)
+                self.log.failure("{sweeper!r} failed to sweep", sweeper=sweeper)
         for connection in self._connections.arriving():
             if connection.opened_at > now - HANDSHAKE:
                 break

@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 from zope.interface import implementer
 
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.buckets import Bucket
 from cell0gw.protocol.errors import (
     CloseCode,
@@ -32,7 +33,7 @@ MISTAKES: Final = (ParseError, InvalidRequest, MethodNotFound, InvalidParams, No
 """The refusals that a client in order does not get: not those that depend on others, or on the time."""
 
 
-@implementer(ISessionObserver)
+@implementer(ISessionObserver, ISweeper)
 class Throttle:
     """Counts what callers do.
 
@@ -99,7 +100,7 @@ class Throttle:
         caller, callers[session.session_id] = callers[session.session_id], None
         if caller is not None:
             shared.give_back(caller.credit)
-            caller.settle()
+            caller.return_credit()
 
     def session_closed(self, session: Any, reason: str) -> None:
         """See L{ISessionObserver}."""
@@ -110,7 +111,9 @@ class Throttle:
             self._gone.add(session.entity_id)
 
     def sweep(self) -> None:
-        """Forget entities that have no session, and have waited as long as they would have had to with one."""
+        """See L{ISweeper}: forget entities that have no session, and have waited as long as they would have had to with
+        one.
+        """
         now, rate = self._seconds(), self._limits.entity_calls_per_second
         for entity_id in list(self._gone):
             bucket, callers = self._of_entity[entity_id]

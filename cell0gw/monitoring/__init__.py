@@ -1,4 +1,4 @@
 """What an operator is told: figures, health, limits that were hit, the audit log.
 
-Imports: protocol, sessions.
+Imports: protocol, process, sessions.
 """

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.logger import Logger
+from zope.interface import implementer
 
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.printable import printable
 
 SILENCE: Final = 1.0
@@ -21,6 +23,7 @@ class _Cause:
         self.more = 0
 
 
+@implementer(ISweeper)
 class Alarms:
     """Tells of limits that are hit, and how often: who hits one a thousand times a second must not fill the disk.
 
@@ -49,7 +52,7 @@ class Alarms:
         self._tell(limit, printable(by), 0)
 
     def sweep(self) -> None:
-        """Tell what has been counted only; to be called every second."""
+        """See L{ISweeper}: tell what has been counted only."""
         now = self._seconds()
         for limit, cause in list(self._causes.items()):
             if cause.told_at > now - SILENCE:

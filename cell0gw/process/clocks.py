@@ -16,6 +16,9 @@ from typing import Any, Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python import runtime
+from zope.interface import implementer
+
+from cell0gw.process.sweeping import ISweeper
 
 TOLERANCE: Final = 1.0
 """By how many seconds the clocks may drift apart before the wall clock counts as set."""
@@ -24,6 +27,7 @@ MAX_STEPS: Final = 100
 """So many times that it was set are remembered."""
 
 
+@implementer(ISweeper)
 class Dates:
     """Where the two clocks meet.
 
@@ -60,8 +64,8 @@ class Dates:
                 break
         return since + ahead
 
-    def look(self) -> None:
-        """See whether the wall clock was set; to be called every few seconds."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: see whether the wall clock was set."""
         now = self._clock.seconds()
         ahead = self.wall() - now
         step = ahead - self._steps[-1][1]

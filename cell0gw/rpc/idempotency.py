@@ -9,7 +9,9 @@ from typing import Any, Final, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import Conflict, RateLimited
 from cell0gw.protocol.keys import Key
 
@@ -32,6 +34,7 @@ class _Call(Generic[Result]):
         self.waiting: list[Deferred[Result]] = []
 
 
+@implementer(ISweeper)
 class Idempotency:
     """The calls of the last while that had keys.
 
@@ -82,8 +85,8 @@ class Idempotency:
         call.done, call.result = True, result
         return result
 
-    def expire(self) -> None:
-        """Forget what is too old. A call that is being made still is not."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: forget what is too old. A call that is being made still is not."""
         now = self._clock.seconds()
         while self._calls:
             slot, call = next(iter(self._calls.items()))

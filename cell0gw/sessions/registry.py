@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from cell0gw.auth.principal import Principal
 from cell0gw.auth.tokens import digest
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.notifications import Event
 from cell0gw.protocol.timestamps import timestamp
@@ -26,10 +28,11 @@ WARNING: Final = 60.0
 """How many seconds before its token expires a session is warned."""
 
 
+@implementer(ISweeper)
 class Sessions:
     """Every session, by its id, by the token that opened it, and by its secret.
 
-    @param clock: counts the seconds for which places are kept; L{expire} ends what has come to its end.
+    @param clock: counts the seconds for which places are kept; L{sweep} ends what has come to its end.
     @param wall: tells the date, by which tokens expire.
     @param new_id: makes an id from a prefix.
     @param random_bytes: gives that many unpredictable bytes.
@@ -82,7 +85,7 @@ class Sessions:
         assert caller.connection is not None
         session = Session(self._new_id("sess"), entity_id, principal, caller.connection, self._wall())
         prepare(session)
-        caller.settle()
+        caller.return_credit()
         caller.session, caller.principal = session, principal
         self._by_id[session.session_id] = session
         self._hold(session)
@@ -165,8 +168,10 @@ class Sessions:
                 session.connection.close(CloseCode.TOKEN_ENDED, reason)
         return len(ended)
 
-    def expire(self) -> None:
-        """Close the sessions whose token has expired by now, or whom nobody has resumed; warn those that are next."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: close the sessions whose token has expired by now, or whom nobody has resumed; warn those
+        that are next.
+        """
         now = self._wall()
         while self._warnings and self._warnings[0][0] <= now:
             _, token_id = heapq.heappop(self._warnings)

@@ -96,7 +96,7 @@ class Caller:
         self.bucket: Bucket | None = None
         self.refusals: Bucket | None = None
 
-    def settle(self) -> None:
+    def return_credit(self) -> None:
         """Give back what credit there is: it was given to somebody else than the caller is from now on."""
         if self.bucket is not None:
             self.bucket.give_back(self.credit)

@@ -163,10 +163,10 @@ class LoopTests(ConversationCase):
         self.assertEqual(len(self.talk._counts), 3)
         self.refuses(firsts[-1], "b", "a")
         self.clock.advance(WINDOW - 1)
-        self.talk.expire()
+        self.talk.sweep()
         self.assertEqual(len(self.talk._counts), 3)
         self.clock.advance(1)
-        self.talk.expire()
+        self.talk.sweep()
         self.assertEqual(len(self.talk._counts), 0)
 
 

@@ -127,7 +127,7 @@ class ChannelsTests(SynchronousTestCase):
         self.offset("events", 1)
         self.channels.unsubscribe(a, "events")
         self.clock.advance(601)
-        self.channels.retention.expire()
+        self.channels.retention.sweep()
         again: Any = self.channels.subscribe(a, "events")
         self.assertEqual(again.position.offset, 0)
         self.assertNotEqual(again.epoch, epoch)
@@ -138,10 +138,10 @@ class ChannelsTests(SynchronousTestCase):
             self.assertEqual(self.channels.publish(f"c{n}", 1, "a").recipients, 0)  # type: ignore[union-attr]
         self.assertEqual(len(self.channels), 100)
         self.clock.advance(599)
-        self.channels.retention.expire()
+        self.channels.retention.sweep()
         self.assertEqual(len(self.channels), 100)
         self.clock.advance(2)
-        self.channels.retention.expire()
+        self.channels.retention.sweep()
         self.assertEqual(len(self.channels), 0)
         self.assertEqual(self.channels._budget.used, 0)
 
@@ -164,11 +164,11 @@ class ChannelsTests(SynchronousTestCase):
         self.channels.subscribe(b, "other.*")
         self.channels.publish("long", 1, "x")
         self.clock.advance(91)
-        self.channels.retention.expire()
+        self.channels.retention.sweep()
         self.assertEqual(a.lost, set())
         self.channels.publish("short", 1, "x")
         self.clock.advance(31)
-        self.channels.retention.expire()
+        self.channels.retention.sweep()
         self.assertEqual((a.lost, b.lost), ({"*"}, set()))
 
     def test_leaving(self) -> None:

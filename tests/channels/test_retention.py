@@ -65,7 +65,7 @@ class Case(SynchronousTestCase):
 
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.channels.retention.expire()
+        self.channels.retention.sweep()
 
 
 class RetentionTests(Case):
@@ -121,21 +121,21 @@ class DiskRetentionTests(Case):
         super().setUp()
         self.disk = DiskRetention(self.clock, Dates(self.clock, self.clock.seconds), self.channels, self.store, 300.0)
 
-    def expire(self, seconds: float = PURGE_EVERY) -> None:
+    def sweep(self, seconds: float = PURGE_EVERY) -> None:
         self.clock.advance(seconds)
-        self.disk.expire()
+        self.disk.sweep()
 
     def test_what_is_too_old(self) -> None:
         """Now and then the disk is told which messages of which channels are too old, and which keys."""
         for channel in ("a", "durable.x"):
             self.publish(channel)
         for seconds in (1000.0, 1.0, PURGE_EVERY - 2, 1.0):
-            self.expire(seconds)
+            self.sweep(seconds)
         self.assertEqual(self.store.purges, [({"durable.x": 900.0}, 700.0), ({"durable.x": 960.0}, 760.0)])
 
     def test_keys_of_channels_that_are_gone(self) -> None:
         """Keys are forgotten in time, though no durable channel is left."""
-        self.expire(1000.0)
+        self.sweep(1000.0)
         self.assertEqual(self.store.purges, [({}, 700.0)])
 
     def test_what_the_disk_says(self) -> None:
@@ -148,7 +148,7 @@ class DiskRetentionTests(Case):
         channel.history.clear()
         self.assertEqual(channel.oldest, 1)
         self.store.answer = answer = Deferred()
-        self.expire()
+        self.sweep()
         self.assertEqual(channel.oldest, 1)
         answer.callback({"durable.x": 4, "durable.gone": 9})
         self.assertEqual(channel.oldest, 4)
@@ -157,5 +157,5 @@ class DiskRetentionTests(Case):
         """What could not be forgotten is tried again the next time."""
         self.store.answer = fail(Unavailable())
         for _ in range(2):
-            self.expire()
+            self.sweep()
         self.assertEqual(len(self.store.purges), 2)

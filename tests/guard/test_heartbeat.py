@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from cell0gw.guard.connections import Connections
 from cell0gw.guard.heartbeat import HANDSHAKE, LINGER, HeartbeatService
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.frames import PING
 from cell0gw.protocol.limits import Limits
@@ -20,24 +23,31 @@ class BrokenConnection(RecordingConnection):
         raise OSError("broken")
 
 
+@implementer(ISweeper)
+class Sweeper:
+    """Counts its sweeps, of which one may fail."""
+
+    def __init__(self) -> None:
+        self.sweeps = self.fails_on = 0
+
+    def sweep(self) -> None:
+        self.sweeps += 1
+        if self.sweeps == self.fails_on:
+            raise ValueError("broken broom")
+
+
 class HeartbeatTests(SynchronousTestCase):
     """Interval 4 s, timeout 10 s, 8 s to authenticate."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.connections = Connections(Limits(), self.clock.seconds)
-        self.swept, self.broken = 0, False
-        sweeps, limits = [self.fail_to_sweep, self.sweep], Limits(auth_timeout=8.0)
-        self.heartbeats = HeartbeatService(self.clock, self.connections, sweeps, 4.0, 10.0, limits, self.clock.seconds)
+        self.sweepers, limits = [Sweeper(), Sweeper()], Limits(auth_timeout=8.0)
+        self.heartbeats = HeartbeatService(
+            self.clock, self.connections, self.sweepers, 4.0, 10.0, limits, self.clock.seconds
+        )
         self.heartbeats.startService()
         self.addCleanup(self.heartbeats.stopService)
-
-    def sweep(self) -> None:
-        self.swept += 1
-
-    def fail_to_sweep(self) -> None:
-        if self.broken and self.clock.seconds() == 2.0:
-            raise ValueError("broken broom")
 
     def connect(self, name: str = "c", authenticated: bool = True, broken: bool = False) -> RecordingConnection:
         connection = (BrokenConnection if broken else RecordingConnection)(name, self.clock.seconds())
@@ -136,9 +146,10 @@ class HeartbeatTests(SynchronousTestCase):
 
     def test_sweeps(self) -> None:
         """What else is to be done each tick is done, also when a part of it fails."""
-        self.broken = True
+        verifyObject(ISweeper, self.sweepers[0])
+        self.sweepers[0].fails_on = 2
         self.advance(4)
-        self.assertEqual(self.swept, 4)
+        self.assertEqual([sweeper.sweeps for sweeper in self.sweepers], [4, 4])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_short_interval(self) -> None:

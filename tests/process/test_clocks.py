@@ -36,7 +36,7 @@ class DatesTests(SynchronousTestCase):
     def pass_by(self, seconds: int) -> None:
         for _ in range(seconds):
             self.clock.advance(1)
-            self.dates.look()
+            self.dates.sweep()
 
     def test_of(self) -> None:
         """The date of a moment that has passed is what the wall clock of now says of it."""

@@ -114,13 +114,13 @@ class IdempotencyTests(SynchronousTestCase):
         self.once(key())
         self.clock.advance(WINDOW - 1)
         self.once(key("later"))
-        self.keys.expire()
+        self.keys.sweep()
         self.assertEqual(self.once(key()), "done before")
         self.clock.advance(1)
-        self.keys.expire()
+        self.keys.sweep()
         self.assertEqual((self.once(key()), self.once(key("later"))), ("done", "done before"))
         self.clock.advance(WINDOW)
-        self.keys.expire()
+        self.keys.sweep()
         self.nothing_is_left()
 
     def test_a_call_that_is_being_made(self) -> None:
@@ -128,11 +128,11 @@ class IdempotencyTests(SynchronousTestCase):
         waiting = self.begin(key())
         self.once(key("other"))
         self.clock.advance(WINDOW * 2)
-        self.keys.expire()
+        self.keys.sweep()
         second = self.begin(key())
         self.done[0].callback("done")
         self.assertEqual((self.successResultOf(waiting), self.successResultOf(second)), ("done", "done before"))
-        self.keys.expire()
+        self.keys.sweep()
         self.nothing_is_left()
 
     def limit(self, keys: Callable[[int], Key], retry: Key) -> None:
@@ -147,7 +147,7 @@ class IdempotencyTests(SynchronousTestCase):
         self.assertEqual(self.once(keys(2)), "done")
         self.assertRaises(RateLimited, self.once, keys(3))
         self.clock.advance(WINDOW)
-        self.keys.expire()
+        self.keys.sweep()
         self.assertEqual(self.once(keys(3)), "done")
 
     def test_limit(self) -> None:

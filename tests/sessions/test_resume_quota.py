@@ -38,5 +38,5 @@ class PlacesTests(SessionsCase):
             self.sessions.close(first, "resumed")
             self.leave("a", MAX_COST - EACH)
             self.clock.advance(121)
-            self.sessions.expire()
+            self.sessions.sweep()
         self.assertEqual(self.gone(), [("closed", "a", "resumed"), ("closed", "a", "lost")] * 3)

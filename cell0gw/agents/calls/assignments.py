@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from cell0gw.agents.calls.call import Call, CallRequest
 from cell0gw.agents.calls.pools import Pool, Worker
 from cell0gw.agents.calls.workers import Workers
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import AgentFailed, NotFound, RateLimited, RPCError, Unavailable
 from cell0gw.protocol.frames import text_frame
@@ -22,6 +24,7 @@ MAX_WAITING: Final = 1000
 RETRY_AFTER_MS: Final = 1000
 
 
+@implementer(ISweeper)
 class Assignments:
     """Gives calls to workers; those that nobody can take now wait, in order.
 
@@ -90,8 +93,8 @@ class Assignments:
             return AgentFailed(f"The gateway goes down, and {agent_id} had begun", agent_id=agent_id)
         return Unavailable("The gateway goes down")
 
-    def expire(self) -> None:
-        """Look again at what waits: a worker that read too slowly may have caught up."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: look again at what waits: a worker that read too slowly may have caught up."""
         for pool in list(self._queues):
             for worker in list(pool.workers):
                 if not pool.waiting:

@@ -22,6 +22,7 @@ from cell0gw.agents.mail.receipts import Receipts
 from cell0gw.agents.mail.store import IMailStore, Kept, Letter, Outcome, StoredMail, Transition
 from cell0gw.presence.directory import Directory
 from cell0gw.process.clocks import Dates
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
 from cell0gw.protocol.limits import OUTBOUND_LIMIT
 from cell0gw.sessions.interfaces import ISessionObserver
@@ -31,7 +32,7 @@ SLICE: Final = 100
 """So many messages are read from the disk at once."""
 
 
-@implementer(ISessionObserver)
+@implementer(ISessionObserver, ISweeper)
 class Mailboxes:
     """Every mailbox that holds something.
 
@@ -142,14 +143,16 @@ class Mailboxes:
         if not session.detached:
             self.session_detached(session, reason)
 
-    def expire(self) -> None:
-        """Send again what was not acknowledged, give up what has waited too long, and go on where a reader was slow."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: send again what was not acknowledged, give up what has waited too long, and go on where a
+        reader was slow.
+        """
         if self._unrecorded:
             outcomes, self._unrecorded = self._unrecorded, []
             self._record(outcomes)
         for box, message_ids in self._resends.due().items():
             self._store.letters(message_ids).addCallbacks(self._send_again, self._failed, (box, message_ids))
-        self.expiries.expire()
+        self.expiries.sweep()
         stalled, self._stalled = self._stalled, {}
         for box in stalled:
             self._pump(box)

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from cell0gw.agents.mail.store import IMailStore, Letter, Transition
 from cell0gw.process.clocks import Dates
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import Unavailable
 
 
+@implementer(ISweeper)
 class Expiry:
     """Looks for what has expired when the first letter has, and not before.
 
@@ -47,8 +50,8 @@ class Expiry:
         """Whether a letter has waited too long."""
         return letter.expires_at <= self.now()
 
-    def expire(self) -> None:
-        """Take out of their mailboxes what has waited too long."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: take out of their mailboxes what has waited too long."""
         if self._owed:
             self._move(self._owed)
         now = self.now()

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from cell0gw.agents.mail.store import IMailStore, Kept, Letter, Receipt, Transition
 from cell0gw.presence.directory import Directory
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import Unavailable
 from cell0gw.protocol.notifications import AgentReceipt
 from cell0gw.protocol.timestamps import timestamp
@@ -22,7 +23,7 @@ GOODBYES: Final = frozenset({"1000", "1005"})
 SLICE: Final = 100
 
 
-@implementer(ISessionObserver)
+@implementer(ISessionObserver, ISweeper)
 class Receipts:
     """Tells every session of a sender that is connected; when none is, the next one. Nothing is left out, and only
     what a connection may have lost is told twice.
@@ -80,8 +81,10 @@ class Receipts:
                 )
                 self._tell(transition.sender, receipt, transition.receipt)
 
-    def expire(self) -> None:
-        """Write down who was told, forget who was told long ago, and try again where the disk failed."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: write down who was told, forget who was told long ago, and try again where the disk
+        failed.
+        """
         self.flush()
         before = self._clock.seconds() - self._doubt
         while self._lately and next(iter(self._lately.values())) < before:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.mail.delivery import Mailboxes
@@ -19,6 +20,7 @@ from cell0gw.agents.message_ids import MESSAGE
 from cell0gw.auth.permissions import Permissions
 from cell0gw.presence.directory import Directory
 from cell0gw.process.clocks import Dates
+from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import NotFound
 from cell0gw.protocol.frames import text_frame
@@ -47,6 +49,7 @@ class Dispatched(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
+@implementer(ISweeper)
 class Mail:
     """Brings messages to entities.
 
@@ -166,8 +169,8 @@ class Mail:
         """The messages that came to nothing, newest first, and how many there are."""
         return self._store.dead(recipient, limit)
 
-    def expire(self) -> None:
-        """Have the store forget what is long over, now and then."""
+    def sweep(self) -> None:
+        """See L{ISweeper}: have the store forget what is long over, now and then."""
         now = self._clock.seconds()
         if now >= self._next_purge:
             self._next_purge = now + PURGE_EVERY

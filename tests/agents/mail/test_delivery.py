@@ -103,9 +103,9 @@ class OfficeCase(SynchronousTestCase):
         """Time passes, and someone looks once a second."""
         for _ in range(int(seconds)):
             self.clock.advance(1)
-            self.dates.look()
-            self.boxes.expire()
-            self.receipts.expire()
+            self.dates.sweep()
+            self.boxes.sweep()
+            self.receipts.sweep()
 
     def got(self, session: Session) -> list[int]:
         connection: Any = session.connection
@@ -254,7 +254,7 @@ class AcknowledgingTests(OfficeCase):
         self.boxes._stalled.clear()  # the disk is tried after what is due, this once
         self.clock.advance(RESEND_AFTER)
         self.store.broken = False
-        self.boxes.expire()
+        self.boxes.sweep()
         self.assertEqual(self.got(second), [2, 2])
         self.lose(second)
         self.assertEqual(self.got(self.open("b", "ack")), [1, 2])
