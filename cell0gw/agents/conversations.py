@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from cell0gw.agents.message_ids import MessageIds, Origin, root_of
+from cell0gw.agents.message_ids import Lineage, MessageIds, root_of
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import LoopDetected, NotFound
 
@@ -43,7 +43,7 @@ class Conversations:
     @param max_hops: how many replies may follow each other; 0: any number.
     @param rate: how many replies one conversation may have in L{WINDOW} seconds; 0: any number.
     @ivar ids: makes and reads ids; to be set before any message is.
-    @ivar find_call: gives the origin of a running call by its id and by who has it; None: there is none.
+    @ivar find_call: gives the lineage of a running call by its id and by who has it; None: there is none.
     @ivar refused: how many messages were.
     """
 
@@ -54,10 +54,10 @@ class Conversations:
         self._rate = rate
         self._counts: OrderedDict[str, _Count] = OrderedDict()
         self.ids = MessageIds(bytes(32))
-        self.find_call: Callable[[str, str], Origin | None] = lambda call_id, entity_id: None
+        self.find_call: Callable[[str, str], Lineage | None] = lambda call_id, entity_id: None
         self.refused = 0
 
-    def place(self, nonce: str, sender: str, recipient: str, in_reply_to: str | None, dry: bool = False) -> Origin:
+    def place(self, nonce: str, sender: str, recipient: str, in_reply_to: str | None, dry: bool = False) -> Lineage:
         """Where a message belongs.
 
         @param nonce: of its id, for when it begins a conversation.
@@ -68,16 +68,16 @@ class Conversations:
         """
         if in_reply_to is None:
             return root_of(nonce)
-        origin = self.ids.read(in_reply_to, sender) or self.find_call(in_reply_to, sender)
-        if origin is None:
+        lineage = self.ids.read(in_reply_to, sender) or self.find_call(in_reply_to, sender)
+        if lineage is None:
             raise NotFound("in_reply_to names no message that was sent to you")
-        origin = Origin(origin.root, origin.hops + 1, in_reply_to)
-        if self._max_hops and origin.hops > self._max_hops:
-            raise self._loop(origin, sender, recipient, f"more than {self._max_hops} hops", dry)
-        if self._rate and not self._counted(origin.root, dry):
+        lineage = Lineage(lineage.root, lineage.hops + 1, in_reply_to)
+        if self._max_hops and lineage.hops > self._max_hops:
+            raise self._loop(lineage, sender, recipient, f"more than {self._max_hops} hops", dry)
+        if self._rate and not self._counted(lineage.root, dry):
             reason = f"more than {self._rate} messages in a minute"
-            raise self._loop(origin, sender, recipient, reason, dry, retryable=True, retry_after_ms=int(WINDOW * 1000))
-        return origin
+            raise self._loop(lineage, sender, recipient, reason, dry, retryable=True, retry_after_ms=int(WINDOW * 1000))
+        return lineage
 
     def _counted(self, root: str, dry: bool) -> bool:
         """Count one more message of a conversation, if it may have one more."""
@@ -106,11 +106,11 @@ class Conversations:
         while self._counts and next(iter(self._counts.values())).since <= before:
             self._counts.popitem(last=False)
 
-    def _loop(self, origin: Origin, sender: str, recipient: str, reason: str, dry: bool, **more: Any) -> LoopDetected:
-        data = {"conversation_id": origin.conversation_id, "hops": origin.hops}
+    def _loop(self, lineage: Lineage, sender: str, recipient: str, reason: str, dry: bool, **more: Any) -> LoopDetected:
+        data = {"conversation_id": lineage.conversation_id, "hops": lineage.hops}
         if not dry:
             self.refused += 1
-            count = self._count(origin.root)
+            count = self._count(lineage.root)
             if not count.told:  # once in a window: agents in a loop don't listen
                 count.told = True
                 self._emit("$system", "agent.loop", {**data, "from": sender, "agent_id": recipient, "reason": reason})

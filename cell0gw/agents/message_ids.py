@@ -18,10 +18,11 @@ _PREFIX: Final = f"{MESSAGE}_"
 _PROOF_BYTES: Final = 8
 
 
-class Origin(msgspec.Struct, frozen=True):
-    """What the gateway says of a message beside who sent it.
+class Lineage(msgspec.Struct, frozen=True):
+    """Where a message stands in its conversation.
 
     @ivar root: names the conversation; C{hops}: how many messages lie between this one and its first.
+    @ivar in_reply_to: the id of the message or call that it replies to; None: it begins the conversation.
     """
 
     root: str
@@ -43,15 +44,15 @@ class MessageIds:
     def __init__(self, key: bytes) -> None:
         self._keyed = hashlib.blake2s(key=key, digest_size=_PROOF_BYTES)
 
-    def message_id(self, nonce: str, origin: Origin, recipient: str) -> str:
+    def message_id(self, nonce: str, lineage: Lineage, recipient: str) -> str:
         """The id of a message.
 
         @param nonce: C{msg_...}, never used before.
         """
-        text = nonce if origin.hops == 0 else f"{nonce}-{origin.hops}-{origin.root}"
+        text = nonce if lineage.hops == 0 else f"{nonce}-{lineage.hops}-{lineage.root}"
         return f"{text}-{self._proof(text, recipient)}"
 
-    def read(self, message_id: str, recipient: str) -> Origin | None:
+    def read(self, message_id: str, recipient: str) -> Lineage | None:
         """Where the message stands that an id names.
 
         @param recipient: who was sent it, if it is true.
@@ -65,8 +66,8 @@ class MessageIds:
         if not hmac.compare_digest(proof, self._proof(text, recipient)):
             return None
         if len(parts) == 1:
-            return Origin(nonce.removeprefix(_PREFIX), 0)
-        return Origin(parts[2], int(parts[1]))
+            return Lineage(nonce.removeprefix(_PREFIX), 0)
+        return Lineage(parts[2], int(parts[1]))
 
     def _proof(self, text: str, recipient: str) -> str:
         keyed = self._keyed.copy()
@@ -74,6 +75,6 @@ class MessageIds:
         return keyed.hexdigest()
 
 
-def root_of(nonce: str) -> Origin:
-    """The origin of a message that begins a conversation."""
-    return Origin(nonce.removeprefix(_PREFIX), 0)
+def root_of(nonce: str) -> Lineage:
+    """The lineage of a message that begins a conversation."""
+    return Lineage(nonce.removeprefix(_PREFIX), 0)

@@ -10,7 +10,7 @@ import msgspec
 
 from cell0gw.protocol.timestamps import timestamp
 
-Status = Literal["ok", "degraded", "draining"]
+HealthStatus = Literal["ok", "degraded", "draining"]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Health:
         self.changed: list[Callable[[], Any]] = []
 
     @property
-    def status(self) -> Status:
+    def status(self) -> HealthStatus:
         """In one word."""
         if self.draining:
             return "draining"

@@ -20,13 +20,13 @@ from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import ACKNOWLEDGES, Session
 
-Status = Literal["online", "away", "busy", "do_not_disturb", "offline"]
+PresenceStatus = Literal["online", "away", "busy", "do_not_disturb", "offline"]
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """What a session says of its entity; C{max_inflight}: how many calls it takes at once, None: as many as come."""
 
-    status: Status = "online"
+    status: PresenceStatus = "online"
     status_message: str | None = None
     activity: str | None = None
     metadata: dict[str, Any] = {}
@@ -39,7 +39,7 @@ class AnonymousEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     entity_id: str
     entity_type: EntityType
-    status: Status
+    status: PresenceStatus
     capabilities: tuple[str, ...]
 
 
@@ -123,18 +123,10 @@ class Directory:
     def __contains__(self, entity_id: str) -> bool:
         return entity_id in self._entities
 
-    def introduce(
-        self,
-        session: Session,
-        capabilities: tuple[str, ...],
-        metadata: dict[str, Any],
-        max_inflight: int | None = None,
-    ) -> None:
+    def introduce(self, session: Session, statement: Statement) -> None:
         """What a session that is about to open says first."""
-        session.acknowledges = ACKNOWLEDGES in capabilities
-        self._introductions[session.session_id] = Statement(
-            capabilities=capabilities, metadata=metadata, max_inflight=max_inflight
-        )
+        session.acknowledges = ACKNOWLEDGES in statement.capabilities
+        self._introductions[session.session_id] = statement
 
     def said(self, session: Session) -> Statement:
         """What a session has said of its entity."""

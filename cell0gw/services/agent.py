@@ -17,8 +17,7 @@ from cell0gw.agents.calls.call import call_request
 from cell0gw.agents.calls.pools import Policy
 from cell0gw.agents.mail.receipts import receipt_of
 from cell0gw.agents.mail.sending import Dispatched
-from cell0gw.agents.mail.status import Acknowledgement
-from cell0gw.agents.mail.status import Status as Rung
+from cell0gw.agents.mail.status import Acknowledgement, DeliveryStatus
 from cell0gw.agents.mail.store import Delivery, Transition
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.presence.directory import AnonymousEntry, Directory, PresenceEntry
@@ -63,12 +62,12 @@ class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     agent_id: str
     sender: str = msgspec.field(name="from")
-    status: Rung
+    status: DeliveryStatus
     expires_at: str
     receipts: list[AgentReceipt]
 
 
-class Cancelled(msgspec.Struct, frozen=True):
+class CallCancelled(msgspec.Struct, frozen=True):
     """The call was cancelled; its own answer is the error -32009."""
 
     success: bool = True
@@ -187,11 +186,11 @@ class AgentService(Service):
         )
 
     @session
-    def rpc_cancel(self, caller: Caller, *, request_id: Raw) -> Cancelled:
+    def rpc_cancel(self, caller: Caller, *, request_id: Raw) -> CallCancelled:
         """Cancel a call of one's own, by the id of its request."""
         assert caller.session is not None
         self._calls.cancel(caller.session, bytes(request_id))
-        return Cancelled()
+        return CallCancelled()
 
     @session
     def rpc_progress(self, caller: Caller, *, call_id: Id, data: Raw) -> Progressed:

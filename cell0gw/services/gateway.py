@@ -17,7 +17,7 @@ from cell0gw.agents.agents import Agents
 from cell0gw.agents.calls.call import call_request
 from cell0gw.agents.explain import Explanation
 from cell0gw.agents.mail.store import DeadLetter
-from cell0gw.monitoring.health import Health, Problem, Status
+from cell0gw.monitoring.health import Health, HealthStatus, Problem
 from cell0gw.monitoring.statistics import Counts, IStatistics, Rates
 from cell0gw.protocol.errors import RPCError
 from cell0gw.protocol.limits import MAX_PAGE
@@ -28,7 +28,7 @@ from cell0gw.rpc.access import permission
 from cell0gw.sessions.session import Caller
 
 Explained = Literal["agent.send", "agent.call"]
-Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 _SAMPLE_EVERY: Final = 5.0
 _SAMPLES: Final = 13  # a minute's worth: twelve spans have thirteen ends
@@ -51,7 +51,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 class HealthReport(msgspec.Struct, frozen=True):
     """What C{gateway.getHealth} answers."""
 
-    status: Status
+    status: HealthStatus
     problems: list[Problem]
 
 
@@ -160,7 +160,7 @@ class GatewayService(Service):
 
     @permission()
     def rpc_getDeadLetters(
-        self, caller: Caller, *, agent_id: Name | None = None, limit: Page = 100
+        self, caller: Caller, *, agent_id: Name | None = None, limit: PageSize = 100
     ) -> Awaitable[DeadLetters]:
         """Get the messages that expired, or that their recipient would not have."""
         return self._mail.dead(agent_id, limit).addCallback(_dead_letters)

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from cell0gw.auth.principal import EntityType
 from cell0gw.monitoring.statistics import Counts, IStatistics
-from cell0gw.presence.directory import AnonymousEntry, Directory, PresenceEntry, Status, anonymous
+from cell0gw.presence.directory import AnonymousEntry, Directory, PresenceEntry, PresenceStatus, anonymous
 from cell0gw.presence.listings import Listings
 from cell0gw.presence.watches import Snapshot, Watches
 from cell0gw.protocol.errors import InvalidParams, NotFound, TooLarge
@@ -63,7 +63,7 @@ class PresenceService(Service):
         self,
         caller: Caller,
         *,
-        status: Status,
+        status: PresenceStatus,
         status_message: Text | None = None,
         activity: Text | None = None,
         metadata: dict[str, Any] | None = None,

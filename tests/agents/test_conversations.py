@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.agents import conversations
 from cell0gw.agents.conversations import WINDOW, Conversations
-from cell0gw.agents.message_ids import Origin
+from cell0gw.agents.message_ids import Lineage
 from cell0gw.protocol.errors import LoopDetected, NotFound
 from cell0gw.testing import MemoryGateway
 
@@ -24,14 +24,14 @@ class ConversationCase(SynchronousTestCase):
         self.nonces = (f"msg_{n}" for n in itertools.count(1))
         self.talk = Conversations(self.clock, lambda *event: self.events.append(event), max_hops, rate)
 
-    def place(self, sender: str = "a", to: str = "b", reply: str | None = None, **how: Any) -> tuple[str, Origin]:
+    def place(self, sender: str = "a", to: str = "b", reply: str | None = None, **how: Any) -> tuple[str, Lineage]:
         """A message.
 
         @return: its id, and where it stands.
         """
         nonce = next(self.nonces)
-        origin = self.talk.place(nonce, sender, to, reply, **how)
-        return self.talk.ids.message_id(nonce, origin, to), origin
+        lineage = self.talk.place(nonce, sender, to, reply, **how)
+        return self.talk.ids.message_id(nonce, lineage, to), lineage
 
     def exchange(self, replies: int) -> str:
         """A message from C{a}, and so many replies to and fro.
@@ -57,11 +57,11 @@ class PlaceTests(ConversationCase):
         """A reply is in the conversation of what it replies to, one hop on; so are several to the same one."""
         self.make()
         first, _ = self.place()
-        reply, origin = self.place("b", "a", first)
-        self.assertEqual(origin, Origin("1", 1, first))
+        reply, lineage = self.place("b", "a", first)
+        self.assertEqual(lineage, Lineage("1", 1, first))
         _, further = self.place("a", "c", reply)
         _, second = self.place("b", "c", first)
-        self.assertEqual((further, second), (Origin("1", 2, reply), Origin("1", 1, first)))
+        self.assertEqual((further, second), (Lineage("1", 2, reply), Lineage("1", 1, first)))
 
     def test_not_sent_to_them(self) -> None:
         """Nobody replies to what it sent, to what others were sent, or to what never was."""
@@ -73,7 +73,7 @@ class PlaceTests(ConversationCase):
     def test_calls(self) -> None:
         """A message may belong to a call that its sender has."""
         self.make(max_hops=5)
-        self.talk.find_call = lambda call_id, has: Origin("9", 5) if (call_id, has) == ("call_1", "b") else None
+        self.talk.find_call = lambda call_id, has: Lineage("9", 5) if (call_id, has) == ("call_1", "b") else None
         self.assertRaises(NotFound, self.place, "a", "c", "call_1")
         self.assertRaises(LoopDetected, self.place, "b", "a", "call_1")
 
@@ -96,8 +96,8 @@ class LoopTests(ConversationCase):
         self.make(max_hops=4)
         last = self.exchange(3)
         self.clock.advance(10 * WINDOW)
-        last, origin = self.place("a", "b", last)
-        self.assertEqual(origin.hops, 4)
+        last, lineage = self.place("a", "b", last)
+        self.assertEqual(lineage.hops, 4)
         refusal = self.refuses(last, "b", "a")
         self.assertEqual((refusal.data["hops"], refusal.data["conversation_id"]), (5, "conv_1"))
         self.place("a", "b")

@@ -8,7 +8,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.agents.message_ids import MESSAGE, MessageIds, Origin, root_of
+from cell0gw.agents.message_ids import MESSAGE, Lineage, MessageIds, root_of
 from cell0gw.app.ids import Ids
 
 KEY = bytes(range(32))
@@ -24,19 +24,19 @@ class ProvenanceTests(SynchronousTestCase):
 
     def make(self, recipient: str = "b", hops: int = 0, root: str = "5eed") -> str:
         nonce = self.new_id(MESSAGE)
-        return self.ids.message_id(nonce, Origin(root, hops) if hops else root_of(nonce), recipient)
+        return self.ids.message_id(nonce, Lineage(root, hops) if hops else root_of(nonce), recipient)
 
     def test_first(self) -> None:
         """The first message of a conversation names it."""
         nonce = self.new_id(MESSAGE)
-        origin = root_of(nonce)
-        self.assertEqual((origin.hops, origin.conversation_id), (0, nonce.replace("msg_", "conv_")))
-        self.assertEqual(self.ids.read(self.ids.message_id(nonce, origin, "b"), "b"), origin)
+        lineage = root_of(nonce)
+        self.assertEqual((lineage.hops, lineage.conversation_id), (0, nonce.replace("msg_", "conv_")))
+        self.assertEqual(self.ids.read(self.ids.message_id(nonce, lineage, "b"), "b"), lineage)
 
     def test_later(self) -> None:
         """A later one has the conversation and how far it is from the first, however far."""
         for hops in (1, 9, 10, 100, 10**9):
-            self.assertEqual(self.ids.read(self.make("b", hops), "b"), Origin("5eed", hops))
+            self.assertEqual(self.ids.read(self.make("b", hops), "b"), Lineage("5eed", hops))
 
     def test_whose(self) -> None:
         """It was sent to its recipient, to nobody else, however alike the names are."""
@@ -90,7 +90,7 @@ class ProvenanceTests(SynchronousTestCase):
         """What is made is read by its recipient as it was made, by nobody else at all."""
         assume(recipient != other)
         made = self.make(recipient, hops)
-        origin = self.ids.read(made, recipient)
-        assert origin is not None
-        self.assertEqual(origin.hops, hops)
+        lineage = self.ids.read(made, recipient)
+        assert lineage is not None
+        self.assertEqual(lineage.hops, hops)
         self.assertIsNone(self.ids.read(made, other))

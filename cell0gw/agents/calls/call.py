@@ -9,7 +9,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 
 from cell0gw.agents.calls.pools import Policy, Pool, Worker
-from cell0gw.agents.message_ids import Origin
+from cell0gw.agents.message_ids import Lineage
 from cell0gw.protocol.errors import Cancelled, InvalidParams, RPCError, TimedOut
 from cell0gw.protocol.notifications import AgentInvoke
 from cell0gw.protocol.timestamps import timestamp
@@ -93,7 +93,7 @@ class Call:
     """
 
     __slots__ = (
-        "answer", "begun", "call_id", "caller", "created", "date", "deadline", "idle_until", "origin", "pool",
+        "answer", "begun", "call_id", "caller", "created", "date", "deadline", "idle_until", "lineage", "pool",
         "refusal", "request", "request_id", "sender", "sender_type", "timer", "tried", "worker",
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ class Call:
         self,
         call_id: str,
         request: CallRequest,
-        origin: Origin,
+        lineage: Lineage,
         caller: Session | None,
         sender: tuple[str, str],
         request_id: bytes,
@@ -111,7 +111,7 @@ class Call:
     ) -> None:
         self.call_id = call_id
         self.request = request
-        self.origin = origin
+        self.lineage = lineage
         self.caller = caller
         self.sender, self.sender_type = sender
         self.request_id = request_id
@@ -153,9 +153,9 @@ class Call:
             capability=self.request.capability,
             timestamp=timestamp(self.date),
             deadline=timestamp(self.date + self.request.timeout),
-            conversation_id=self.origin.conversation_id,
-            in_reply_to=self.origin.in_reply_to,
-            hops=self.origin.hops,
+            conversation_id=self.lineage.conversation_id,
+            in_reply_to=self.lineage.in_reply_to,
+            hops=self.lineage.hops,
         )
 
 

@@ -20,7 +20,7 @@ from cell0gw.agents.calls.assignments import RETRY_AFTER_MS, Assignments
 from cell0gw.agents.calls.call import CALLER_GONE, REFUSALS, Call, CallRequest, read_error
 from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.conversations import Conversations
-from cell0gw.agents.message_ids import MESSAGE, Origin
+from cell0gw.agents.message_ids import MESSAGE, Lineage
 from cell0gw.auth.permissions import Permissions
 from cell0gw.protocol.errors import AgentFailed, Cancelled, CloseCode, Conflict, NotFound, RateLimited, RPCError
 from cell0gw.protocol.jsonrpc import Response
@@ -69,7 +69,7 @@ class Dealer:
         self._sizes: dict[Session | None, int] = {None: 0}  # of None: all of them
         self.assignments = Assignments(workers, clock)
         self.assignments.moved, self.assignments.failed = self._set_timer, self._fail
-        conversations.find_call = self._origin
+        conversations.find_call = self._lineage
         self.made = self.answered = self.failed = self.late = 0
 
     def __len__(self) -> int:
@@ -113,9 +113,9 @@ class Dealer:
             self._calls and self._sizes[None] + request.size > MAX_SIZE
         ):
             raise RateLimited("The messages of the calls that are running are too long", retry_after_ms=RETRY_AFTER_MS)
-        origin = self._conversations.place(self._new_id(MESSAGE), sender[0], request.target, request.in_reply_to)
+        lineage = self._conversations.place(self._new_id(MESSAGE), sender[0], request.target, request.in_reply_to)
         now = self._clock.seconds()
-        call = Call(self._new_id("call"), request, origin, caller, sender, request_id, now, self._wall(), pool)
+        call = Call(self._new_id("call"), request, lineage, caller, sender, request_id, now, self._wall(), pool)
         self._calls[call.call_id] = call
         self._sizes[None] += request.size
         if caller is not None:
@@ -226,11 +226,11 @@ class Dealer:
                 self._set_timer(call)
         return call
 
-    def _origin(self, call_id: str, entity_id: str) -> Origin | None:
+    def _lineage(self, call_id: str, entity_id: str) -> Lineage | None:
         call = self._calls.get(call_id)
         if call is None or call.worker is None or call.worker.session.entity_id != entity_id:
             return None
-        return call.origin
+        return call.lineage
 
     def _give_up(self, call: Call, error: RPCError, reason: str) -> None:
         """The caller gets an error, and the agent hears that nobody wants its answer."""

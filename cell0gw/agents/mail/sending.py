@@ -116,8 +116,8 @@ class Mail:
             if session is None and not self.reaches(recipient):
                 raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, permissions))
         nonce, now = self._new_id(MESSAGE), self._dates.wall()
-        origin = self._conversations.place(nonce, sender, recipient, in_reply_to)
-        message_id = self._conversations.ids.message_id(nonce, origin, recipient)
+        lineage = self._conversations.place(nonce, sender, recipient, in_reply_to)
+        message_id = self._conversations.ids.message_id(nonce, lineage, recipient)
         if session is not None and not (session.acknowledges or receipts or key is not None):
             content = AgentMessage(
                 sender=sender,
@@ -125,9 +125,9 @@ class Mail:
                 message=Raw(message),
                 timestamp=timestamp(now),
                 message_id=message_id,
-                conversation_id=origin.conversation_id,
+                conversation_id=lineage.conversation_id,
                 in_reply_to=in_reply_to,
-                hops=origin.hops,
+                hops=lineage.hops,
             )
             session.connection.write_frame(text_frame(jsonrpc.notification("agent.message", content)))
             self.sent += 1
@@ -137,9 +137,9 @@ class Mail:
             recipient=recipient,
             sender=sender,
             sender_type=sender_type,
-            conversation_id=origin.conversation_id,
+            conversation_id=lineage.conversation_id,
             in_reply_to=in_reply_to,
-            hops=origin.hops,
+            hops=lineage.hops,
             message=message,
             time=now,
             expires_at=self._mailboxes.expiries.now() + (self._ttl if ttl is None else ttl),

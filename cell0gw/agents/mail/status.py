@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-Status = Literal["queued", "sent", "received", "started", "done", "failed", "expired"]
+DeliveryStatus = Literal["queued", "sent", "received", "started", "done", "failed", "expired"]
 """Every step, lowest first; the last three are ends."""
 
 Acknowledgement = Literal["received", "started", "done", "failed"]

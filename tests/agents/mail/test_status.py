@@ -7,9 +7,9 @@ from typing import get_args
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.agents.mail.status import FINAL, TAKEN, Acknowledgement, Status, advances
+from cell0gw.agents.mail.status import FINAL, TAKEN, Acknowledgement, DeliveryStatus, advances
 
-STATUSES = get_args(Status)
+STATUSES = get_args(DeliveryStatus)
 STEPS = STATUSES[:4]
 
 
