@@ -16,7 +16,7 @@ from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.tokens import TokenRecord
 from cell0gw.channels.recovery import Recovery
 from cell0gw.guard.guard import Guard
-from cell0gw.presence.directory import Directory
+from cell0gw.presence.directory import Directory, Statement
 from cell0gw.protocol.errors import CloseCode, InvalidParams, NotAuthenticated, PermissionDenied, TooLarge, Unavailable
 from cell0gw.protocol.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE, MAX_PERMISSIONS
 from cell0gw.protocol.subjects import Name, Pattern, covers, is_name
@@ -125,28 +125,29 @@ class AuthService(Service):
             raise PermissionDenied(f"The token is for the type {principal.entity_type}")
         if metadata is not None and len(msgspec.json.encode(metadata)) > MAX_METADATA_SIZE:
             raise TooLarge(f"metadata is at most {MAX_METADATA_SIZE} bytes of JSON")
-        session = caller.session
-        if session is None:
-            session = self._open(caller, wanted, principal, (capabilities, metadata or {}, max_inflight))
-        elif (session.entity_id, session.principal.entity_type) != (wanted, principal.entity_type):
-            raise PermissionDenied(f"The connection belongs to {session.entity_id}")
-        return _authenticated(session, self._sessions.new_secret(session))
+        own = caller.session
+        if own is None:
+            statement = Statement(capabilities=capabilities, metadata=metadata or {}, max_inflight=max_inflight)
+            own = self._open(caller, wanted, principal, statement)
+        elif (own.entity_id, own.principal.entity_type) != (wanted, principal.entity_type):
+            raise PermissionDenied(f"The connection belongs to {own.entity_id}")
+        return _authenticated(own, self._sessions.new_secret(own))
 
     @session
     def rpc_refresh(self, caller: Caller, *, token: str) -> Authenticated:
         """Go on with another token of the same entity; what it does not allow ends."""
-        session = caller.session
-        assert session is not None
+        own = caller.session
+        assert own is not None
         principal = self._verify(caller, token)
-        same_type = principal.entity_type == session.principal.entity_type
-        if not (same_type and covers(principal.entity_id, session.entity_id)):
-            raise PermissionDenied(f"The token is not for {session.entity_id}")
+        same_type = principal.entity_type == own.principal.entity_type
+        if not (same_type and covers(principal.entity_id, own.entity_id)):
+            raise PermissionDenied(f"The token is not for {own.entity_id}")
         self._sessions.refresh(caller, principal)
-        for name in list(session.subscriptions):
+        for name in list(own.subscriptions):
             if not self._allows(principal.permissions, "channel.subscribe", name):
-                self._recovery.unsubscribe(session, name)
-        self._workers.review(session)
-        return _authenticated(session, self._sessions.new_secret(session))
+                self._recovery.unsubscribe(own, name)
+        self._workers.review(own)
+        return _authenticated(own, self._sessions.new_secret(own))
 
     @permission(resource="entity_id")
     async def rpc_generateToken(
@@ -206,19 +207,13 @@ class AuthService(Service):
                 self._bad_tokens.wrong(connection.address)
             raise
 
-    def _open(
-        self,
-        caller: Caller,
-        entity_id: str,
-        principal: Principal,
-        introduction: tuple[tuple[str, ...], dict[str, Any], int | None],
-    ) -> Session:
+    def _open(self, caller: Caller, entity_id: str, principal: Principal, statement: Statement) -> Session:
         if caller.connection is None:
             raise InvalidParams("Sessions are opened on a connection")
         if caller.connection.closing_since is not None:
             raise Unavailable("The connection is closing")
         return self._sessions.open(
-            caller, entity_id, principal, lambda session: self._directory.introduce(session, *introduction)
+            caller, entity_id, principal, lambda opening: self._directory.introduce(opening, statement)
         )
 
 
@@ -237,11 +232,11 @@ def _identity(principal: Principal, wanted: str | None) -> str:
     return wanted
 
 
-def _authenticated(session: Session, secret: str | None) -> Authenticated:
-    principal = session.principal
+def _authenticated(own: Session, secret: str | None) -> Authenticated:
+    principal = own.principal
     return Authenticated(
-        session_id=session.session_id,
-        entity_id=session.entity_id,
+        session_id=own.session_id,
+        entity_id=own.entity_id,
         entity_type=principal.entity_type,
         permissions=principal.permissions.granted,
         expires_at=None if principal.expires_at is None else timestamp(principal.expires_at),

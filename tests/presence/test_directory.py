@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import EntityType, Principal
-from cell0gw.presence.directory import Directory
+from cell0gw.presence.directory import Directory, Statement
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection
@@ -87,7 +87,7 @@ class DirectoryTests(SynchronousTestCase):
         """An entity can do what any of its sessions can, and no longer than that one lives."""
         sessions = [make_session("1", "a"), make_session("2", "a"), make_session("3", "a")]
         for session, can in zip(sessions, (("chat", "draw"), ("chat",), ()), strict=True):
-            self.directory.introduce(session, can, {})
+            self.directory.introduce(session, Statement(capabilities=can))
             self.directory.session_opened(session)
         for left, expected in ((None, {"chat", "draw"}), (0, {"chat"}), (1, set())):
             if left is not None:
@@ -99,7 +99,7 @@ class DirectoryTests(SynchronousTestCase):
     def test_entry(self) -> None:
         """An entry has the beginning of the oldest session and the last sign of life of the newest."""
         session = make_session("1", "a", at=10.0)
-        self.directory.introduce(session, ("chat",), {"model": "x"})
+        self.directory.introduce(session, Statement(capabilities=("chat",), metadata={"model": "x"}))
         self.directory.session_opened(session)
         newer = self.open("2", at=20.0)
         self.directory.update(newer, status="busy")
@@ -112,7 +112,7 @@ class DirectoryTests(SynchronousTestCase):
     def test_introduction(self) -> None:
         """What an entity can do and says of itself at authentication is there at once."""
         session = make_session("1", "a")
-        self.directory.introduce(session, ("chat",), {"model": "x"})
+        self.directory.introduce(session, Statement(capabilities=("chat",), metadata={"model": "x"}))
         self.directory.session_opened(session)
         entry = self.directory.get("a")
         assert entry is not None
@@ -146,7 +146,7 @@ class RouteTests(SynchronousTestCase):
 
     def open(self, session_id: str, entity_id: str = "a", *capabilities: str, **facts: Any) -> Session:
         session = make_session(session_id, entity_id)
-        self.directory.introduce(session, capabilities, facts.pop("metadata", {}), **facts)
+        self.directory.introduce(session, Statement(capabilities=capabilities, **facts))
         self.directory.session_opened(session)
         return session
 

@@ -11,7 +11,7 @@ from cell0gw.agents.calls.pools import Pool, Worker
 from cell0gw.agents.calls.workers import Workers
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import Principal
-from cell0gw.presence.directory import Directory
+from cell0gw.presence.directory import Directory, Statement
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection
@@ -45,7 +45,7 @@ class WorkforceTests(SynchronousTestCase):
     ) -> Session:
         self.sessions += 1
         session = Session(f"sess_{self.sessions}", name, principal(name, *may), RecordingConnection(), 0.0)
-        self.directory.introduce(session, capabilities, {}, most)
+        self.directory.introduce(session, Statement(capabilities=capabilities, max_inflight=most))
         for observer in (self.directory, self.workers):
             observer.session_opened(session)
         return session

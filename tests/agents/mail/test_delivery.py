@@ -22,7 +22,7 @@ from cell0gw.agents.mail.receipts import Receipts
 from cell0gw.agents.mail.store import LAST_WORDS, Letter
 from cell0gw.config.options import Config
 from cell0gw.engines.memory.mail import MemoryMailStore
-from cell0gw.presence.directory import Directory
+from cell0gw.presence.directory import Directory, Statement
 from cell0gw.process.clocks import Dates
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
 from cell0gw.protocol.limits import OUTBOUND_LIMIT
@@ -67,7 +67,7 @@ class OfficeCase(SynchronousTestCase):
 
     def open(self, entity_id: str = "b", *capabilities: str) -> Session:
         session = make_session(f"sess_{next(self.numbers)}", entity_id, at=self.clock.seconds())
-        self.directory.introduce(session, capabilities, {})
+        self.directory.introduce(session, Statement(capabilities=capabilities))
         for observer in self.observers:
             observer.session_opened(session)
         self.clock.advance(0)
