@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cell0gw.protocol.frames import header
+from cell0gw.transports.frames import header
 
 MASK = b"\x12\x34\x56\x78"
 REQUEST = (

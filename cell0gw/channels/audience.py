@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cell0gw.channels.filters import Filter, decoded
-from cell0gw.protocol.frames import Batch, LongFrame
+from cell0gw.protocol.messages import Batch, LongMessage
 from cell0gw.sessions.interfaces import IConnection
 from cell0gw.sessions.session import Session
 
@@ -36,53 +36,61 @@ class Audience:
             for each in filters:
                 self._choosy.setdefault(each, {})[session] = session.connection
 
-    def write(self, frame: bytes, message: bytes, exclude: Session | None = None) -> int:
-        """Write a frame to all who want it.
+    def send(self, message: bytes, content: bytes, exclude: Session | None = None) -> int:
+        """Send a message to all who want it.
 
-        @param message: what the frame brings, for filters.
+        @param message: as made by L{shareable}.
+        @param content: what was published, for filters.
         @param exclude: who shall not get it.
         @return: how many connections it went to.
         """
         count = len(self.connections)
         if exclude in self.connections:
             count -= 1
-            self._write_apart(frame, exclude)
+            self._send_apart(message, exclude)
         elif count:
-            self._write(frame)
+            self._send(message)
         if self._choosy:
-            wanting = self._wanting(message)
+            wanting = self._wanting(content)
             wanting.pop(exclude, None)  # type: ignore[arg-type]
             for connection in wanting.values():
-                connection.write_frame(frame)
+                connection.send(message)
             count += len(wanting)
         return count
 
-    def _wanting(self, message: bytes) -> dict[Session, IConnection]:
-        """Those of the choosy whose filter lets a message pass. It is decoded once."""
-        value = decoded(message)
+    def _wanting(self, content: bytes) -> dict[Session, IConnection]:
+        """Those of the choosy whose filter lets a publication pass. It is decoded once."""
+        value = decoded(content)
         wanting: dict[Session, IConnection] = {}
         for each, connections in self._choosy.items():
             if each.wants(value):
                 wanting.update(connections)
         return wanting
 
-    def _write_apart(self, frame: bytes, exclude: Session | None) -> None:
+    def _send_apart(self, message: bytes, exclude: Session | None) -> None:
         for session, connection in self.connections.items():
             if session is not exclude:
-                connection.write_frame(frame)
+                connection.send(message)
 
-    def _write(self, frame: bytes) -> None:
+    def _send(self, message: bytes) -> None:
         """What is published in a row is gathered in one batch for all who can share it: it costs a connection no more
-        than a single frame. Long frames are written one by one: not everyone gets the same form of them.
+        than a single message. A long message is a batch of its own: not everyone gets the same form of it.
         """
-        if isinstance(frame, LongFrame) or len(self.connections) == 1:
-            for connection in self.connections.values():
-                connection.write_frame(frame)
+        connections = self.connections.values()
+        if len(connections) == 1:
+            for connection in connections:
+                connection.send(message)
+            return
+        if isinstance(message, LongMessage):
+            alone = Batch(message)
+            for connection in connections:
+                if not connection.share(alone):
+                    connection.send(message)
             return
         batch = self._batch
         if batch is None or not batch.open:
             self._batch = batch = Batch()
-            self._apart = [connection for connection in self.connections.values() if not connection.share(batch)]
-        batch.append(frame)
+            self._apart = [connection for connection in connections if not connection.share(batch)]
+        batch.append(message)
         for connection in self._apart:
-            connection.write_frame(frame)
+            connection.send(message)

@@ -19,9 +19,9 @@ from cell0gw.channels.rules import ChannelRules
 from cell0gw.channels.store import IMessageStore, NewMessage, Position, Stored
 from cell0gw.protocol import jsonrpc, subjects
 from cell0gw.protocol.errors import TooLarge
-from cell0gw.protocol.frames import text_frame
 from cell0gw.protocol.keys import Key
 from cell0gw.protocol.limits import Limits
+from cell0gw.protocol.messages import shareable
 from cell0gw.protocol.notifications import Event, as_raw
 from cell0gw.protocol.patterns import PatternTree
 from cell0gw.protocol.timestamps import timestamp
@@ -169,7 +169,7 @@ class Broker:
             return 0
         event = Event(type=type, data=data, source=source, timestamp=timestamp(self._wall()), channel=name)
         content = as_raw(event)
-        count = audience.write(text_frame(jsonrpc.notification("event", content)), content)
+        count = audience.send(shareable(jsonrpc.notification("event", content)), content)
         self.deliveries += count
         return count
 
@@ -235,14 +235,14 @@ class Broker:
         self._tell_of("channel.created", name)
         return channel
 
-    def _accept(self, channel: Channel, message: Raw, sender: str, time: float, exclude: Session | None) -> Publication:
+    def _accept(self, channel: Channel, content: Raw, sender: str, time: float, exclude: Session | None) -> Publication:
         """A publication that has its number: hold it and deliver it."""
         self.publications += 1
         history = channel.history
-        frame = channel.frame(history.newest + 1, message, sender, time)
+        message = channel.message(history.newest + 1, content, sender, time)
         channel.last_used = now = self._seconds()
-        history.add(frame, now, self.publications)
-        recipients = channel.audience(self.patterns).write(frame, message, exclude)
+        history.add(message, now, self.publications)
+        recipients = channel.audience(self.patterns).send(message, content, exclude)
         self.deliveries += recipients
         return Publication(recipients, Position(history.newest, channel.epoch))
 

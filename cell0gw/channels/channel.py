@@ -13,7 +13,7 @@ from cell0gw.channels.history import History
 from cell0gw.channels.rules import ChannelRule
 from cell0gw.channels.store import Position
 from cell0gw.protocol import jsonrpc
-from cell0gw.protocol.frames import payload_of, text_frame
+from cell0gw.protocol.messages import shareable
 from cell0gw.protocol.notifications import ChannelMessage
 from cell0gw.protocol.patterns import PatternTree
 from cell0gw.protocol.timestamps import timestamp
@@ -123,17 +123,21 @@ class Channel:
         filters = [group[session].filter for group in groups if session in group]
         return None if None in filters else [each for each in filters if each is not None]
 
-    def frame(self, offset: int, message: Raw | bytes, sender: str, time: float) -> bytes:
-        """The frame of a publication."""
-        content = ChannelMessage(
+    def message(self, offset: int, content: Raw | bytes, sender: str, time: float) -> bytes:
+        """A publication as it is sent.
+
+        @param content: what was published.
+        @param time: when, in seconds since the epoch.
+        """
+        params = ChannelMessage(
             channel=self.name,
-            message=message if isinstance(message, Raw) else Raw(message),
+            message=content if isinstance(content, Raw) else Raw(content),
             timestamp=timestamp(time),
             offset=offset,
             epoch=self.epoch,
             sender=sender,
         )
-        return text_frame(jsonrpc.notification("channel.message", content))
+        return shareable(jsonrpc.notification("channel.message", params))
 
     def _gather(self, patterns: Patterns) -> Audience:
         wanted: dict[Session, list[Filter] | None] = {}
@@ -160,12 +164,12 @@ class _Notification(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Notification).decode
 
 
-def content_of(frame: bytes) -> ChannelMessage:
-    """What the frame of a publication brings."""
-    return _decode(payload_of(frame)).params
+def content_of(message: bytes) -> ChannelMessage:
+    """The params of a publication as it was sent."""
+    return _decode(message).params
 
 
-def wanted(frame: bytes, filters: list[Filter]) -> bool:
+def wanted(message: bytes, filters: list[Filter]) -> bool:
     """Whether one of some filters lets a publication pass."""
-    message = decoded(bytes(content_of(frame).message))
-    return any(each.wants(message) for each in filters)
+    value = decoded(bytes(content_of(message).message))
+    return any(each.wants(value) for each in filters)

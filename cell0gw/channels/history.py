@@ -1,4 +1,4 @@
-"""What channels hold in memory of what was published: numbered frames, bounded in number, age and size."""
+"""What channels hold in memory of what was published: numbered messages, bounded in number, age and size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HeldMessage(msgspec.Struct, gc=False):
     C{time} is seconds of the steady clock; C{tick} counts the publications of all channels.
     """
 
-    frame: bytes
+    message: bytes
     time: float
     tick: int
 
@@ -96,15 +96,15 @@ class History:
         self._size = rule.history_size
         self._ttl = rule.history_ttl
 
-    def add(self, frame: bytes, now: float, tick: int) -> None:
+    def add(self, message: bytes, now: float, tick: int) -> None:
         """One more publication, the next after the newest."""
         self.newest += 1
         if not self._size:
             self.oldest, self.forgotten = self.newest + 1, tick
             return
         held = self._held
-        held[self.newest] = HeldMessage(frame, now, tick)
-        size = len(frame) + OVERHEAD
+        held[self.newest] = HeldMessage(message, now, tick)
+        size = len(message) + OVERHEAD
         self._bytes += size
         self._budget.grown(self, size)
         too_many = len(held) > self._size or self._bytes > self._budget.each
@@ -158,6 +158,6 @@ class History:
         gone = self._held.pop(self.oldest)
         self.oldest += 1
         self.forgotten = gone.tick
-        size = len(gone.frame) + OVERHEAD
+        size = len(gone.message) + OVERHEAD
         self._bytes -= size
         self._budget.shrunk(self, size)

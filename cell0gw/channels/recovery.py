@@ -172,7 +172,7 @@ class Recovery:
                 reading = self._store.read(name, after, limit)
                 return reading.addCallback(_stored_page, channel)
             found = channel.history.after(after)
-        return _page(channel, (_of_frame(held.frame) for _, held in _sliced(found, limit)))
+        return _page(channel, (_of_message(held.message) for _, held in _sliced(found, limit)))
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
@@ -224,19 +224,19 @@ class Recovery:
     def _read(self, channel: Channel, after: int, limit: int) -> Slice | Deferred[Slice | None] | None:
         history = channel.history
         if after + 1 >= history.oldest:
-            return [(offset, held.frame) for offset, held in _sliced(history.after(after), limit)]
+            return [(offset, held.message) for offset, held in _sliced(history.after(after), limit)]
         if channel.stored_oldest is None or after + 1 < channel.stored_oldest:
             return None
-        return self._store.read(channel.name, after, limit).addCallback(self._frames, channel, after)
+        return self._store.read(channel.name, after, limit).addCallback(self._messages, channel, after)
 
-    def _frames(self, messages: list[StoredMessage], channel: Channel, after: int) -> Slice | None:
+    def _messages(self, messages: list[StoredMessage], channel: Channel, after: int) -> Slice | None:
         if not messages or messages[0].offset != after + 1:
             return None  # it was purged meanwhile
-        return [(m.offset, channel.frame(m.offset, m.message, m.sender, m.time)) for m in messages]
+        return [(m.offset, channel.message(m.offset, m.message, m.sender, m.time)) for m in messages]
 
     def _pick(self, session: Session, channel: Channel) -> Callable[[bytes], bool] | None:
         filters = channel.filters_of(session, self._channels.patterns)
-        return None if filters is None else lambda frame: wanted(frame, filters)
+        return None if filters is None else lambda message: wanted(message, filters)
 
     def _caught_up(self, session: Session, channel: Channel, after: int) -> bool:
         if after < channel.history.newest:
@@ -250,7 +250,7 @@ def _sliced(found: Iterable[tuple[int, HeldMessage]], limit: int) -> list[tuple[
     taken, size = [], 0
     for offset, held in itertools.islice(found, limit):
         taken.append((offset, held))
-        size += len(held.frame)
+        size += len(held.message)
         if size > SLICE_BYTES:
             break
     return taken
@@ -265,8 +265,8 @@ def _stored_page(messages: list[StoredMessage], channel: Channel) -> Page:
     return Page(channel.position, channel.stored_oldest, [_shown(message) for message in messages])
 
 
-def _of_frame(frame: bytes) -> HistoryMessage:
-    content = content_of(frame)
+def _of_message(message: bytes) -> HistoryMessage:
+    content = content_of(message)
     return HistoryMessage(
         offset=content.offset, message=content.message, timestamp=content.timestamp, sender=content.sender
     )

@@ -18,7 +18,7 @@ SLICE: Final = 100
 """How many messages are written before others have their turn."""
 
 Slice = list[tuple[int, bytes]]
-"""Offsets and frames, in order, without a gap."""
+"""Offsets and messages, in order, without a gap."""
 
 
 @implementer(IPushProducer)
@@ -29,7 +29,7 @@ class Replay:
 
     @param read: C{read(channel, after, limit)} gives the next L{Slice} of a channel, or a Deferred of it; None: it is
         no longer held.
-    @param pick: C{pick(session, channel)} gives what says of a frame whether the session wants it; None: all of them.
+    @param pick: C{pick(session, channel)} gives what says of a message whether the session wants it; None: all of them.
     @param caught_up: C{caught_up(session, channel, after)}: whether that was the newest, and the session is live now.
     """
 
@@ -112,11 +112,11 @@ class Replay:
             if found is None:
                 self._lose(channel)
                 return
-            write, wants = self._session.connection.write_frame, self._pick(self._session, channel)
-            for offset, frame in found:
+            send, wants = self._session.connection.send, self._pick(self._session, channel)
+            for offset, message in found:
                 after = offset
-                if wants is None or wants(frame):
-                    write(frame)
+                if wants is None or wants(message):
+                    send(message)
             self._after[channel] = after
             if self._caught_up(self._session, channel, after):
                 del self._after[channel]

@@ -15,7 +15,6 @@ from cell0gw.guard.connections import Connections
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
-from cell0gw.protocol.frames import PING, text_frame
 from cell0gw.protocol.limits import KIB, Limits
 from cell0gw.protocol.notifications import Heartbeat
 from cell0gw.protocol.timestamps import timestamp
@@ -124,10 +123,9 @@ class HeartbeatService(Service):
         share = self._shares[self._turn]
         if share:
             now = timestamp(self._wall())
-            # The ping makes browsers, whose scripts may not answer, send a sign of life.
-            frame = text_frame(jsonrpc.notification("heartbeat", Heartbeat(timestamp=now))) + PING
+            message = jsonrpc.notification("heartbeat", Heartbeat(timestamp=now))
             for connection in list(share.values()):
-                connection.write_frame(frame)
+                connection.beat(message)
 
     def _look_after(self) -> None:
         now = self._clock.seconds()

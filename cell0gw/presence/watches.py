@@ -11,7 +11,7 @@ from zope.interface import implementer
 from cell0gw.presence.directory import Directory, PresenceEntry
 from cell0gw.protocol import jsonrpc, subjects
 from cell0gw.protocol.errors import TooLarge
-from cell0gw.protocol.frames import text_frame
+from cell0gw.protocol.messages import shareable
 from cell0gw.protocol.notifications import Departure, PresenceDiff
 from cell0gw.protocol.patterns import PatternTree
 from cell0gw.sessions.interfaces import ISessionObserver
@@ -159,10 +159,10 @@ class Watches:
             diff = self._diff(watch, changes[start : start + CHANGES])
             if diff.joins or diff.leaves or diff.updates:
                 watch.version = diff.to
-                frame = text_frame(jsonrpc.notification("presence.diff", diff))
+                message = shareable(jsonrpc.notification("presence.diff", diff))
                 for session in watch.sessions:
                     if not session.detached:
-                        session.connection.write_frame(frame)
+                        session.connection.send(message)
 
     def _diff(self, watch: _Watch, changes: list[tuple[str, bool]]) -> PresenceDiff:
         diff = PresenceDiff(

@@ -6,7 +6,7 @@ from typing import Any
 
 from zope.interface import Attribute, Interface
 
-from cell0gw.protocol.frames import Batch
+from cell0gw.protocol.messages import Batch
 
 
 class IConnection(Interface):
@@ -26,14 +26,17 @@ class IConnection(Interface):
     def notify(method: str, params: Any) -> None:
         """Send a notification; nothing happens on a connection that is closing."""
 
-    def write_frame(frame: bytes) -> None:
-        """Send a frame made by L{cell0gw.protocol.frames}, which may be shared with others."""
+    def send(message: bytes) -> None:
+        """Send a JSON-RPC message; nothing happens on a connection that is closing."""
 
     def share(batch: Batch) -> bool:
-        """Send a batch of frames, to which others may be added as long as it is open.
+        """Send a batch of messages, to which others may be added as long as it is open.
 
-        @return: False if this connection can't: each frame must be written to it.
+        @return: False if this connection can't: each message must be sent to it.
         """
+
+    def beat(message: bytes) -> None:
+        """Send a message, and have the peer give a sign of life in return."""
 
     def session_opened(session: Any) -> None:
         """The connection is authenticated: the limits for strangers are lifted."""

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
-from cell0gw.protocol.frames import Batch
+from cell0gw.protocol.messages import Batch
 from cell0gw.sessions.interfaces import IConnection
 from cell0gw.sessions.session import Session
 
@@ -22,7 +22,7 @@ class RecordingConnection:
     """A connection that remembers what was done to it.
 
     @ivar notifications: C{(method, params)}, params as JSON values.
-    @ivar frames: what was written, shared frames and notifications alike.
+    @ivar messages: what was sent, but for notifications.
     @ivar closed: the code and reason it was closed with.
     @ivar producer: what has more to write to it.
     """
@@ -38,7 +38,7 @@ class RecordingConnection:
         self.paused = False
         self.unfinished: tuple[float, int] | None = None
         self.notifications: list[tuple[str, Any]] = []
-        self.frames: list[bytes] = []
+        self.messages: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         self.farewell: tuple[int, str] | None = None
         self.aborted = False
@@ -48,13 +48,17 @@ class RecordingConnection:
         """See L{IConnection}."""
         self.notifications.append((method, json.loads(jsonrpc.encode(params))))
 
-    def write_frame(self, frame: bytes) -> None:
+    def send(self, message: bytes) -> None:
         """See L{IConnection}."""
-        self.frames.append(frame)
+        self.messages.append(message)
 
     def share(self, batch: Batch) -> bool:
         """See L{IConnection}."""
         return False
+
+    def beat(self, message: bytes) -> None:
+        """See L{IConnection}."""
+        self.messages.append(message)
 
     def session_opened(self, session: Session) -> None:
         """See L{IConnection}."""

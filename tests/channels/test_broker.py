@@ -49,10 +49,10 @@ class ChannelsTests(SynchronousTestCase):
         return Session(name, name, PRINCIPAL, RecordingConnection(name), 0.0)
 
     def messages(self, session: Session) -> list[Any]:
-        """What came to a session: frames without their two bytes of header."""
+        """What came to a session."""
         connection = session.connection
         assert isinstance(connection, RecordingConnection)
-        return [json.loads(frame[frame.index(b"{") :]) for frame in connection.frames]
+        return [json.loads(message) for message in connection.messages]
 
     def test_interfaces(self) -> None:
         """The parts provide what they are used as."""
@@ -87,13 +87,13 @@ class ChannelsTests(SynchronousTestCase):
         )
         self.assertEqual(self.messages(other), [])
 
-    def test_one_frame_for_all(self) -> None:
-        """Every subscriber gets the very same bytes, framed once."""
+    def test_one_message_for_all(self) -> None:
+        """Every subscriber gets the very same bytes, encoded once."""
         sessions = [self.session(str(n)) for n in range(3)]
         for session in sessions:
             self.channels.subscribe(session, "events")
         self.channels.publish("events", 1, "x")
-        self.assertEqual(len({id(s.connection.frames[0]) for s in sessions}), 1)  # type: ignore[attr-defined]
+        self.assertEqual(len({id(s.connection.messages[0]) for s in sessions}), 1)  # type: ignore[attr-defined]
 
     def test_exclude(self) -> None:
         """A publisher who wants no copy gets none, and is not counted."""

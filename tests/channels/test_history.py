@@ -12,8 +12,8 @@ from cell0gw.channels.rules import ChannelRule
 PLENTY = 1_000_000
 
 
-def frame(length: int) -> bytes:
-    """A frame that counts as so many bytes."""
+def message(length: int) -> bytes:
+    """A message that counts as so many bytes."""
     return b"x" * (length - OVERHEAD)
 
 
@@ -42,7 +42,7 @@ class Case(SynchronousTestCase):
 
     def add(self, history: History, length: int = 500, at: float = 0.0) -> None:
         self.tick += 1
-        history.add(frame(length), at, self.tick)
+        history.add(message(length), at, self.tick)
 
     def held(self, history: History) -> list[int]:
         """The offsets that are held, oldest first."""
@@ -219,11 +219,11 @@ class LookTests(Case):
             self.assertEqual([n for n, _ in history.before(offset)], expected, offset)
 
     def test_what_is_held(self) -> None:
-        """Each is held with its frame, its time and its tick."""
+        """Each is held with its message, its time and its tick."""
         history = self.make()
         history.add(b"one", 5.0, 17)
         ((offset, held),) = history.after(0)
-        self.assertEqual((offset, held.frame, held.time, held.tick), (1, b"one", 5.0, 17))
+        self.assertEqual((offset, held.message, held.time, held.tick), (1, b"one", 5.0, 17))
 
     def test_offset_at(self) -> None:
         """The offset that was the newest at a tick; not known any more once a later one was forgotten."""
@@ -276,7 +276,7 @@ class HistoryMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from("abc"), length=st.integers(OVERHEAD, 3000))
     def add(self, name: str, length: int) -> None:
         self.tick += 1
-        self.histories[name].add(frame(length), self.now, self.tick)
+        self.histories[name].add(message(length), self.now, self.tick)
         self.all[name].append((self.tick, self.now, length))
         if self.SIZES[name] == 0:
             self.gone[name] += 1
@@ -303,7 +303,7 @@ class HistoryMachine(RuleBasedStateMachine):
         for name, history in self.histories.items():
             every, gone = self.all[name], self.gone[name]
             assert (history.newest, history.oldest) == (len(every), gone + 1)
-            held = [(offset, each.tick, each.time, len(each.frame)) for offset, each in history.after(gone)]
+            held = [(offset, each.tick, each.time, len(each.message)) for offset, each in history.after(gone)]
             assert held == [(n + 1, t, at, size - OVERHEAD) for n, (t, at, size) in enumerate(every) if n >= gone]
             for tick in range(self.tick + 1):
                 offset = sum(each[0] <= tick for each in every)

@@ -262,7 +262,7 @@ class ModelTests(SynchronousTestCase):
                     channels.unsubscribe(sessions[who], name)
                 continue
             name, number, excluded = step
-            before = [len(session.connection.frames) for session in sessions]  # type: ignore[attr-defined]
+            before = [len(session.connection.messages) for session in sessions]  # type: ignore[attr-defined]
             published: Any = channels.publish(
                 name, {"n": number}, "x", None if excluded is None else sessions[excluded]
             )
@@ -270,6 +270,6 @@ class ModelTests(SynchronousTestCase):
                 who != excluded and any(covers(p, name) and w in (None, number) for p, w in model[who].items())
                 for who in range(3)
             ]
-            after = [len(session.connection.frames) for session in sessions]  # type: ignore[attr-defined]
+            after = [len(session.connection.messages) for session in sessions]  # type: ignore[attr-defined]
             self.assertEqual([b - a for a, b in zip(before, after, strict=True)], [int(e) for e in expected])
             self.assertEqual(published.recipients, sum(expected))

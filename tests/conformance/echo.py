@@ -34,7 +34,7 @@ def serve(certificate: Path | None, compression: bool) -> None:
     from cell0gw.engines.memory.messages import MemoryMessageStore
     from cell0gw.engines.memory.tokens import MemoryTokenStore
     from cell0gw.protocol.buckets import Rate
-    from cell0gw.protocol.frames import header, text_frame
+    from cell0gw.transports.frames import header
     from cell0gw.transports.sockets.binding import TCPBinding
     from cell0gw.transports.sockets.endpoints import Endpoint
     from cell0gw.transports.sockets.listening import Listening
@@ -58,12 +58,12 @@ def serve(certificate: Path | None, compression: bool) -> None:
         def onMessage(self, payload: bytes, isBinary: bool) -> None:
             self.forget_message()
             if isBinary:
-                self.write_frame(header(BINARY, len(payload)) + payload)
+                self.transport.write(header(BINARY, len(payload)) + payload)
             else:
                 self._take_up(payload)
 
         def _take_up(self, payload: bytes) -> None:
-            self.write_frame(text_frame(payload))
+            self.send(payload)
 
     log.startLogging(sys.stderr, setStdout=False)
     config = Config(

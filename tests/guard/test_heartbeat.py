@@ -11,7 +11,6 @@ from cell0gw.guard.connections import Connections
 from cell0gw.guard.heartbeat import HANDSHAKE, LINGER, HeartbeatService
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import CloseCode
-from cell0gw.protocol.frames import PING
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
 
@@ -19,7 +18,7 @@ from cell0gw.testing import MemoryGateway, RecordingConnection
 class BrokenConnection(RecordingConnection):
     """One that can't be written to."""
 
-    def write_frame(self, frame: bytes) -> None:
+    def beat(self, message: bytes) -> None:
         raise OSError("broken")
 
 
@@ -65,23 +64,22 @@ class HeartbeatTests(SynchronousTestCase):
             self.clock.advance(1)
 
     def test_every_interval(self) -> None:
-        """Each connection has one beat in each interval, with a ping behind it."""
+        """Each connection has one beat in each interval."""
         connection = self.connect()
         for beats in (1, 2, 3):
             self.advance(4, connection)
-            self.assertEqual(len(connection.frames), beats)
-        self.assertIn(b'"method":"heartbeat"', connection.frames[0])
-        self.assertTrue(connection.frames[0].endswith(PING))
+            self.assertEqual(len(connection.messages), beats)
+        self.assertIn(b'"method":"heartbeat"', connection.messages[0])
 
     def test_spread_over_the_interval(self) -> None:
-        """Connections of one moment don't beat in one moment, and those that do share one frame."""
+        """Connections of one moment don't beat in one moment, and those that do share one message."""
         connections = [self.connect(str(n)) for n in range(8)]
         self.advance(1)
-        beating = [c for c in connections if c.frames]
+        beating = [c for c in connections if c.messages]
         self.assertEqual(len(beating), 2)
-        self.assertIs(beating[0].frames[0], beating[1].frames[0])
+        self.assertIs(beating[0].messages[0], beating[1].messages[0])
         self.advance(3)
-        self.assertEqual([len(c.frames) for c in connections], [1] * 8)
+        self.assertEqual([len(c.messages) for c in connections], [1] * 8)
 
     def test_silent(self) -> None:
         """Who is not heard for the timeout is closed; who is heard, by whatever, stays."""
@@ -96,7 +94,7 @@ class HeartbeatTests(SynchronousTestCase):
         """What the gateway sends does not keep a connection alive."""
         silent = self.connect()
         self.advance(10)
-        self.assertGreater(len(silent.frames), 0)
+        self.assertGreater(len(silent.messages), 0)
         self.assertIsNotNone(silent.closed)
 
     def test_unauthenticated(self) -> None:
@@ -141,7 +139,7 @@ class HeartbeatTests(SynchronousTestCase):
         self.connect("bad", broken=True)
         good = [self.connect(str(n)) for n in range(3)]
         self.advance(4, *good)
-        self.assertEqual([len(connection.frames) for connection in good], [1, 1, 1])
+        self.assertEqual([len(connection.messages) for connection in good], [1, 1, 1])
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_sweeps(self) -> None:
@@ -163,7 +161,7 @@ class HeartbeatTests(SynchronousTestCase):
         heartbeats.opened(connection)
         for _ in range(4):
             clock.advance(0.25)
-        self.assertEqual(len(connection.frames), 4)
+        self.assertEqual(len(connection.messages), 4)
         heartbeats.stopService()
 
     def test_stopped(self) -> None:

@@ -15,7 +15,6 @@ from cell0gw.agents.calls.workers import Workers
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import AgentFailed, NotFound, RateLimited, RPCError, Unavailable
-from cell0gw.protocol.frames import text_frame
 from cell0gw.protocol.limits import OUTBOUND_LIMIT
 
 MAX_WAITING: Final = 1000
@@ -121,8 +120,7 @@ class Assignments:
         worker.calls[call.call_id] = call
         if call.request.idle is not None:
             call.idle_until = self._clock.seconds() + call.request.idle
-        request = jsonrpc.request("agent.invoke", call.invocation(), call.call_id)
-        worker.session.connection.write_frame(text_frame(request))
+        worker.session.connection.send(jsonrpc.request("agent.invoke", call.invocation(), call.call_id))
         self._workers.changed(worker)
         self.moved(call)
 

@@ -13,7 +13,6 @@ from twisted.internet.interfaces import IReactorTime
 from cell0gw.agents.mail.store import Letter
 from cell0gw.presence.directory import Directory
 from cell0gw.protocol import jsonrpc
-from cell0gw.protocol.frames import text_frame
 from cell0gw.protocol.limits import OUTBOUND_LIMIT
 from cell0gw.protocol.notifications import AgentMessage
 from cell0gw.protocol.timestamps import timestamp
@@ -56,7 +55,7 @@ class Mailbox:
 
     def send(self, letter: Letter, session: Session) -> None:
         """Send a letter, the next one or one that was sent before."""
-        session.connection.write_frame(frame_of(letter))
+        session.connection.send(message_of(letter))
         if letter.message_id not in self.unacknowledged:
             self.sent = letter.sequence
         if session.acknowledges:
@@ -76,7 +75,7 @@ class Mailbox:
         return list(back)
 
 
-def frame_of(letter: Letter) -> bytes:
+def message_of(letter: Letter) -> bytes:
     """A letter as it is sent."""
     content = AgentMessage(
         sender=letter.sender,
@@ -88,7 +87,7 @@ def frame_of(letter: Letter) -> bytes:
         in_reply_to=letter.in_reply_to,
         hops=letter.hops,
     )
-    return text_frame(jsonrpc.notification("agent.message", content))
+    return jsonrpc.notification("agent.message", content)
 
 
 RESEND_AFTER: Final = 30.0

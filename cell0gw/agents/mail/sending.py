@@ -23,7 +23,6 @@ from cell0gw.process.clocks import Dates
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import NotFound
-from cell0gw.protocol.frames import text_frame
 from cell0gw.protocol.keys import Key
 from cell0gw.protocol.limits import OUTBOUND_LIMIT
 from cell0gw.protocol.notifications import AgentMessage
@@ -129,7 +128,7 @@ class Mail:
                 in_reply_to=in_reply_to,
                 hops=lineage.hops,
             )
-            session.connection.write_frame(text_frame(jsonrpc.notification("agent.message", content)))
+            session.connection.send(jsonrpc.notification("agent.message", content))
             self.sent += 1
             return Dispatched(message_id, "sent")
         letter = Letter(

@@ -8,8 +8,9 @@ from twisted.internet import tcp
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
-from cell0gw.protocol.frames import Batch, join
 from cell0gw.protocol.limits import Limits
+from cell0gw.protocol.messages import Batch
+from cell0gw.transports.frames import join
 from cell0gw.transports.sockets.poller import BURST, Poller
 
 
@@ -39,6 +40,12 @@ class PlainTransport(tcp.Server):
         if self.limits is not None and self.backlog > self.limits.outbound_limit:
             self._judge_backlog()
         super().write(data)
+
+    def writeSequence(self, iovec: Any) -> None:
+        """See L{ITransport}."""
+        if self.limits is not None and self.backlog > self.limits.outbound_limit:
+            self._judge_backlog()
+        super().writeSequence(iovec)
 
     def connectionLost(self, reason: Failure) -> None:
         """See L{IReadDescriptor}. The place of a session may be kept much longer than anybody needs what is here."""
@@ -93,13 +100,13 @@ class GatewayTransport(PlainTransport):
         if not outgoing:
             self.reactor.addWriter(self)
         elif outgoing[-1].__class__ is Batch:
-            outgoing[-1].close()
+            outgoing[-1].open = False
         outgoing.append(data)
 
     def share(self, batch: Batch) -> bool:
         """Write a batch to which more may be added before it leaves.
 
-        @return: False if this can't be done here: each frame must be written.
+        @return: False if this can't be done here: each message must be written.
         """
         outgoing = self.outgoing
         if outgoing is None:
@@ -107,7 +114,7 @@ class GatewayTransport(PlainTransport):
         if not outgoing:
             self.reactor.addWriter(self)
         elif outgoing[-1].__class__ is Batch:
-            outgoing[-1].close()
+            outgoing[-1].open = False
         outgoing.append(batch)
         return True
 
@@ -144,7 +151,12 @@ class GatewayTransport(PlainTransport):
 
     def writeSequence(self, iovec: Any) -> None:
         """See L{ITransport}."""
-        self.write(b"".join(iovec))
+        if self.outgoing is None:
+            super().writeSequence(iovec)
+            return
+        first, *others = iovec
+        self.write(first)
+        self.outgoing += others
 
     def loseConnection(self, *arguments: Any) -> None:
         """See L{ITransport}."""

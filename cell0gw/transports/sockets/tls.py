@@ -12,8 +12,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.protocol.frames import Batch
 from cell0gw.protocol.limits import Limits
+from cell0gw.protocol.messages import Batch
 
 
 class CertificateError(Exception):
@@ -82,6 +82,13 @@ class TLSTransport(TLSMemoryBIOProtocol):
         if self._limits is not None and self.backlog > self._limits.outbound_limit:
             self._judge_backlog(self._limits)
         super().write(data)
+
+    def writeSequence(self, iovec: Any) -> None:
+        """See L{ITransport}; Twisted's own makes a copy of all parts together."""
+        first, *others = iovec
+        self.write(first)
+        for part in others:
+            super().write(part)
 
     def _judge_backlog(self, limits: Limits) -> None:
         below: Any = self.transport

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Final
 
 from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
-from cell0gw.protocol.frames import Batch, read_text_frames, text_frame
 from cell0gw.protocol.limits import UNAUTHENTICATED_MESSAGE_SIZE
 from cell0gw.protocol.printable import printable
 from cell0gw.rpc.dispatch import Answer
 from cell0gw.sessions.interfaces import IConnection
 from cell0gw.sessions.session import Caller, Session
-from cell0gw.transports.websocket.deflate import deflating
+from cell0gw.transports.frames import read_text_frames
 from cell0gw.transports.websocket.handshake import UpgradeRequest
-from cell0gw.transports.websocket.hardened import HardenedProtocol
 from cell0gw.transports.websocket.lean import unmask_long
+from cell0gw.transports.websocket.sending import SendingProtocol
 
 GOODBYES: Final = (1000, None)
 """How a client closes for good; None is a close without a code, as browsers send it unless told otherwise."""
@@ -33,7 +30,7 @@ OPEN: Final = WebSocketProtocol.STATE_OPEN
 
 
 @implementer(IConnection)
-class GatewayProtocol(HardenedProtocol):
+class GatewayProtocol(SendingProtocol):
     """One connection.
 
     An exception that left one of Autobahn's callbacks would drop the connection, so none does.
@@ -88,10 +85,7 @@ class GatewayProtocol(HardenedProtocol):
         factory = self.factory
         self.opened_at = factory.seconds()
         self.connection_id = factory.new_id("conn")
-        write: Callable[[bytes], None] = self.transport.write
-        extension = self._perMessageCompress
-        self.share = getattr(self.transport, "share", self.share)  # type: ignore[method-assign]
-        self.write_frame = write if extension is None else deflating(write, extension)  # type: ignore[assignment, method-assign]
+        self.begin_sending()
         self.maxMessagePayloadSize = self.maxFramePayloadSize = min(
             UNAUTHENTICATED_MESSAGE_SIZE, factory.limits.max_message_size
         )
@@ -104,11 +98,6 @@ class GatewayProtocol(HardenedProtocol):
         self.notify("connection.welcome", factory.welcome(self))
         if factory.draining:
             self.close(CloseCode.DRAINING, "the gateway is going down")
-
-    @property
-    def backlog(self) -> int:
-        """See L{IConnection}."""
-        return getattr(self.transport, "backlog", 0)
 
     def session_opened(self, session: Session) -> None:
         """See L{IConnection}."""
@@ -171,7 +160,7 @@ class GatewayProtocol(HardenedProtocol):
         try:
             answer = self.factory.dispatch(self.caller, payload)
             if answer.__class__ is bytes and self._farewell is None:
-                self.write_frame(text_frame(answer))
+                self.send(answer)
             elif answer is None or isinstance(answer, bytes):
                 self._answer(answer)
             else:
@@ -223,17 +212,6 @@ class GatewayProtocol(HardenedProtocol):
         self._leave("aborted" if abort else "closed")
         super()._closeConnection(abort)
 
-    def notify(self, method: str, params: Any) -> None:
-        """See L{IConnection}."""
-        self.write_frame(text_frame(jsonrpc.notification(method, params)))
-
-    def write_frame(self, frame: bytes) -> None:
-        """See L{IConnection}. While the connection is open the transport's own C{write} stands in this one's place."""
-
-    def share(self, batch: Batch) -> bool:
-        """See L{IConnection}. While the connection is open that of the transport stands in this one's place."""
-        return False
-
     def close(self, code: int, reason: str) -> None:
         """See L{IConnection}."""
         # Not sendClose(), which knows only 1000 and 3000 to 4999.
@@ -256,7 +234,7 @@ class GatewayProtocol(HardenedProtocol):
 
     def _answer(self, answer: Answer) -> None:
         if answer is not None:
-            self.write_frame(text_frame(answer))
+            self.send(answer)
         if self._farewell is not None:
             self.close(*self._farewell)
 
@@ -270,21 +248,13 @@ class GatewayProtocol(HardenedProtocol):
             return self.remoteCloseCode in GOODBYES
         return (self.localCloseCode or 0) >= CloseCode.BAD_TOKEN
 
-    def register_producer(self, producer: Any) -> None:
-        """See L{IConnection}."""
-        self.transport.registerProducer(producer, True)
-
-    def unregister_producer(self) -> None:
-        """See L{IConnection}."""
-        self.transport.unregisterProducer()
-
     def _leave(self, reason: str) -> None:
         """The connection is on its way out: nobody shall see its entity here, or route to it, any more."""
         if self.closing_since is not None or self._share is None:
             return
         factory = self.factory
         self.closing_since = factory.clock.seconds()
-        del self.write_frame, self.share
+        self.stop_sending()
         factory.heartbeats.closed(self, self._share)
         factory.connections.forget_unauthenticated(self)
         if self._held is not None:

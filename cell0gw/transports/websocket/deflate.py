@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 
-from cell0gw.protocol.frames import LongFrame, header, payload_of
+from cell0gw.protocol.messages import Batch, LongMessage
+from cell0gw.transports.frames import header
 
 LEVEL: Final = 1
 MEMORY: Final = 6
@@ -44,12 +45,16 @@ def accept_deflate(offers: list[Any]) -> DeflateAccept | None:
     return None
 
 
-def deflating(write: Callable[[bytes], None], extension: Any) -> Callable[[bytes], None]:
-    """The C{write} of a connection that negotiated compression.
+def sharing_deflated(
+    share: Callable[[Batch], bool], write: Callable[[bytes], None], extension: Any
+) -> Callable[[Batch], bool]:
+    """The C{share} of a connection that negotiated compression.
 
+    @param share: that of its transport.
+    @param write: that of its transport.
     @param extension: what was negotiated, an L{autobahn.websocket.compress.PerMessageDeflate}.
     """
-    return partial(_write_deflated, write, extension.server_max_window_bits)
+    return partial(_share_deflated, share, write, extension.server_max_window_bits)
 
 
 def forget_context(extension: Any) -> None:
@@ -57,21 +62,27 @@ def forget_context(extension: Any) -> None:
     extension._compressor = extension._decompressor = None
 
 
-def deflated(frame: LongFrame, window_bits: int) -> bytes:
-    """The frame with its payload compressed; the frame itself if that is no shorter.
+def deflated(message: bytes, window_bits: int) -> bytes:
+    """The frame of a message, compressed; empty if that is no shorter.
 
     @param window_bits: 9 to 15, the window that was negotiated.
     """
-    form = frame.forms.get(window_bits)
+    forms = message.forms if isinstance(message, LongMessage) else {}
+    form = forms.get(window_bits)
     if form is None:
         compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -window_bits, MEMORY)
-        data = compressor.compress(payload_of(frame)) + compressor.flush(zlib.Z_SYNC_FLUSH)
-        form = header(_FINAL_COMPRESSED_TEXT, len(data) - len(_TAIL)) + data.removesuffix(_TAIL)
-        if len(form) >= len(frame):
-            form = frame
-        frame.forms[window_bits] = form
+        data = compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        data = data.removesuffix(_TAIL)
+        form = b"" if len(data) >= len(message) else header(_FINAL_COMPRESSED_TEXT, len(data)) + data
+        forms[window_bits] = form
     return form
 
 
-def _write_deflated(write: Callable[[bytes], None], window_bits: int, frame: bytes) -> None:
-    write(deflated(frame, window_bits) if isinstance(frame, LongFrame) else frame)
+def _share_deflated(
+    share: Callable[[Batch], bool], write: Callable[[bytes], None], window_bits: int, batch: Batch
+) -> bool:
+    form = deflated(batch.long, window_bits) if batch.long is not None else b""
+    if not form:
+        return share(batch)
+    write(form)
+    return True

@@ -34,10 +34,9 @@ from tests.presence.test_directory import make_session
 PATIENCE = 1000.0
 
 
-def content(frame: bytes) -> dict[str, Any]:
-    """The params of the notification in a frame."""
-    start = {126: 4, 127: 10}.get(frame[1], 2)
-    return dict(json.loads(frame[start:])["params"])
+def content(message: bytes) -> dict[str, Any]:
+    """The params of a notification."""
+    return dict(json.loads(message)["params"])
 
 
 class OfficeCase(SynchronousTestCase):
@@ -109,7 +108,7 @@ class OfficeCase(SynchronousTestCase):
 
     def got(self, session: Session) -> list[int]:
         connection: Any = session.connection
-        return [content(frame)["message"] for frame in connection.frames]
+        return [content(message)["message"] for message in connection.messages]
 
     def told(self, session: Session) -> list[str]:
         self.clock.advance(0)

@@ -13,9 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench.certificate import make_certificate
 from cell0gw.guard.connections import Connections
 from cell0gw.guard.heartbeat import LINGER, HeartbeatService
-from cell0gw.protocol.frames import text_frame
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
+from cell0gw.transports.frames import text_frame
 from cell0gw.transports.sockets.tcp import GatewayTransport, PlainTransport
 from cell0gw.transports.sockets.tls import over_tls, read_certificate
 from tests.transports.sockets.pairs import PollerCase, Recorder

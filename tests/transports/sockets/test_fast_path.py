@@ -11,19 +11,25 @@ from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.protocol.frames import Batch
+from cell0gw.protocol.messages import Batch
+from cell0gw.transports.frames import text_frame
 from tests.transports.sockets.pairs import PollerCase, Producer
 
 MUCH = b"x" * 300_000
 """More than the kernel keeps for a pair of sockets."""
 
 
-def batch_of(*frames: bytes) -> Batch:
+def batch_of(*messages: bytes) -> Batch:
     """A batch that is open still."""
     batch = Batch()
-    for frame in frames:
-        batch.append(frame)
+    for message in messages:
+        batch.append(message)
     return batch
+
+
+def frames(*messages: bytes) -> bytes:
+    """What a batch of these messages is on the wire."""
+    return b"".join(map(text_frame, messages))
 
 
 @implementer(IOpenSSLContextFactory)
@@ -52,13 +58,13 @@ class ShortWayTests(PollerCase):
     def test_shared(self) -> None:
         """What is added to a batch after it was shared arrives at all who share it, between what each got apart."""
         (one, _, one_end), (two, _, two_end) = self.connect(), self.connect()
-        batch = batch_of(b"[a")
+        batch = batch_of(b"a")
         one.write(b"<")
         self.assertTrue(one.share(batch) and two.share(batch))
-        batch.append(b"b]")
+        batch.append(b"b")
         one.write(b">")
         self.reactor.turn()
-        self.assertEqual((one_end.recv(99), two_end.recv(99)), (b"<[ab]>", b"[ab]"))
+        self.assertEqual((one_end.recv(99), two_end.recv(99)), (b"<" + frames(b"a", b"b") + b">", frames(b"a", b"b")))
 
     def test_shared_in_one_piece(self) -> None:
         """All who have nothing but the batch to send send the very same bytes, put together once."""
@@ -80,7 +86,7 @@ class ShortWayTests(PollerCase):
         self.reactor.advance(0)
         for transport, socket in zip(transports, ours, strict=True):
             transport.socket = socket
-        self.assertEqual((sent, len({id(data) for data in sent})), ([b"ab"] * 3, 1))
+        self.assertEqual((sent, len({id(data) for data in sent})), ([frames(b"a", b"b")] * 3, 1))
 
     def test_closed_by_what_follows(self) -> None:
         """A batch is closed by whatever one of its readers gets after it, be it bytes or another batch."""
@@ -92,7 +98,7 @@ class ShortWayTests(PollerCase):
         transport.writeSequence([b"3", b"4"])
         self.assertFalse(second.open)
         self.reactor.turn()
-        self.assertEqual(theirs.recv(99), b"1234")
+        self.assertEqual(theirs.recv(99), frames(b"1", b"2") + b"34")
 
     def test_closed_when_it_leaves(self) -> None:
         """A batch that has left for one of its readers is closed: nothing can be added that this one would miss."""
@@ -125,7 +131,17 @@ class ShortWayTests(PollerCase):
         self.assertEqual(self.read_all(theirs), MUCH + b"after")
         self.assertEqual(transport.outgoing, [])
         self.assertTrue(transport.share(batch_of(b"yes")))
-        self.assertEqual(self.read_all(theirs), b"yes")
+        self.assertEqual(self.read_all(theirs), frames(b"yes"))
+
+    def test_in_parts(self) -> None:
+        """Parts that are written together are not copied, and stay together on and off the fast path."""
+        transport, _, theirs = self.connect()
+        transport.writeSequence((b"1", MUCH))
+        self.assertIs(transport.outgoing[1], MUCH)
+        self.reactor.turn()
+        self.assertIsNone(transport.outgoing)
+        transport.writeSequence((b"2", b"3"))
+        self.assertEqual(self.read_all(theirs), b"1" + MUCH + b"23")
 
     def test_no_room_at_all(self) -> None:
         """What could not even begin to leave waits, and leaves once."""
@@ -138,7 +154,7 @@ class ShortWayTests(PollerCase):
         self.reactor.turn()
         self.assertIsNone(transport.outgoing)
         transport.write(b"3")
-        self.assertEqual(self.read_all(theirs), b"f" * filled + b"123")
+        self.assertEqual(self.read_all(theirs), b"f" * filled + frames(b"1", b"2") + b"3")
         self.assertEqual(transport.outgoing, [])
 
     def test_closing(self) -> None:
@@ -147,7 +163,7 @@ class ShortWayTests(PollerCase):
         transport.write(b"1")
         transport.share(batch_of(b"2"))
         transport.loseConnection()
-        self.assertEqual(self.read_all(theirs), b"12")
+        self.assertEqual(self.read_all(theirs), b"1" + frames(b"2"))
         self.assertEqual([type(reason.value) for reason in protocol.lost], [ConnectionDone])
         self.assertFalse(self.poller._writers or self.poller._blocked or self.poller._transports)
 
@@ -156,7 +172,7 @@ class ShortWayTests(PollerCase):
         transport, protocol, theirs = self.connect()
         transport.share(batch_of(b"1"))
         transport.loseWriteConnection()
-        self.assertEqual(self.read_all(theirs), b"1")
+        self.assertEqual(self.read_all(theirs), frames(b"1"))
         transport.write(b"2")
         self.assertFalse(transport.share(batch_of(b"3")))
         self.reactor.turn()
@@ -186,7 +202,7 @@ class ShortWayTests(PollerCase):
         there.share(batch)
         self.reactor.advance(0)
         self.assertEqual([type(reason.value) for reason in lost.lost], [ConnectionLost])
-        self.assertEqual(there_end.recv(9), b"1")
+        self.assertEqual(there_end.recv(9), frames(b"1"))
         gone.write(b"2")
         self.assertFalse(gone.share(batch_of(b"3")))
 
@@ -198,7 +214,7 @@ class ShortWayTests(PollerCase):
         transport.registerProducer(producer, True)  # type: ignore[arg-type]
         transport.write(MUCH)
         self.assertEqual(producer.told, ["pause"])
-        self.assertEqual(self.read_all(theirs), b"1" + MUCH)
+        self.assertEqual(self.read_all(theirs), frames(b"1") + MUCH)
         self.assertEqual((producer.told, transport.outgoing), (["pause", "resume"], None))
         transport.unregisterProducer()
         transport.write(b"2")
@@ -223,7 +239,7 @@ class ShortWayTests(PollerCase):
         puller.told = list(pieces)  # type: ignore[arg-type]
         transport.share(batch_of(b"<"))
         transport.registerProducer(puller, False)  # type: ignore[arg-type]
-        self.assertEqual(self.read_all(theirs), b"<" + b"".join(pieces))
+        self.assertEqual(self.read_all(theirs), frames(b"<") + b"".join(pieces))
         transport.write(b">")
         self.assertEqual(self.read_all(theirs), b">")
 
@@ -234,7 +250,7 @@ class ShortWayTests(PollerCase):
         transport.startTLS(AnonymousTLS())
         self.assertFalse(transport.share(Batch()))
         self.reactor.turn()
-        self.assertEqual(theirs.recv(5), b"ready")
+        self.assertEqual(theirs.recv(7), frames(b"ready"))
         client = SSL.Connection(AnonymousTLS().getContext())
         client.set_connect_state()
         for _ in range(10):

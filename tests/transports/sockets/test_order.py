@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import Principal
 from cell0gw.channels.audience import Audience
-from cell0gw.protocol.frames import LONG, Batch, text_frame
+from cell0gw.protocol.messages import LONG, Batch, shareable
 from cell0gw.sessions.session import Session
+from cell0gw.transports.frames import text_frame
 from tests.transports.sockets.pairs import PollerCase, Producer
 
 PEERS = 3
@@ -46,7 +47,7 @@ class Connection(NamedTuple):
     """What a connection is to an audience: its transport."""
 
     share: Callable[[Batch], bool]
-    write_frame: Callable[[bytes], None]
+    send: Callable[[bytes], None]
 
 
 class Peer:
@@ -63,7 +64,7 @@ class Peer:
         self.expected = bytearray()
         self.arrived = bytearray()
         self.aborted = False
-        connection: Any = Connection(transport.share, transport.write)
+        connection: Any = Connection(transport.share, lambda message: transport.write(text_frame(message)))
         self.session = Session("s", "s", PRINCIPAL, connection, 0.0)
 
     def expect(self, data: bytes) -> None:
@@ -84,15 +85,15 @@ class World:
         self.peers = [Peer(*end) for end in ends]
         self.audiences = [Audience() for _ in range(2)]
         self.turn_once = turn
-        self._frames = 0
+        self._messages = 0
 
-    def frame(self, size: int) -> bytes:
-        """A frame like no other."""
-        self._frames += 1
-        return text_frame((b"<%d>" % self._frames * size)[:size])
+    def message(self, size: int) -> bytes:
+        """A message like no other."""
+        self._messages += 1
+        return (b"<%d>" % self._messages * size)[:size]
 
     def write(self, peer: int, size: int) -> None:
-        frame = self.frame(size)
+        frame = text_frame(self.message(size))
         self.peers[peer].expect(frame)
         self.peers[peer].transport.write(frame)
 
@@ -100,19 +101,19 @@ class World:
         """A batch that stays open."""
         batch = Batch()
         apart = [peer for peer in sorted(sharing) if not self.peers[peer].transport.share(batch)]
-        for frame in map(self.frame, sizes):
+        for message in map(self.message, sizes):
             for peer in sharing:
-                self.peers[peer].expect(frame)
-            batch.append(frame)
+                self.peers[peer].expect(text_frame(message))
+            batch.append(message)
             for peer in apart:
-                self.peers[peer].transport.write(frame)
+                self.peers[peer].transport.write(text_frame(message))
 
     def publish(self, audience: int, size: int) -> None:
-        frame = self.frame(size)
+        message = self.message(size)
         for peer in self.peers:
             if peer.session in self.audiences[audience].connections:
-                peer.expect(frame)
-        self.audiences[audience].write(frame, b"null")
+                peer.expect(text_frame(message))
+        self.audiences[audience].send(shareable(message), b"null")
 
     def join(self, audience: int, peer: int) -> None:
         if self.peers[peer].session not in self.audiences[audience].connections:

@@ -13,7 +13,7 @@ from bench.certificate import make_certificate
 from cell0gw.app.application import StartError
 from cell0gw.config.file import ConfigError
 from cell0gw.config.options import Config, load
-from cell0gw.protocol.frames import Batch
+from cell0gw.protocol.messages import Batch
 from cell0gw.transports.sockets.tls import Certificate, CertificateError, over_tls, read_certificate
 from tests.app.test_application import Case
 from tests.transports.sockets.pairs import PollerCase, Recorder

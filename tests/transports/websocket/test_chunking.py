@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.protocol.frames import UNMASK_BELOW, text_frame
 from cell0gw.testing import MemoryGateway
-from tests.protocol.test_frames import xored
+from cell0gw.transports.frames import UNMASK_BELOW, text_frame
 from tests.transports.memory import MemoryTransport
+from tests.transports.test_frames import xored
 
 REQUEST = (
     b"GET / HTTP/1.1\r\nHost: gateway.example:18801\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

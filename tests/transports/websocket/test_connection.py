@@ -19,6 +19,8 @@ from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import KIB, UNAUTHENTICATED_MESSAGE_SIZE
 from cell0gw.sessions.interfaces import IConnection
 from cell0gw.testing import MemoryGateway
+from cell0gw.transports.frames import PING as PING_FRAME
+from cell0gw.transports.frames import text_frame
 from tests.transports.memory import MemoryTransport
 
 PING = '{"jsonrpc":"2.0","method":"rpc.ping","id":1}'
@@ -93,6 +95,14 @@ class ConnectionTests(WireTestCase):
         self.gateway.advance(10)
         self.assertEqual(len(self.gateway.connections), 0)
 
+    def test_beat(self) -> None:
+        """A ping follows the message of a heartbeat."""
+        client = self.gateway.connect("a")
+        stream = client.server.transport.stream
+        before = len(stream)
+        client.server.beat(b"{}")
+        self.assertEqual(b"".join(stream[before:]), text_frame(b"{}") + PING_FRAME)
+
     def test_silence_after_close(self) -> None:
         """Once closed by the gateway, a connection is neither heard nor written to."""
         client = self.gateway.connect("a")
@@ -100,7 +110,8 @@ class ConnectionTests(WireTestCase):
         written = len(client.server.transport.stream)
         client.server.onMessage(PING.encode(), False)
         client.server.notify("heartbeat", {})
-        client.server.write_frame(b"x")
+        client.server.send(b"x")
+        client.server.beat(b"x")
         self.assertEqual(len(client.server.transport.stream), written)
 
     def test_late_answer_to_the_departed(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import zlib
 from typing import Any
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.protocol.frames import LONG, LongFrame, text_frame
+from cell0gw.protocol.messages import LONG, LongMessage, shareable
 from cell0gw.testing import MemoryGateway
+from cell0gw.transports.frames import text_frame
 from cell0gw.transports.websocket.deflate import accept_deflate, deflated
 from tests.transports.memory import MemoryTransport
 from tests.transports.websocket.test_chunking import frame
@@ -84,30 +86,27 @@ class FrameTests(SynchronousTestCase):
     @given(st.text(min_size=1).map(lambda text: text * LONG), st.integers(9, 15))
     def test_same_message(self, text: str, window_bits: int) -> None:
         """A compressed frame holds the message, for the window that was negotiated."""
-        long = text_frame(text.encode())
-        assert isinstance(long, LongFrame)
+        long = shareable(text.encode())
         self.assertEqual(inflated(deflated(long, window_bits), window_bits), text.encode())
 
     def test_compressed_once(self) -> None:
         """One form serves all who negotiated the same window."""
-        long = text_frame(b"x" * LONG)
-        assert isinstance(long, LongFrame)
+        long = shareable(b"x" * LONG)
+        assert isinstance(long, LongMessage)
         self.assertIs(deflated(long, 15), deflated(long, 15))
         self.assertEqual(set(long.forms), {15})
         deflated(long, 9)
         self.assertEqual(set(long.forms), {15, 9})
 
     def test_what_does_not_shrink(self) -> None:
-        """A message that compression would make longer goes as it is."""
-        noise = "".join(chr(0x4E00 + (n * 7919) % 20_000) for n in range(LONG)).encode()
-        long = text_frame(noise)
-        assert isinstance(long, LongFrame)
-        shorter = min(deflated(long, 15), long, key=len)
-        self.assertEqual(deflated(long, 15), shorter)
+        """A message that compression would make longer has no compressed form, and that is remembered, too."""
+        long = shareable(random.Random(1).randbytes(LONG))
+        assert isinstance(long, LongMessage)
+        self.assertEqual((deflated(long, 15), long.forms), (b"", {15: b""}))
 
-    def test_short_messages(self) -> None:
-        """Short messages have no other form."""
-        self.assertNotIsInstance(text_frame(b"x" * (LONG - 1)), LongFrame)
+    def test_for_one_reader(self) -> None:
+        """A message that is nobody else's is compressed, and nothing of it is kept."""
+        self.assertEqual(inflated(deflated(b"x" * LONG, 15), 15), b"x" * LONG)
 
 
 class ConnectionTests(SynchronousTestCase):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from cell0gw.protocol.messages import LONG, Batch
+
 PING: Final = b"\x89\x00"
 """An empty ping."""
 
@@ -19,69 +21,34 @@ UNMASK_BELOW: Final = 1000
 """Up to this many bytes one XOR of two large integers beats a masker in C, which is slow to set up."""
 
 
-LONG: Final = 1024
-"""From so many bytes on a message is worth compressing: below, it takes longer than it saves."""
-
-
-class LongFrame(bytes):
-    """A frame that may be sent in other forms, too, and remembers those that were made of it.
-
-    @ivar forms: the same message, by whatever makes the forms different.
-    """
-
-    forms: dict[int, bytes]
-
-
-class Batch:
-    """Frames that the same readers get in a row: put together once for all of them.
-
-    @ivar open: whether more may follow; not once a reader was sent it, or is to get something else after it.
-    """
-
-    __slots__ = ("_frames", "_joined", "open")
-
-    def __init__(self) -> None:
-        self._frames: list[bytes] = []
-        self._joined = b""
-        self.open = True
-
-    def append(self, frame: bytes) -> None:
-        """One more, while the batch is open."""
-        self._frames.append(frame)
-
-    def close(self) -> bytes:
-        """All of them; none will follow."""
-        if self.open:
-            self.open = False
-            self._joined = join(self._frames)
-            self._frames.clear()
-        return self._joined
-
-
 def join(parts: list[Any]) -> bytes:
     """Put bytes and batches together."""
     if len(parts) == 1:
         part = parts[0]
-        return part.close() if part.__class__ is Batch else part
-    return b"".join([part.close() if part.__class__ is Batch else part for part in parts])
+        return frames_of(part) if part.__class__ is Batch else part
+    return b"".join([frames_of(part) if part.__class__ is Batch else part for part in parts])
 
 
-def text_frame(payload: bytes) -> bytes:
-    """One final, unmasked text frame, as servers send them; a L{LongFrame} if it is long.
+def frames_of(batch: Batch) -> bytes:
+    """The frames of a batch, made once; none will be added."""
+    encoded = batch.encoded
+    if encoded is None:
+        batch.open = False
+        parts: list[bytes] = []
+        for message in batch.messages:
+            length = len(message)
+            parts += (SHORT_TEXT_HEADERS[length] if length < LONG else header(FINAL_TEXT, length), message)
+        encoded = batch.encoded = b"".join(parts)
+        batch.messages.clear()
+    return encoded
 
-    @param payload: UTF-8.
+
+def text_frame(message: bytes) -> bytes:
+    """One final, unmasked text frame, as servers send them.
+
+    @param message: UTF-8.
     """
-    length = len(payload)
-    if length < LONG:
-        return _TEXT_HEADERS[length] + payload
-    frame = LongFrame(header(FINAL_TEXT, length) + payload)
-    frame.forms = {}
-    return frame
-
-
-def payload_of(frame: bytes) -> bytes:
-    """The payload of a frame made by L{text_frame}."""
-    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+    return header(FINAL_TEXT, len(message)) + message
 
 
 def header(first: int, length: int) -> bytes:
@@ -97,7 +64,8 @@ def header(first: int, length: int) -> bytes:
     return bytes((first, 127)) + length.to_bytes(8, "big")
 
 
-_TEXT_HEADERS: Final = [header(FINAL_TEXT, length) for length in range(LONG)]
+SHORT_TEXT_HEADERS: Final = [header(FINAL_TEXT, length) for length in range(LONG)]
+"""What the frames of messages that are not long begin with, by their length."""
 
 
 def read_text_frames(

@@ -10,18 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from cell0gw.protocol.frames import (
-    LONG,
-    PING,
-    UNMASK_BELOW,
-    Batch,
-    LongFrame,
-    join,
-    payload_of,
-    read_text_frames,
-    text_frame,
-    unmask,
-)
+from cell0gw.protocol.messages import LONG, Batch, LongMessage
+from cell0gw.transports.frames import PING, UNMASK_BELOW, frames_of, join, read_text_frames, text_frame, unmask
 from cell0gw.transports.websocket.lean import unmask_long
 
 masks = st.binary(min_size=4, max_size=4)
@@ -62,13 +52,6 @@ class FrameTests(SynchronousTestCase):
     def test_ping(self) -> None:
         """The ping of the heartbeat is a ping."""
         self.assertEqual(parsed(PING), Frame(Opcode.PING, b""))
-
-    def test_long(self) -> None:
-        """From LONG bytes on a frame has what its other forms are made of, and below it has not."""
-        self.assertNotIsInstance(text_frame(b"x" * (LONG - 1)), LongFrame)
-        long = text_frame(b"x" * LONG)
-        assert isinstance(long, LongFrame)
-        self.assertEqual((payload_of(long), long.forms), (b"x" * LONG, {}))
 
 
 class MaskingTests(SynchronousTestCase):
@@ -114,28 +97,28 @@ class MaskingTests(SynchronousTestCase):
 
 
 class BatchTests(SynchronousTestCase):
-    """Frames that are put together once."""
+    """Batches that are put together once."""
 
-    def test_close(self) -> None:
-        """A batch is all its frames in their order; it is closed once, and says the same whenever it is asked."""
+    def test_frames(self) -> None:
+        """A batch is a frame for each of its messages, in their order; it is made once, and then closed."""
         batch = Batch()
-        for frame in (b"a", b"", b"bc"):
+        for message in (b"a", b"", b"b" * 200):
             self.assertTrue(batch.open)
-            batch.append(frame)
-        first = batch.close()
-        self.assertEqual(first, b"abc")
+            batch.append(message)
+        first = frames_of(batch)
+        self.assertEqual(first, text_frame(b"a") + text_frame(b"") + text_frame(b"b" * 200))
         self.assertFalse(batch.open)
-        self.assertIs(batch.close(), first)
+        self.assertIs(frames_of(batch), first)
 
-    def test_one_frame(self) -> None:
-        """A batch of one frame is that frame, not a copy."""
-        batch, frame = Batch(), text_frame(b"x" * 100)
-        batch.append(frame)
-        self.assertIs(batch.close(), frame)
+    def test_long(self) -> None:
+        """A batch of one long message is its frame."""
+        for length in (LONG, 65_535, 65_536):
+            message = b"x" * length
+            self.assertEqual(frames_of(Batch(LongMessage(message))), text_frame(message), length)
 
     def test_empty(self) -> None:
         """A batch into which nothing was put is nothing."""
-        self.assertEqual(Batch().close(), b"")
+        self.assertEqual(frames_of(Batch()), b"")
 
     @given(st.lists(st.binary(max_size=3) | st.lists(st.binary(max_size=3), max_size=3), max_size=6))
     def test_join(self, parts: list[bytes | list[bytes]]) -> None:
@@ -144,11 +127,11 @@ class BatchTests(SynchronousTestCase):
         for part in parts:
             if isinstance(part, list):
                 batch = Batch()
-                for frame in part:
-                    batch.append(frame)
+                for message in part:
+                    batch.append(message)
                 mixed.append(batch)
             else:
                 mixed.append(part)
-        expected = b"".join(part if isinstance(part, bytes) else b"".join(part) for part in parts)
+        expected = b"".join(part if isinstance(part, bytes) else b"".join(map(text_frame, part)) for part in parts)
         self.assertEqual((join(mixed), join(mixed)), (expected, expected))
         self.assertFalse(any(part.open for part in mixed if isinstance(part, Batch)))
