@@ -18,7 +18,6 @@ from cell0gw.agents.mail.sending import Mail
 from cell0gw.agents.message_ids import MESSAGE
 from cell0gw.auth.permissions import Permissions
 from cell0gw.presence.directory import Directory
-from cell0gw.protocol.limits import OUTBOUND_LIMIT
 from cell0gw.sessions.session import Session
 
 MAX_CONSIDERED = 100
@@ -90,7 +89,7 @@ class Explain:
             return Explanation(outcome="refused", reason=reason, near=tuple(self._mail.near(recipient, permissions)))
         self._conversations.place(MESSAGE, sender, recipient, in_reply_to, dry=True)
         sessions = self._directory.live(recipient)[::-1]
-        chosen = self._directory.route(recipient, OUTBOUND_LIMIT)
+        chosen = self._directory.route(recipient, reading=True)
         considered = [
             Considered(
                 entity_id=recipient,
@@ -166,7 +165,7 @@ class Explain:
 def _of_session(session: Session, chosen: bool) -> str:
     if chosen:
         return "the newest session that keeps up with reading"
-    if session.connection.backlog > OUTBOUND_LIMIT:
+    if session.connection.behind:
         return "slow to read"
     return "a newer session is here"
 

@@ -205,16 +205,16 @@ class Directory:
             if of_type and (entity.live is not None or not connected):
                 yield self._entry(entity)
 
-    def route(self, entity_id: str, room: int | None = None) -> Session | None:
+    def route(self, entity_id: str, reading: bool = False) -> Session | None:
         """The session by which an entity is reached: its newest that is connected; None when there is none.
 
-        @param room: pass over those whose connections have more bytes than that waiting to be read.
+        @param reading: pass over those that are behind with reading.
         """
         entity = self._entities.get(entity_id)
         if entity is None:
             return None
         for session in reversed(entity.sessions.values()):
-            if not session.detached and (room is None or session.connection.backlog <= room):
+            if not session.detached and not (reading and session.connection.behind):
                 return session
         return None
 

@@ -61,10 +61,6 @@ MAX_TTL: Final = 30 * 86_400
 MAX_DETAIL: Final = 1000
 """The longest C{detail} of an acknowledgement, in characters."""
 
-OUTBOUND_LIMIT: Final = 1 * MIB
-"""So many bytes may wait for a peer to read; then it gets no more mail and no more calls."""
-
-
 FRAGMENT_RATE: Final = Rate(2000, 4000)
 """Fragments of one connection. Each costs as much as a message, and counts for none."""
 

@@ -19,6 +19,7 @@ class IConnection(Interface):
     opened_at = Attribute("float: when the handshake was done.")
     closing_since = Attribute("float or None: since when the connection is on its way out.")
     backlog = Attribute("int: how many bytes wait for the peer to read.")
+    behind = Attribute("bool: whether more waits than may: nothing new shall be sent to it.")
     paused = Attribute("bool: whether nothing is read, since too many of its requests wait.")
     unfinished = Attribute("tuple or None: since when a message comes, and how many bytes of it have been announced.")
     bad_tokens = Attribute("int: how many wrong tokens it has sent.")

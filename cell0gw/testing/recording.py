@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.messages import Batch
 from cell0gw.sessions.interfaces import IConnection
 from cell0gw.sessions.session import Session
@@ -43,6 +44,11 @@ class RecordingConnection:
         self.farewell: tuple[int, str] | None = None
         self.aborted = False
         self.producer: Any = None
+
+    @property
+    def behind(self) -> bool:
+        """See L{IConnection}."""
+        return self.backlog > Limits().outbound_limit
 
     def notify(self, method: str, params: Any) -> None:
         """See L{IConnection}."""

@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.presence.directory import Directory, Statement
+from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection
@@ -215,17 +216,18 @@ class RouteTests(SynchronousTestCase):
         self.assertEqual(self.directory.live("a"), [first, third])
         self.assertEqual(self.directory.live("nobody"), [])
 
-    def test_room(self) -> None:
-        """With a bound, those are passed over by whom more than that waits to be read; without one nobody is."""
+    def test_behind(self) -> None:
+        """Those that are behind with reading are passed over where that was asked for, and only there."""
         first, second = self.open("1"), self.open("2")
         connection: Any = second.connection
-        for backlog, expected in ((10, second), (11, first)):
+        limit = Limits().outbound_limit
+        for backlog, expected in ((limit, second), (limit + 1, first)):
             connection.backlog = backlog
-            self.assertIs(self.directory.route("a", 10), expected)
+            self.assertIs(self.directory.route("a", reading=True), expected)
         self.assertIs(self.directory.route("a"), second)
         self.detach(first)
-        self.assertIsNone(self.directory.route("a", 10))
-        self.assertIsNone(self.directory.route("nobody", 10))
+        self.assertIsNone(self.directory.route("a", reading=True))
+        self.assertIsNone(self.directory.route("nobody", reading=True))
 
 
 class DirectoryMachine(RuleBasedStateMachine):

@@ -15,7 +15,6 @@ from cell0gw.agents.calls.workers import Workers
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import AgentFailed, NotFound, RateLimited, RPCError, Unavailable
-from cell0gw.protocol.limits import OUTBOUND_LIMIT
 
 MAX_WAITING: Final = 1000
 """How many calls wait for one agent or capability while all who can take them are busy."""
@@ -172,7 +171,7 @@ def has_begun(call: Call) -> bool:
 
 def reads(worker: Worker) -> bool:
     """Whether a worker keeps up with what it is sent."""
-    return worker.session.connection.backlog <= OUTBOUND_LIMIT
+    return not worker.session.connection.behind
 
 
 def why_nobody_can(call: Call) -> RPCError | None:

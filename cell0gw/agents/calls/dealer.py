@@ -22,9 +22,9 @@ from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.message_ids import MESSAGE, Lineage
 from cell0gw.auth.permissions import Permissions
-from cell0gw.protocol.errors import AgentFailed, Cancelled, CloseCode, Conflict, NotFound, RateLimited, RPCError
+from cell0gw.protocol.errors import AgentFailed, Cancelled, Conflict, NotFound, RateLimited, RPCError
 from cell0gw.protocol.jsonrpc import Response
-from cell0gw.protocol.limits import MIB, OUTBOUND_LIMIT
+from cell0gw.protocol.limits import MIB
 from cell0gw.protocol.notifications import AgentCancelled, AgentProgress
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Session
@@ -157,8 +157,8 @@ class Dealer:
             return False
         caller = call.caller
         if caller is not None and call.request_id:
-            if caller.connection.backlog > OUTBOUND_LIMIT:
-                caller.connection.close(CloseCode.SLOW_CONSUMER, "progress is not being read")
+            if caller.connection.behind:
+                caller.connection.fall_behind()
             else:
                 content = AgentProgress(request_id=Raw(call.request_id), call_id=call_id, data=data)
                 caller.connection.notify("agent.progress", content)

@@ -24,7 +24,6 @@ from cell0gw.presence.directory import Directory
 from cell0gw.process.clocks import Dates
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
-from cell0gw.protocol.limits import OUTBOUND_LIMIT
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Session
 
@@ -230,7 +229,7 @@ class Mailboxes:
         came = {letter.message_id for letter in letters}
         self._resends.hasten(name for name in message_ids if name not in came)  # more than is read at once
         for letter in letters:
-            session = self._directory.route(box.recipient, OUTBOUND_LIMIT)
+            session = self._directory.route(box.recipient, reading=True)
             late = self.expiries.late(letter)
             if session is None or late or letter.message_id not in box.unacknowledged:
                 continue

@@ -13,7 +13,6 @@ from twisted.internet.interfaces import IReactorTime
 from cell0gw.agents.mail.store import Letter
 from cell0gw.presence.directory import Directory
 from cell0gw.protocol import jsonrpc
-from cell0gw.protocol.limits import OUTBOUND_LIMIT
 from cell0gw.protocol.notifications import AgentMessage
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.session import Session
@@ -48,7 +47,7 @@ class Mailbox:
 
     def taker(self) -> Session | None:
         """The session that can take one more letter; None: there is none."""
-        session = self._directory.route(self.recipient, OUTBOUND_LIMIT)
+        session = self._directory.route(self.recipient, reading=True)
         if session is not None and session.acknowledges and self.room <= 0:
             return None
         return session

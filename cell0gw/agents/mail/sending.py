@@ -24,7 +24,6 @@ from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import NotFound
 from cell0gw.protocol.keys import Key
-from cell0gw.protocol.limits import OUTBOUND_LIMIT
 from cell0gw.protocol.notifications import AgentMessage
 from cell0gw.protocol.timestamps import timestamp
 
@@ -111,7 +110,7 @@ class Mail:
         """
         session = None
         if recipient not in self._mailboxes:
-            session = self._directory.route(recipient, OUTBOUND_LIMIT)
+            session = self._directory.route(recipient, reading=True)
             if session is None and not self.reaches(recipient):
                 raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, permissions))
         nonce, now = self._new_id(MESSAGE), self._dates.wall()

@@ -42,6 +42,11 @@ class SendingProtocol(HardenedProtocol):
         """See L{IConnection}."""
         return getattr(self.transport, "backlog", 0)
 
+    @property
+    def behind(self) -> bool:
+        """See L{IConnection}."""
+        return self.backlog > self.factory.limits.outbound_limit
+
     def notify(self, method: str, params: Any) -> None:
         """See L{IConnection}."""
         self.send(jsonrpc.notification(method, params))

@@ -25,13 +25,15 @@ from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.presence.directory import Directory, Statement
 from cell0gw.process.clocks import Dates
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
-from cell0gw.protocol.limits import OUTBOUND_LIMIT
+from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.testing import EPOCH
 from tests.presence.test_directory import make_session
 
 PATIENCE = 1000.0
+
+LIMIT = Limits().outbound_limit
 
 
 def content(message: bytes) -> dict[str, Any]:
@@ -447,15 +449,15 @@ class BoundsTests(OfficeCase):
     def test_slow_reader(self) -> None:
         """Whoever does not read has its mail wait; an older session of theirs that does gets it."""
         slow: Any = self.open()
-        slow.connection.backlog = OUTBOUND_LIMIT + 1
+        slow.connection.backlog = LIMIT + 1
         self.fill([1])
         self.wait(3)
         self.assertEqual(self.got(slow), [])
-        slow.connection.backlog = OUTBOUND_LIMIT
+        slow.connection.backlog = LIMIT
         self.wait()
         self.assertEqual(self.got(slow), [1])
         newer: Any = self.open()
-        newer.connection.backlog = OUTBOUND_LIMIT + 1
+        newer.connection.backlog = LIMIT + 1
         self.fill([2])
         self.assertEqual((self.got(slow), self.got(newer)), ([1, 2], []))
 

@@ -27,6 +27,10 @@ LIMIT: Final = 10 * MIB
 STRANGERS_LIMIT: Final = 64 * KIB
 CALL: Final = '{"jsonrpc":"2.0","method":"rpc.ping","id":1}'
 
+COPIES: Final = 5 * LIMIT + 2 * MIB
+"""Maximum growth in bytes while a message of the greatest length is read and checked: its parts, the whole, its text,
+two steps of measuring its depth, and some pages of the allocator."""
+
 
 class Frames(NamedTuple):
     """What is sent on an open connection, and what comes of it.
@@ -128,19 +132,19 @@ LENGTHS: Final = (
     Frames("a length of five in 64 bits", frame(TEXT, b"abcde", field=64), 1002),
     Frames("a length of 65,535 in 64 bits", frame(TEXT, b"a" * 65535, field=64), 1002),
     Frames("a length of nothing in 64 bits", frame(TEXT, field=64), 1002),
-    Frames("as long as can be", lambda: text(padded(LIMIT)), None, answers=1, peak=5 * LIMIT),
-    Frames("a byte longer", lambda: text(padded(LIMIT + 1)), 1009, peak=5 * LIMIT),
+    Frames("as long as can be", lambda: text(padded(LIMIT)), None, answers=1, peak=COPIES),
+    Frames("a byte longer", lambda: text(padded(LIMIT + 1)), 1009, peak=COPIES),
     Frames(
         "as long as can be in two frames",
         lambda: halves(padded(LIMIT - 2 * 128)),
         None,
         answers=1,
-        peak=5 * LIMIT,
+        peak=COPIES,
         why="each fragment is charged 128 bytes",
     ),
-    Frames("too long in two frames", lambda: halves(padded(LIMIT + 1)), 1009, peak=5 * LIMIT),
-    Frames("as long as can be, compressed", lambda: compressed(padded(LIMIT)), None, 1, deflate=True, peak=5 * LIMIT),
-    Frames("a byte longer, compressed", lambda: compressed(padded(LIMIT + 1)), 1009, deflate=True, peak=5 * LIMIT),
+    Frames("too long in two frames", lambda: halves(padded(LIMIT + 1)), 1009, peak=COPIES),
+    Frames("as long as can be, compressed", lambda: compressed(padded(LIMIT)), None, 1, deflate=True, peak=COPIES),
+    Frames("a byte longer, compressed", lambda: compressed(padded(LIMIT + 1)), 1009, deflate=True, peak=COPIES),
     Frames("a stranger's longest", text(padded(STRANGERS_LIMIT)), None, answers=1, stranger=True),
     Frames("a stranger's byte more", text(padded(STRANGERS_LIMIT + 1)), 1009, stranger=True),
     Frames("a stranger's too long in two frames", halves(padded(STRANGERS_LIMIT + 1)), 1009, stranger=True),
@@ -298,13 +302,13 @@ DEFLATE: Final = (
         why="abc: -32700",
     ),
     Frames("a reference before the beginning", frame(TEXT, bytes.fromhex("02086300"), rsv=4), 1007, deflate=True),
-    Frames("64 MiB of zeros", lambda: compressed(b"\x00" * 64 * MIB), 1009, deflate=True, peak=5 * LIMIT),
+    Frames("64 MiB of zeros", lambda: compressed(b"\x00" * 64 * MIB), 1009, deflate=True, peak=COPIES),
     Frames(
         "64 MiB of zeros in fragments",
         lambda: _split(deflated(b" " * 64 * MIB), 8),
         1009,
         deflate=True,
-        peak=5 * LIMIT,
+        peak=COPIES,
     ),
     Frames(
         "8 MiB of zeros by a stranger",
@@ -342,21 +346,21 @@ def _much(begin: bytes, one: bytes, end: bytes) -> Callable[[], bytes]:
 
 # Each is answered by an error; read into objects, it would be hundreds of megabytes.
 MUCH: Final = (
-    Frames("a batch of millions of numbers", _much(b"[", b"1,", b"1]"), None, peak=5 * LIMIT),
-    Frames("a batch of millions of objects", _much(b"[", b"{},", b"1]"), None, peak=5 * LIMIT),
-    Frames("a batch of millions of brackets in strings", _much(b"[", b'"[",', b"1]"), None, peak=5 * LIMIT),
-    Frames("millions of arrays in each other", _much(b"", b"[", b""), None, peak=5 * LIMIT),
-    Frames("millions of arrays beside each other", _much(b"[[", b"[],", b"1]]"), None, peak=5 * LIMIT),
+    Frames("a batch of millions of numbers", _much(b"[", b"1,", b"1]"), None, peak=COPIES),
+    Frames("a batch of millions of objects", _much(b"[", b"{},", b"1]"), None, peak=COPIES),
+    Frames("a batch of millions of brackets in strings", _much(b"[", b'"[",', b"1]"), None, peak=COPIES),
+    Frames("millions of arrays in each other", _much(b"", b"[", b""), None, peak=COPIES),
+    Frames("millions of arrays beside each other", _much(b"[[", b"[],", b"1]]"), None, peak=COPIES),
     Frames(
         "thousands of arrays as deep as may be",
         _much(b"[[", b"[" * 60 + b"]" * 60 + b",", b"1]]"),
         None,
-        peak=5 * LIMIT,
+        peak=COPIES,
     ),
-    Frames("no request, of millions of fractions", _much(b'{"a":[', b"1.5,", b"1]}"), None, peak=5 * LIMIT),
-    Frames("no request, of a million members", _much(b"{", b'"a":[[]],', b'"b":1}'), None, peak=5 * LIMIT),
-    Frames("a call with millions of escapes", _much(b'["', b"\\u0041", b'"]'), None, peak=5 * LIMIT),
-    Frames("millions of quotes", _much(b"[[" * 40, b'"', b""), None, peak=5 * LIMIT),
+    Frames("no request, of millions of fractions", _much(b'{"a":[', b"1.5,", b"1]}"), None, peak=COPIES),
+    Frames("no request, of a million members", _much(b"{", b'"a":[[]],', b'"b":1}'), None, peak=COPIES),
+    Frames("a call with millions of escapes", _much(b'["', b"\\u0041", b'"]'), None, peak=COPIES),
+    Frames("millions of quotes", _much(b"[[" * 40, b'"', b""), None, peak=COPIES),
 )
 
 FRAMES: Final = (*HEADERS, *LENGTHS, *FRAGMENTS, *TEXTS, *CLOSES, *CONTROL, *DEFLATE, *MUCH)
