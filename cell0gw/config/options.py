@@ -34,8 +34,11 @@ from cell0gw.config.parsers import (
 from cell0gw.process.descriptors import open_file_limit
 from cell0gw.protocol.limits import MIB, Limits, MailLimits
 
+LIMITS: Final = Limits()
+"""The defaults of what limits peers: they are written in L{Limits}, whose schema shows them to clients."""
+
 SPARE_DESCRIPTORS: Final = 128
-"""So many of the files that a process may open are not for connections."""
+"""File descriptors reserved for everything but connections."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,26 +57,26 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: Path | None = None
     heartbeat_interval: float = 30.0
     heartbeat_timeout: float = 60.0
-    auth_timeout: float = 30.0
+    auth_timeout: float = LIMITS.auth_timeout
     drain_timeout: float = 10.0
     max_connections: int | None = None
-    max_connections_per_address: int = 0
-    max_unauthenticated: int = 10_000
-    max_unauthenticated_per_address: int = 1000
+    max_connections_per_address: int = LIMITS.max_connections_per_address
+    max_unauthenticated: int = LIMITS.max_unauthenticated
+    max_unauthenticated_per_address: int = LIMITS.max_unauthenticated_per_address
     trusted_proxies: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
-    max_message_size: int = 10 * MIB
-    max_batch: int = 50
-    max_subscriptions: int = 1000
-    max_in_flight: int = 64
-    calls_per_second: int = 5000
-    calls_burst: int = 2500
-    entity_calls_per_second: int = 20_000
-    entity_calls_burst: int = 10_000
-    max_errors: int = 50
-    outbound_limit: int = 1 * MIB
-    total_outbound_limit: int = 512 * MIB
+    max_message_size: int = LIMITS.max_message_size
+    max_batch: int = LIMITS.max_batch
+    max_subscriptions: int = LIMITS.max_subscriptions
+    max_in_flight: int = LIMITS.max_in_flight
+    calls_per_second: int = LIMITS.calls_per_second
+    calls_burst: int = LIMITS.calls_burst
+    entity_calls_per_second: int = LIMITS.entity_calls_per_second
+    entity_calls_burst: int = LIMITS.entity_calls_burst
+    max_errors: int = LIMITS.max_errors
+    outbound_limit: int = LIMITS.outbound_limit
+    total_outbound_limit: int = LIMITS.total_outbound_limit
     resume_window: float = 120.0
     idempotency_window: float = 300.0
     history_bytes: int = 4 * MIB

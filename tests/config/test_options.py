@@ -1,5 +1,7 @@
 """The options: what each may be, and where its value comes from."""
 
+import ast
+import inspect
 import itertools
 import json
 import math
@@ -11,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.config.file import ConfigError
 from cell0gw.config.options import OPTIONS, Config, default_state_dir, load
+from cell0gw.protocol.limits import Limits, MailLimits
 
 SECRET = "Sesame" * 6
 HOME = {"XDG_STATE_HOME": "/var/home"}
@@ -151,6 +154,30 @@ class PrecedenceTests(Case):
         """The limits that peers feel are those of the options."""
         limits = load({"max_message_size": 70_000, "max_batch": 3, "max_subscriptions": 4}, {})[0].limits
         self.assertEqual((limits.max_message_size, limits.max_batch, limits.max_subscriptions), (70_000, 3, 4))
+
+
+class TableTests(SynchronousTestCase):
+    """The tables that an option stands in."""
+
+    def test_defaults_are_written_once(self) -> None:
+        """An option that is a limit takes its default from the table of limits; no two tables write one."""
+        taken: set[str] = set()
+        written: list[str] = []
+        for table in (Config, Limits, MailLimits):
+            (definition,) = ast.parse(inspect.getsource(table)).body
+            assert isinstance(definition, ast.ClassDef)
+            for field in definition.body:
+                if isinstance(field, ast.AnnAssign) and field.value is not None:
+                    name = ast.unparse(field.target)
+                    (taken.add if ast.unparse(field.value) == f"LIMITS.{name}" else written.append)(name)
+        written.remove("max_connections")  # as an option it is, unless given, what the machine allows
+        self.assertEqual(len(written), len(set(written)))
+        self.assertEqual(taken | {"max_connections"}, set(Limits.__struct_fields__) & set(Config.__struct_fields__))
+
+    def test_every_option_has_a_default(self) -> None:
+        """The options are the fields of L{Config}, in their order; rules of channels have a table of their own."""
+        fields = [name for name in Config.__struct_fields__ if name != "channels"]
+        self.assertEqual([option.name for option in OPTIONS], fields)
 
 
 class ValueTests(Case):
