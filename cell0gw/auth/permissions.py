@@ -1,4 +1,4 @@
-"""What a permission covers, and the decorators by which a method declares the one it needs.
+"""What a permission covers.
 
 A permission is ``*`` (everything), ``<namespace>.*``, ``<method>``, or ``<method>:<pattern>``, which reaches only the
 resources that the pattern covers: ``channel.publish:tasks.>``. Names that begin with ``$`` are reached by ``*`` and by
@@ -56,11 +56,6 @@ class Permissions:
             method, colon, pattern = permission.partition(":")
             if colon:
                 self._patterns.setdefault(method, []).append(pattern)
-
-    @property
-    def everything(self) -> bool:
-        """Whether this is C{*}."""
-        return self._everything
 
     def allow(self, method: str) -> bool:
         """Whether the method may be called at all, on some resource or on any."""

@@ -50,8 +50,3 @@ class ChannelRules:
         if is_own(channel):
             return _OWN
         return next((rule for rule in self._rules if covers(rule.pattern, channel)), DEFAULT)
-
-    @property
-    def durable(self) -> bool:
-        """Whether any channel is."""
-        return any(rule.durable for rule in self._rules)

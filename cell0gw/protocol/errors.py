@@ -141,7 +141,8 @@ ERRORS: tuple[type[RPCError], ...] = (
 class CloseCode(IntEnum):
     """Why a connection ends. RFC 6455, section 7.4, and the private range.
 
-    4000 to 4499 say: connect again (with a growing, random delay). 4500 to 4999 say: don't, until something changed.
+    4000 to 4499, and 1011, say: connect again (with a growing, random delay). 4500 to 4999 say: don't, until something
+    has changed.
     """
 
     NORMAL = 1000
@@ -158,8 +159,3 @@ class CloseCode(IntEnum):
     CONNECTION_LIMIT = 4504  # too many connections from this address
     TOKEN_ENDED = 4507  # the token was revoked or has expired
     TOO_MANY_ERRORS = 4509  # requests that make no sense, or are not allowed
-
-    @property
-    def reconnect(self) -> bool:
-        """Whether the peer should connect again by itself."""
-        return self == CloseCode.INTERNAL_ERROR or 4000 <= self < 4500

@@ -24,9 +24,6 @@ _PATTERN = rf"({_SEGMENT}|\*)(\.({_SEGMENT}|\*))*(\.>)?|>"
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^{_NAME}$(?!\n)")]
 """A channel that clients write, or an entity."""
 
-ChannelName = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^({_NAME}|{_OWN})$(?!\n)")]
-"""A channel that clients read: their own names and the gateway's."""
-
 ChannelPattern = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=rf"^({_PATTERN}|{_OWN})$(?!\n)")]
 """Channels that clients read: a pattern of their own names, or one of the gateway's."""
 

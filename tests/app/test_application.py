@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.app.application import StartError, WebSocketGateway
 from cell0gw.app.awaitable import Awaitable
+from cell0gw.auth.permissions import EVERYTHING
 from cell0gw.config.file import ConfigError
 from cell0gw.config.options import Config
 from cell0gw.engines.sqlite.database import Database
@@ -250,7 +251,7 @@ class LifeTests(LifeCase):
             gateway = self.started()
         principal = gateway.credentials.verify(self.admin_token())
         self.assertEqual((principal.entity_id, principal.entity_type, principal.expires_at), ("admin", "system", None))
-        self.assertTrue(principal.permissions.everything)
+        self.assertTrue(principal.permissions.covers(EVERYTHING))
         self.assertEqual((self.state / "admin.token").stat().st_mode & 0o777, 0o600)
         log = "\n".join(str(formatEvent(event)) for event in events)
         self.assertIn(str(self.state / "admin.token"), log)
@@ -277,7 +278,7 @@ class LifeTests(LifeCase):
         """A token that the operator handed in is good, and is nowhere on the disk."""
         token = f"cell0_{'Sesame' * 6}_1"
         gateway = self.started(admin_token=token)
-        self.assertTrue(gateway.credentials.verify(token).permissions.everything)
+        self.assertTrue(gateway.credentials.verify(token).permissions.covers(EVERYTHING))
         self.wait(gateway.stop())
         for path in self.state.iterdir():
             self.assertNotIn(b"Sesame", path.read_bytes(), str(path))

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.auth.credentials import HOUR, RETENTION, Credentials, Minted
-from cell0gw.auth.permissions import AGENT_PERMISSIONS, Permissions
+from cell0gw.auth.permissions import AGENT_PERMISSIONS, EVERYTHING, Permissions
 from cell0gw.auth.principal import Principal
 from cell0gw.auth.tokens import TokenRecord
 from cell0gw.engines.memory.tokens import MemoryTokenStore
@@ -178,7 +178,7 @@ class VerifyTests(CredentialsTestCase):
         token = f"cell0_{'x' * 32}_1"
         self.credentials.accept(token)
         proven = self.credentials.verify(token)
-        self.assertTrue(proven.permissions.everything)
+        self.assertTrue(proven.permissions.covers(EVERYTHING))
         self.assertEqual((proven.entity_id, proven.entity_type, proven.expires_at), ("admin", "system", None))
         self.assertEqual({record.entity_id for record in self.store.load()}, {"a"})
         self.assertRaises(NotFound, self.credentials.revoke, proven.token_id)

@@ -47,11 +47,6 @@ class ChannelRulesTests(SynchronousTestCase):
             rule = rules.of(name)
             self.assertEqual((rule.history_size, rule.durable, rule.presence), (0, False, False), name)
 
-    def test_durable(self) -> None:
-        """Whether any channel is durable is known."""
-        self.assertFalse(ChannelRules([ChannelRule(pattern="a")]).durable)
-        self.assertTrue(ChannelRules([ChannelRule(pattern="a"), ChannelRule(pattern="b", durable=True)]).durable)
-
 
 class FileTests(SynchronousTestCase):
     """Rules as an operator writes them."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.protocol.subjects import ChannelName, Name, Pattern, covers, is_name, is_pattern
+from cell0gw.protocol.subjects import ChannelPattern, Name, Pattern, covers, is_name, is_pattern
 
 segments = st.sampled_from(["a", "b", "task-1", "x:y"])
 names = st.lists(segments, min_size=1, max_size=4).map(".".join)
@@ -47,10 +47,10 @@ class NameTests(SynchronousTestCase):
     def test_own_channels(self) -> None:
         """Clients may read the gateway's own four channels, and no other name with a dollar."""
         for text in ("$agents", "$presence", "$system", "$channels"):
-            self.assertTrue(fits(text, ChannelName))
+            self.assertTrue(fits(text, ChannelPattern))
             self.assertFalse(fits(text, Name))
         for text in ("$", "$other", "$system.x", "$SYSTEM", "x.$system"):
-            self.assertFalse(fits(text, ChannelName), text)
+            self.assertFalse(fits(text, ChannelPattern), text)
 
     @given(st.text(alphabet="ab.*>$:-_ \n\u00e9", max_size=8))
     def test_types_agree(self, text: str) -> None:

@@ -70,10 +70,6 @@ class Workers:
             most = None if most is None or worker.max_inflight is None else most + worker.max_inflight
         return sum(len(worker.calls) for worker in workers), most
 
-    def worker(self, session: Session) -> Worker | None:
-        """A session as one who takes calls."""
-        return self._workers.get(session)
-
     def review(self, session: Session) -> None:
         """What a session says of itself, or what its token allows, is new or has changed."""
         if session.detached:

@@ -16,9 +16,6 @@ Acknowledgement = Literal["received", "started", "done", "failed"]
 FINAL: Final = frozenset({"done", "failed", "expired"})
 """The ends: nothing follows."""
 
-TAKEN: Final = frozenset({"received", "started", "done", "failed"})
-"""From here on the recipient has the message."""
-
 _RANKS: Final = {"queued": 0, "sent": 1, "received": 2, "started": 3, "done": 4, "failed": 4, "expired": 4}
 
 

@@ -305,8 +305,9 @@ class RouterMachine(RuleBasedStateMachine):
         waiting = set(self.calls) - {number for agent in self.agents for number in agent.has.values()}
         for agent in self.agents:
             assert agent.most is None or len(agent.has) <= agent.most, "more than it takes"
-            worker = self.gateway.agents.workers.worker(agent.client.server.session)
-            assert worker is not None and set(worker.calls) == set(agent.has)
+            session = agent.client.server.session
+            assert session is not None
+            assert set(self.gateway.agents.workers._workers[session].calls) == set(agent.has)
             for number in waiting:
                 able = agent in self.could(self.calls[number]) and number not in agent.refused
                 assert not able or agent.full or agent.resting, "one waits that this one could take"

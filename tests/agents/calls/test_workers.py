@@ -60,9 +60,7 @@ class WorkforceTests(SynchronousTestCase):
                 observer.session_closed(session, "gone")
 
     def worker(self, session: Session) -> Worker:
-        worker = self.workers.worker(session)
-        assert worker is not None
-        return worker
+        return self.workers._workers[session]
 
     def who(self, pool: Pool | None) -> list[str] | None:
         """The sessions in a pool; None when there is no pool."""
@@ -170,7 +168,7 @@ class WorkforceTests(SynchronousTestCase):
         session = self.open("a", "x")
         self.close(session, detached=True)
         self.directory.update(session, status="online")
-        self.assertIsNone(self.workers.worker(session))
+        self.assertNotIn(session, self.workers._workers)
         self.assertIsNone(self.serving("x"))
 
     def test_resumed(self) -> None:

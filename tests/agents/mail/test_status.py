@@ -7,10 +7,12 @@ from typing import get_args
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.agents.mail.status import FINAL, TAKEN, Acknowledgement, DeliveryStatus, advances
+from cell0gw.agents.mail.status import FINAL, Acknowledgement, DeliveryStatus, advances
 
 STATUSES = get_args(DeliveryStatus)
 STEPS = STATUSES[:4]
+TAKEN = frozenset({"received", "started", "done", "failed"})
+"""From here on the recipient has the message."""
 
 
 class LadderTests(SynchronousTestCase):
