@@ -16,6 +16,7 @@ from cell0gw.auth.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permis
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.store import ITokenStore
 from cell0gw.auth.tokens import TokenRecord
+from cell0gw.process.failures import reported_already
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
 from cell0gw.protocol.subjects import covers, has_wildcard
@@ -185,7 +186,7 @@ class Credentials:
         """
         if self._unwritten:
             ended, self._unwritten = list(self._unwritten), set()
-            self._store.revoke(ended).addErrback(self._not_written, ended).addErrback(lambda failure: None)
+            self._store.revoke(ended).addErrback(self._not_written, ended).addErrback(reported_already)
 
     async def _store_new(self, token: str, record: TokenRecord) -> Minted:
         # Kept first: should its minter be revoked while the store is busy, this one is revoked too.
@@ -234,7 +235,7 @@ class Credentials:
                 gone.append(record.token_id)
         if gone:
             # What the store could not remove now is purged again at the next start.
-            self._store.remove(gone).addErrback(lambda failure: None)
+            self._store.remove(gone).addErrback(reported_already)
 
     def _admin_record(self, token: str) -> TokenRecord:
         return self._record(

@@ -17,6 +17,7 @@ from cell0gw.channels.history import Budget, History
 from cell0gw.channels.retention import Retention, mark_lost
 from cell0gw.channels.rules import ChannelRules
 from cell0gw.channels.store import IMessageStore, NewMessage, Position, Stored
+from cell0gw.process.failures import reported_already
 from cell0gw.protocol import jsonrpc, subjects
 from cell0gw.protocol.errors import TooLarge
 from cell0gw.protocol.keys import Key
@@ -285,7 +286,7 @@ class Broker:
         if history.newest and silent < channel.rule.history_ttl and not at_once:
             return False
         if channel.stored_oldest is not None:
-            self._store.drop(channel.name, history.newest).addErrback(lambda failure: None)  # tried again
+            self._store.drop(channel.name, history.newest).addErrback(reported_already)  # tried again
         del self._channels[channel.name]
         history.release()
         mark_lost(channel.name, self._away, self.patterns if silent < self._unheard else None)

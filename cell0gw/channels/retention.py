@@ -14,6 +14,7 @@ from cell0gw.channels.channel import Channel, Patterns
 from cell0gw.channels.rules import ChannelRules
 from cell0gw.channels.store import IMessageStore
 from cell0gw.process.clocks import Dates
+from cell0gw.process.failures import reported_already
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.subjects import covers
 from cell0gw.sessions.session import Session
@@ -98,7 +99,7 @@ class DiskRetention:
         }
         # Without such channels, too: the keys of those that are gone must go.
         purging = self._store.purge(too_old, self._dates.before(self._key_window))
-        purging.addCallback(self._purged).addErrback(lambda failure: None)  # tried again
+        purging.addCallback(self._purged).addErrback(reported_already)  # tried again
 
     def _purged(self, changed: dict[str, int]) -> None:
         for name, oldest in changed.items():

@@ -94,17 +94,13 @@ class Connections:
         """A socket has come; it is a stranger's until somebody has authenticated on it."""
         self._arriving[connection] = None
         self._unauthenticated[connection] = None
-        source = self._sources.setdefault(connection.address, _Source())
-        source.total += 1
-        source.unauthenticated[connection] = None
+        self._count_source(connection)
 
     def comes_from(self, connection: IConnection, address: str) -> None:
-        """A proxy has said for whom it opened a connection that has come already."""
+        """Record the client address that a proxy reported for an accepted connection."""
         self._forget_source(connection)
         connection.address = address
-        source = self._sources.setdefault(address, _Source())
-        source.total += 1
-        source.unauthenticated[connection] = None
+        self._count_source(connection)
 
     def opened(self, connection: IConnection) -> None:
         """A handshake was done."""
@@ -138,6 +134,11 @@ class Connections:
         else:
             oldest.close(CloseCode.AUTHENTICATION_TIMEOUT, "no authentication, and others wait")
         return True
+
+    def _count_source(self, connection: IConnection) -> None:
+        source = self._sources.setdefault(connection.address, _Source())
+        source.total += 1
+        source.unauthenticated[connection] = None
 
     def _forget_source(self, connection: IConnection) -> None:
         source = self._sources.get(connection.address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Final, TextIO
 
 import msgspec
@@ -27,8 +28,8 @@ _MAX_MESSAGE: Final = 2000
 
 
 @implementer(ILogObserver)
-class TextObserver:
-    """One line an event, and the traceback of a failure below it.
+class _Writer(ABC):
+    """Writes each event at once.
 
     @param stream: where to write.
     """
@@ -38,25 +39,30 @@ class TextObserver:
 
     def __call__(self, event: LogEvent) -> None:
         """See L{ILogObserver}."""
+        self._stream.write(self.text_of(event))
+        self._stream.flush()
+
+    @abstractmethod
+    def text_of(self, event: LogEvent) -> str:
+        """An event in whole lines."""
+
+
+class TextObserver(_Writer):
+    """One line an event, and the traceback of a failure below it."""
+
+    def text_of(self, event: LogEvent) -> str:
+        """See L{_Writer}."""
         line = f"{_time(event)} [{_level(event)}] {_message(event)}\n"
         if event.get("log_failure") is not None:
             line += "".join(f"    {row}\n" for row in _traceback(event))
-        self._stream.write(line)
-        self._stream.flush()
+        return line
 
 
-@implementer(ILogObserver)
-class JSONObserver:
-    """One JSON object a line: C{time}, C{level}, C{logger}, C{message}, what of L{FIELDS} is known, C{traceback}.
+class JSONObserver(_Writer):
+    """One JSON object a line: C{time}, C{level}, C{logger}, C{message}, what of L{FIELDS} is known, C{traceback}."""
 
-    @param stream: where to write.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __call__(self, event: LogEvent) -> None:
-        """See L{ILogObserver}."""
+    def text_of(self, event: LogEvent) -> str:
+        """See L{_Writer}."""
         line: dict[str, Any] = {
             "time": _time(event),
             "level": _level(event),
@@ -66,8 +72,7 @@ class JSONObserver:
         line.update((name, printable(str(event[name]))) for name in FIELDS if event.get(name) is not None)
         if event.get("log_failure") is not None:
             line["traceback"] = "\n".join(_traceback(event))
-        self._stream.write(msgspec.json.encode(line).decode() + "\n")
-        self._stream.flush()
+        return msgspec.json.encode(line).decode() + "\n"
 
 
 class Threshold(LogLevelFilterPredicate):

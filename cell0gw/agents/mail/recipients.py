@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from cell0gw.agents.mail.store import IMailStore
 from cell0gw.auth.credentials import Credentials
+from cell0gw.process.failures import reported_already
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Session
 
@@ -52,7 +53,7 @@ class Recipients:
         entity_id, now = session.entity_id, self._wall()
         if abs(now - self._holders.get(entity_id, -DAY)) >= DAY:  # what was noted by a clock that was wrong, too
             self._note(entity_id, now)
-            self._store.saw(entity_id, now).addErrback(lambda failure: None)  # known in memory all the same
+            self._store.saw(entity_id, now).addErrback(reported_already)  # known in memory all the same
 
     def session_detached(self, session: Session, reason: str) -> None:
         """See L{ISessionObserver}."""

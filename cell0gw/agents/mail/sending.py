@@ -20,6 +20,7 @@ from cell0gw.agents.message_ids import MESSAGE
 from cell0gw.auth.permissions import Permissions
 from cell0gw.presence.directory import Directory
 from cell0gw.process.clocks import Dates
+from cell0gw.process.failures import reported_already
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import NotFound
@@ -174,7 +175,7 @@ class Mail:
             self._next_purge = now + PURGE_EVERY
             over, dead, seen = map(self._dates.before, (KEEP_OVER, KEEP_DEAD, FORGET_AFTER))
             purging = self._store.purge(over, dead, MAX_OVER, seen, MAX_HOLDERS)
-            purging.addErrback(lambda failure: None)  # tried again
+            purging.addErrback(reported_already)  # tried again
 
     def _kept(self, kept: Kept) -> Dispatched:
         if not kept.replayed:

@@ -6,7 +6,8 @@ import errno
 import os
 import socket
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -47,7 +48,7 @@ class TCPBinding:
             raise OSError(errno.EINVAL, "not the name of a host") from None
         family, kind, protocol, _, address = found[0]
         listening = socket.socket(family, kind, protocol)
-        try:
+        with _closed_on_failure(listening):
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 # Whatever the system's default is (net.ipv6.bindv6only).
@@ -55,9 +56,6 @@ class TCPBinding:
             listening.bind(address)
             listening.listen(self._backlog)
             listening.setblocking(False)
-        except OSError:
-            listening.close()
-            raise
         return listening
 
     def release(self) -> None:
@@ -80,20 +78,17 @@ class UNIXBinding:
     def open(self) -> socket.socket:
         """See L{Binding}. A socket at which nobody listens any more is taken away first."""
         listening = socket.socket(socket.AF_UNIX)
-        try:
-            self._clear()
-            listening.bind(self._given)
+        with _closed_on_failure(listening):
+            try:
+                self._clear()
+                listening.bind(self._given)
+            except ValueError as problem:  # a NUL in the path
+                raise OSError(errno.EINVAL, str(problem)) from None
             # Nobody gets in before it listens, so nobody does with another mode.
             self._path.chmod(self._mode)
             self._file = self._identity()
             listening.listen(self._backlog)
             listening.setblocking(False)
-        except OSError:
-            listening.close()
-            raise
-        except ValueError as problem:  # a NUL in the path
-            listening.close()
-            raise OSError(errno.EINVAL, str(problem)) from None
         return listening
 
     def release(self) -> None:
@@ -141,17 +136,24 @@ class InheritedBinding:
         """See L{Binding}."""
         os.set_inheritable(self._descriptor, False)
         listening = socket.socket(fileno=os.dup(self._descriptor))
-        try:
+        with _closed_on_failure(listening):
             if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise OSError(errno.EINVAL, "the socket does not listen")
             listening.setblocking(False)
-        except OSError:
-            listening.close()
-            raise
         return listening
 
     def release(self) -> None:
         """See L{Binding}."""
+
+
+@contextmanager
+def _closed_on_failure(listening: socket.socket) -> Iterator[None]:
+    """Close a socket that can't be made ready to listen."""
+    try:
+        yield
+    except BaseException:
+        listening.close()
+        raise
 
 
 def described(listening: socket.socket) -> str:

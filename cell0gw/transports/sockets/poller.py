@@ -182,6 +182,7 @@ class Poller(_DisconnectSelectableMixin):
         self._passing = False
 
     def _try(self, transport: Any) -> None:
+        """Let one that has something to send try; L{_flush} does the same without a call for each."""
         try:
             why = transport.doWrite()
         except Exception:

@@ -1,0 +1,11 @@
+"""Failures that nobody waits for."""
+
+from __future__ import annotations
+
+from twisted.python.failure import Failure
+
+
+def reported_already(failure: Failure) -> None:
+    """Drop a failure of a store where nobody waits for the outcome: the store has told the operator of it, and whoever
+    asked asks again, or can do without.
+    """
