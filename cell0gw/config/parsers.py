@@ -15,6 +15,8 @@ from cell0gw.protocol.origins import is_host, read_origin
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST: Final = 366 * 86400.0
+"""Maximum seconds of a duration."""
+
 _SIZE = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?\Z", re.ASCII)
 _BYTES: Final = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _BOOLEANS: Final = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
@@ -119,7 +121,7 @@ def list_of(parse: Callable[[Any], str]) -> Callable[[Any], tuple[str, ...]]:
 
 
 def proxy(value: Any) -> str:
-    """An address, a network, or C{local}: whoever comes by a unix socket."""
+    """An address, a network, or C{local}: all who connect by a unix socket."""
     try:
         return str(network(text(value)))
     except ValueError:

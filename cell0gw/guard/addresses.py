@@ -8,10 +8,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 LOCAL: Final = "local"
-"""Who comes by a unix socket, and so has no address."""
+"""The address of all who connect by a unix socket, and so have none."""
 
 SITE: Final = 64
-"""The prefix of IPv6 that one subscriber has, and so may choose addresses from as he likes."""
+"""Bits of the IPv6 prefix that one subscriber has, and so may choose addresses from at will."""
 
 Network = IPv4Network | IPv6Network
 

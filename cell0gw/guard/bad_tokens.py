@@ -1,4 +1,4 @@
-"""Wrong tokens, counted by where they come from. They cost their sender its answers, and nobody else a thing."""
+"""Failed authentications, counted by address. Only the sender is rate-limited; valid tokens are never affected."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from cell0gw.protocol.errors import RateLimited
 from cell0gw.protocol.limits import ALL_BAD_TOKENS_A_MINUTE, BAD_TOKENS_A_MINUTE
 
 MAX_ADDRESSES: Final = 10_000
-"""So many addresses are remembered; of more the one that has been quiet for longest is forgotten."""
+"""Maximum addresses that are remembered; beyond it the one that has been quiet for longest is forgotten."""
 
 
 class BadTokens:
-    """Who sends too many wrong tokens is told to wait instead of that they are wrong.
+    """Rate-limits those who send wrong tokens: they are told to wait, and no longer whether a token is wrong.
 
     A valid token is never asked about here: nobody can lock its bearer out.
 

@@ -10,10 +10,10 @@ from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.interfaces import IConnection
 
 PATIENCE: Final = 1.0
-"""How many seconds nobody is sent away to make room who has not authenticated yet."""
+"""Seconds that an unauthenticated connection has before it may be closed to free capacity."""
 
 MAX_REFUSED: Final = 64
-"""So many sockets beyond the limit are heard, to be told by HTTP that there is no room; more are closed at once."""
+"""Maximum sockets over the limit that still get a 503; the rest are closed at once."""
 
 Hit = Callable[[str, str], None]
 
@@ -31,7 +31,8 @@ class _Source:
 class Connections:
     """The sockets there are: those that do their handshake, those that are open, those that close.
 
-    When there is no room for one more, the oldest stranger makes some: who stalls can't keep others out.
+    When there is no capacity for one more, the oldest unauthenticated connection is closed: one that stalls can't keep
+    others out.
 
     @param seconds: tells the time.
     @param hit: called with the name of a limit that was hit, and by whom.
@@ -61,12 +62,12 @@ class Connections:
 
     @property
     def unauthenticated(self) -> int:
-        """How many have no session yet."""
+        """The number of connections without a session."""
         return len(self._unauthenticated)
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for one more open connection."""
+        """Whether there is no capacity for one more open connection."""
         return len(self._open) >= self._limits.max_connections
 
     def has_room_from(self, address: str) -> bool:
@@ -74,24 +75,24 @@ class Connections:
         most, source = self._limits.max_connections_per_address, self._sources.get(address)
         return not most or source is None or source.total <= most
 
-    def make_room(self, address: str | None) -> bool:
-        """Room for one more socket, if need be by closing the oldest stranger's.
+    def free_capacity(self, address: str | None) -> bool:
+        """Make sure of capacity for one more socket, if need be by closing the oldest unauthenticated connection.
 
-        @param address: where it comes from; None: not known yet.
-        @return: False: there is none; it must be closed.
+        @param address: where the socket comes from; None: not known yet.
+        @return: False: there is none; the socket must be closed.
         """
         limits, source = self._limits, self._sources.get(address) if address else None
         sockets = len(self._arriving) + len(self._open)
         if source is not None and 0 < limits.max_unauthenticated_per_address <= len(source.unauthenticated):
-            return self._make_room("max_unauthenticated_per_address", source.unauthenticated, address)
+            return self._close_oldest("max_unauthenticated_per_address", source.unauthenticated, address)
         if 0 < limits.max_unauthenticated <= len(self._unauthenticated):
-            return self._make_room("max_unauthenticated", self._unauthenticated, address)
-        if sockets >= limits.max_connections and self._make_room("max_connections", self._unauthenticated, address):
+            return self._close_oldest("max_unauthenticated", self._unauthenticated, address)
+        if sockets >= limits.max_connections and self._close_oldest("max_connections", self._unauthenticated, address):
             return True
         return sockets < limits.max_connections + MAX_REFUSED
 
     def accepted(self, connection: IConnection) -> None:
-        """A socket has come; it is a stranger's until somebody has authenticated on it."""
+        """A socket was accepted; it is unauthenticated until L{forget_unauthenticated}."""
         self._arriving[connection] = None
         self._unauthenticated[connection] = None
         self._count_source(connection)
@@ -123,7 +124,7 @@ class Connections:
             self.forget_unauthenticated(connection)
             self._forget_source(connection)
 
-    def _make_room(self, limit: str, unauthenticated: Iterable[IConnection], address: str | None) -> bool:
+    def _close_oldest(self, limit: str, unauthenticated: Iterable[IConnection], address: str | None) -> bool:
         self._hit(limit, address or "a proxy")
         oldest = next(iter(unauthenticated), None)
         if oldest is None or oldest.opened_at > self._seconds() - PATIENCE:

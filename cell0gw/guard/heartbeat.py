@@ -21,30 +21,31 @@ from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.interfaces import IConnection
 
 MAX_SLOTS: Final = 3600
-"""Into how many shares connections are dealt at most; with longer intervals a tick is longer than a second."""
+"""Maximum slots among which connections are divided; with longer intervals a tick is longer than a second."""
 
 HANDSHAKE: Final = 5.0
-"""How many seconds a socket has to do its handshake."""
+"""Seconds that a socket has for its handshake."""
 
 LINGER: Final = 4.0
-"""How many seconds a connection that is closing has until its socket is taken away, and what waits in it is let go."""
+"""Seconds that a closing connection may linger before it is aborted."""
 
 MESSAGE_TIME: Final = 30.0
-"""How many seconds a message may take to come, and one more for every L{MESSAGE_SPEED} bytes of it."""
+"""Seconds that a message may take to arrive, and one more for each L{MESSAGE_SPEED} bytes of it."""
 
 MESSAGE_SPEED: Final = 64 * KIB
+"""Minimum bytes per second of a long message."""
 
 
 class HeartbeatService(Service):
-    """Beats, and looks after those who are silent, who don't authenticate, who don't go, and whose token expires.
+    """Beats, and closes connections that are silent, that don't authenticate in time, or that don't finish closing.
 
-    The connections are dealt out over the interval, a share each tick, so that they never beat all at once.
+    Connections are divided among the slots of an interval, one each tick, so that they never beat all at once.
 
     @param sweepers: sweep on each tick, in this order.
     @param interval: seconds between two beats of a connection.
-    @param timeout: after so many seconds without a byte from it, a connection is closed. Sending proves nothing.
-    @param limits: C{auth_timeout}: so many seconds a connection has to authenticate; 0: for ever.
-        C{total_outbound_limit}: so many bytes may wait for all connections together; who has most waiting goes first.
+    @param timeout: seconds without a byte from a connection after which it is closed. Sending proves nothing.
+    @param limits: C{auth_timeout}: seconds that a connection has to authenticate; 0: unlimited.
+        C{total_outbound_limit}: maximum bytes that wait for all connections together; those with most are closed first.
     @param wall: tells the date, for heartbeats.
     @param hit: called with the name of a limit that was hit, and by whom.
     @ivar stalls: how often the reactor was blocked for more than a second.
@@ -72,10 +73,10 @@ class HeartbeatService(Service):
         self.timeout = timeout
         self._limits = limits
         self._hit = hit
-        shares = max(1, min(math.ceil(interval), MAX_SLOTS))
-        self._tick_length = interval / shares
-        self._shares: list[dict[str, IConnection]] = [{} for _ in range(shares)]
-        self._next_share = 0
+        slots = max(1, min(math.ceil(interval), MAX_SLOTS))
+        self._tick_length = interval / slots
+        self._slots: list[dict[str, IConnection]] = [{} for _ in range(slots)]
+        self._next_slot = 0
         self._turn = 0
         self._last_tick = 0.0
         # Until then nobody was pinged or heard: it is as if all had been heard then.
@@ -99,16 +100,16 @@ class HeartbeatService(Service):
     def opened(self, connection: IConnection) -> int:
         """Let a connection have heartbeats.
 
-        @return: its share, for L{closed}.
+        @return: its slot, for L{closed}.
         """
-        share = self._next_share
-        self._next_share = (share + 1) % len(self._shares)
-        self._shares[share][connection.connection_id] = connection
-        return share
+        slot = self._next_slot
+        self._next_slot = (slot + 1) % len(self._slots)
+        self._slots[slot][connection.connection_id] = connection
+        return slot
 
-    def closed(self, connection: IConnection, share: int) -> None:
+    def closed(self, connection: IConnection, slot: int) -> None:
         """It needs no more."""
-        self._shares[share].pop(connection.connection_id, None)
+        self._slots[slot].pop(connection.connection_id, None)
 
     def _tick(self) -> None:
         # A LoopingCall that raises has stopped for good.
@@ -119,12 +120,12 @@ class HeartbeatService(Service):
                 self.log.failure("a heartbeat failed")
 
     def _beat(self) -> None:
-        self._turn = (self._turn + 1) % len(self._shares)
-        share = self._shares[self._turn]
-        if share:
+        self._turn = (self._turn + 1) % len(self._slots)
+        slot = self._slots[self._turn]
+        if slot:
             now = timestamp(self._wall())
             message = jsonrpc.notification("heartbeat", Heartbeat(timestamp=now))
-            for connection in list(share.values()):
+            for connection in list(slot.values()):
                 connection.beat(message)
 
     def _look_after(self) -> None:
@@ -169,7 +170,7 @@ class HeartbeatService(Service):
             connection.close(CloseCode.POLICY_VIOLATION, "a message took too long")
 
     def _relieve(self, excess: int) -> None:
-        """Too much waits for all together: let go of the connections for which most does."""
+        """Too much waits for all connections together: abort those for which most does."""
         for connection in sorted(self._connections, key=lambda connection: -connection.backlog):
             if excess <= 0:
                 break

@@ -1,4 +1,4 @@
-"""How much each caller may ask for: so many calls a second, and not too many that make no sense."""
+"""The rate limits of callers: calls per second, and requests that are in error."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from cell0gw.protocol.limits import ERROR_WINDOW, Limits
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Caller, Session
 
-SHARE: Final = 16
-"""A caller gets this part of a burst at once, and is counted exactly only when that is used up: nearly every call costs
-it one subtraction."""
+BURST_PARTS: Final = 16
+"""Parts in which a caller is given its burst, each in advance. It is counted exactly only when one is used up: nearly
+every call costs one subtraction."""
 
 MISTAKES: Final = (ParseError, InvalidRequest, MethodNotFound, InvalidParams, NotAuthenticated, PermissionDenied)
 """The refusals that a client in order does not get: not those that depend on others, or on the time."""
@@ -54,7 +54,7 @@ class Throttle:
         @raise RateLimited: there is none, for itself or for its entity.
         """
         limits, now, session = self._limits, self._seconds(), caller.session
-        own, given = caller.bucket, 1 + limits.calls_burst // SHARE
+        own, given = caller.bucket, 1 + limits.calls_burst // BURST_PARTS
         if own is None:
             own = caller.bucket = Bucket(now)
             own.take(1, now, limits.calls_per_second, limits.calls_burst)  # what it began with
@@ -66,7 +66,7 @@ class Throttle:
             shared, callers = self._of_entity[session.entity_id]
             rate, burst = limits.entity_calls_per_second, limits.entity_calls_burst
             # What the many have taken in advance must leave enough for one more.
-            allowed = shared.take(min(given, 1 + burst // (SHARE * len(callers))), now, rate, burst)
+            allowed = shared.take(min(given, 1 + burst // (BURST_PARTS * len(callers))), now, rate, burst)
             callers[session.session_id] = caller
             own.give_back(given - allowed)
             given = allowed

@@ -1,4 +1,4 @@
-"""Limits that were hit: for the log, at most a line per cause and second, and for the subscribers of C{$system}."""
+"""Limits that were exceeded: for the log, at most one line per limit and second, and for subscribers of C{$system}."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.printable import printable
 
 SILENCE: Final = 1.0
-"""How many seconds a cause is only counted after it was told."""
+"""Seconds that a limit is only counted after it was reported."""
 
 
 class _Cause:
@@ -25,7 +25,7 @@ class _Cause:
 
 @implementer(ISweeper)
 class Alarms:
-    """Tells of limits that are hit, and how often: who hits one a thousand times a second must not fill the disk.
+    """Reports limits that are exceeded, and how often: a thousand times a second must not fill the disk.
 
     @param seconds: tells the time.
     @param emit: brings an event to C{$system}: its type and its data.

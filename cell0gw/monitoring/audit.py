@@ -13,7 +13,7 @@ from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.session import Caller
 
 REFUSALS_A_SECOND: Final = 20
-"""So many refusals are written down in a second; of more only the number."""
+"""Maximum refusals logged per second; beyond that only their count."""
 
 
 class Audit:

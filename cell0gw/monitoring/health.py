@@ -28,7 +28,7 @@ class Health:
     @param emit: brings an event to C{$system}: its type and its data.
     @ivar wall: tells the date.
     @ivar draining: whether the gateway goes down.
-    @ivar changed: each is called, without arguments, when L{status} or L{problems} may be others than before.
+    @ivar changed: each is called, without arguments, after L{status} or L{problems} may have changed.
     """
 
     def __init__(self, emit: Callable[[str, Any], Any]) -> None:
@@ -99,4 +99,4 @@ CAUSES: Final = {
     "replaced": ("another file is in its place", "start the gateway anew, or put the first one back"),
     "slow": ("the disk takes very long", "look after the disk; the system's log may say more"),
 }
-"""What is wrong, by its name on the wire, and what to do."""
+"""What is wrong, and what to do, by the cause as it is on the wire."""

@@ -1,8 +1,8 @@
-"""The two clocks. A *steady* one counts seconds and is never set: durations, timers, deadlines and rates are its. The
-*wall* clock says what time it is, and may be set, by an hour or by years, at any moment: dates on the wire, on disk and
-in tokens are its.
+"""The two clocks. The *monotonic* clock counts seconds and is never set: it is for durations, timers, deadlines
+and rates. The *wall* clock says what time it is, and may be set, by an hour or by years, at any moment: it is for dates
+on the wire, on disk and in tokens.
 
-Whatever must outlive the process needs a date, though it is about a duration. L{Dates} sees when the wall clock is set,
+What must outlive the process needs a date, though it is about a duration. L{Dates} notices that the wall clock was set,
 so that such dates can be judged all the same.
 """
 
@@ -21,17 +21,17 @@ from zope.interface import implementer
 from cell0gw.process.sweeping import ISweeper
 
 TOLERANCE: Final = 1.0
-"""By how many seconds the clocks may drift apart before the wall clock counts as set."""
+"""Seconds that the clocks may drift apart before the wall clock counts as set."""
 
 MAX_STEPS: Final = 100
-"""So many times that it was set are remembered."""
+"""Maximum number of clock changes that are remembered."""
 
 
 @implementer(ISweeper)
 class Dates:
     """Where the two clocks meet.
 
-    @param clock: the steady one.
+    @param clock: the monotonic one.
     @ivar wall: gives the seconds since the epoch.
     @ivar stepped: each is called with by how many seconds the wall clock was set forward.
     """
@@ -47,7 +47,7 @@ class Dates:
         self.stepped: list[Callable[[float], None]] = []
 
     def of(self, moment: float) -> float:
-        """The date of a moment of the steady clock, as the wall clock says it now."""
+        """The date of a moment of the monotonic clock, as the wall clock says it now."""
         return self.wall() - (self._clock.seconds() - moment)
 
     def lasting(self) -> float:
@@ -55,7 +55,10 @@ class Dates:
         return self._clock.seconds() + self._steps[-1][1]
 
     def before(self, age: float) -> float:
-        """A date: whatever bears an earlier one is older than so many seconds, however the wall clock was set."""
+        """A date: what bears an earlier one is older than that, however the wall clock was set.
+
+        @param age: seconds.
+        """
         since = self._clock.seconds() - age
         ahead = self._steps[-1][1]
         for began, other in reversed(self._steps):
@@ -87,9 +90,9 @@ def make_monotonic(reactor: Any) -> None:
         return
     ahead = time.time() - time.monotonic()
 
-    def steady() -> float:
+    def monotonic() -> float:
         return time.monotonic() + ahead
 
-    reactor.seconds = steady
+    reactor.seconds = monotonic
     for call in reactor.getDelayedCalls():
-        call.seconds = steady
+        call.seconds = monotonic

@@ -29,8 +29,8 @@ class ProcessService(MultiService):
     @param observer: where the log goes; None leaves that to twistd.
     @param systemd: is told how the process is doing.
     @param reload: reads the options again.
-    @param status: how it is doing, for people.
-    @param patience: how many seconds it may take to stop.
+    @param status: gives how it is doing, for people.
+    @param patience: gives the seconds that it may take to stop.
     """
 
     log = Logger()
@@ -64,7 +64,7 @@ class ProcessService(MultiService):
 
     def startService(self) -> None:
         """See L{IService}."""
-        # Now, for signals that come early; and in the place of those that the reactor installs when it begins to run.
+        # Now, for signals that come early; and instead of those that the reactor installs when it begins to run.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
         signal.signal(signal.SIGHUP, self._hung_up)
@@ -136,7 +136,5 @@ def tune_collector() -> None:
 
 
 def forget_collector() -> None:
-    """Leave alone all that there is: else Python walks what ten thousand sessions have left behind, for two seconds,
-    before the process is gone.
-    """
+    """Freeze the heap, or the final collection takes two seconds with what ten thousand sessions have left behind."""
     gc.freeze()

@@ -25,6 +25,7 @@ FIELDS: Final = ("connection_id", "entity_id", "session_id", "token_id", "method
 """What a JSON line has beside its time, level, logger and message, where it is known."""
 
 _MAX_MESSAGE: Final = 2000
+"""Maximum characters of a message, and of a line of a traceback."""
 
 
 @implementer(ILogObserver)

@@ -11,7 +11,10 @@ from twisted.python.logfile import LogFile
 
 AUDIT_LOG: Final = "audit.log"
 AUDIT_LENGTH: Final = 10 * 1024 * 1024
+"""Maximum bytes of an audit log before another one is begun."""
+
 OLD_AUDIT_LOGS: Final = 5
+"""Maximum number of audit logs that are kept beside the current one."""
 
 
 class StateError(Exception):

@@ -1,4 +1,4 @@
-"""What systemd, or whoever else watches the process, is told of it. See sd_notify(3)."""
+"""What systemd, or another supervisor, is told of the process. See sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final
 from twisted.logger import Logger
 
 PATIENCE: Final = 1.0
-"""How many seconds a watcher that does not read may hold the process up."""
+"""Maximum seconds that a supervisor which does not read may hold the process up."""
 
 
 class Notifier:
-    """Tells the watcher that the environment names, if it names one.
+    """Notifies the supervisor that the environment names, if it names one.
 
-    @param environment: C{NOTIFY_SOCKET}: where it listens, a path, or C{@} and an abstract name. C{WATCHDOG_USEC}: how
-        many microseconds it waits for a sign of life; C{WATCHDOG_PID}: whose.
+    @param environment: C{NOTIFY_SOCKET}: where it listens, a path, or C{@} and an abstract name. C{WATCHDOG_USEC}:
+        microseconds that it waits for a sign of life; C{WATCHDOG_PID}: whose.
     """
 
     log = Logger()
@@ -33,13 +33,13 @@ class Notifier:
 
     @property
     def heartbeat(self) -> float | None:
-        """How many seconds should lie between two signs of life: half of what the watcher waits; None: it does not."""
+        """Seconds between two signs of life: half of what the supervisor waits; None: it does not."""
         if not (self and self._watchdog.isdecimal() and self._watched in ("", str(os.getpid()))):
             return None
         return int(self._watchdog) / 2_000_000 or None
 
     def tell(self, *lines: str) -> None:
-        """Tell something, each line a C{NAME=value}; a watcher that can't be told is no reason to fail."""
+        """Tell something, each line a C{NAME=value}; a supervisor that can't be told is no reason to fail."""
         if not self:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as telling:

@@ -1,4 +1,4 @@
-"""Token buckets: how fast something may go on, and how much of it may come at once."""
+"""Token buckets: a rate that holds in the long run, and a burst that may come at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Rate(NamedTuple):
-    """How many a second, and how many at once after a silence."""
+    """Maximum events per second, and maximum at once after a silence."""
 
     per_second: float
     burst: int
@@ -23,17 +23,17 @@ class Bucket:
 
     def __init__(self, now: float) -> None:
         """
-        @param now: seconds of a clock that never goes back.
+        @param now: seconds of a monotonic clock.
         """
         self._since = now
         self._taken = 0.0
 
     def take(self, wanted: int, now: float, rate: float, burst: int) -> int:
-        """Take as many as there are, at most those that are wanted.
+        """Take as many tokens as there are, at most C{wanted}.
 
-        @param rate: how many come back in a second.
-        @param burst: how many there are when nothing was taken.
-        @return: how many it gave; 0: there was none.
+        @param rate: tokens that come back per second.
+        @param burst: tokens that a full bucket holds.
+        @return: the tokens it gave; 0: there was none.
         """
         self._taken = max(0.0, self._taken - (now - self._since) * rate)
         self._since = now
@@ -42,7 +42,7 @@ class Bucket:
         return given
 
     def wait(self, rate: float, burst: int) -> float:
-        """In how many seconds, counted from the last L{take}, there will be one."""
+        """Seconds, counted from the last L{take}, until there will be a token."""
         return max(0.0, (self._taken - burst + 1) / rate)
 
     def is_full(self, now: float, rate: float) -> bool:

@@ -76,7 +76,7 @@ class _Members(msgspec.Struct, gc=False):
 
 
 MANY: Final = 10_000
-"""With so many commas an array is not kept whole before it is known to have few entries."""
+"""Commas from which on an array is not kept whole before it is known to have few entries."""
 
 _ABSENT: Final = Raw()
 
@@ -93,7 +93,7 @@ def decode(payload: bytes, max_batch: int) -> Entry | list[Entry]:
     """Read one message.
 
     @param payload: any bytes.
-    @param max_batch: how many entries a batch may have.
+    @param max_batch: maximum entries of a batch.
     @return: one request or response, or a batch of them in order.
     @raise ParseError: not UTF-8, not JSON, or nested too deep.
     @raise InvalidRequest: an empty batch, or one beyond C{max_batch}.
@@ -136,7 +136,7 @@ def _entries(payload: bytes, max_batch: int) -> list[Raw]:
 
 @cache
 def _decoder_of_first(count: int) -> Any:
-    """Reads an array to its end, and keeps so many entries of it."""
+    """Reads an array to its end, and keeps its first C{count} entries."""
     fields = [(f"entry_{number}", Raw, _ABSENT) for number in range(count)]
     return msgspec.json.Decoder(msgspec.defstruct("First", fields, array_like=True, gc=False)).decode
 
@@ -177,7 +177,7 @@ _SIMPLE: Final = frozenset(b"%c" % byte for byte in b'"-0123456789n') | {b""}
 
 
 def _explain(payload: bytes) -> Request | NotARequest:
-    """Why JSON that is no request is none; or that it is one, after a member of the same name and another type.
+    """Say what is wrong with what the fast decoder rejected; a duplicate member may still make it valid.
 
     Nothing of it is made into objects, which take many times its length.
 
@@ -208,7 +208,7 @@ def _explain(payload: bytes) -> Request | NotARequest:
 
 
 def _text(member: Raw) -> str | None:
-    """A string; None for whatever else."""
+    """A string; None for anything else."""
     written = bytes(member)
     return _decode_text(written) if written[:1] == b'"' else None
 

@@ -1,4 +1,4 @@
-"""The table of limits: how much of everything a peer gets."""
+"""The table of limits: the maximum of everything that a peer may have or send."""
 
 from __future__ import annotations
 
@@ -13,66 +13,67 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 UNAUTHENTICATED_MESSAGE_SIZE: Final = 64 * KIB
-"""The longest message before authentication, in bytes: enough for a token, little for a stranger."""
+"""Maximum bytes of a message before authentication: enough for a token."""
 
 MAX_DEPTH: Final = 64
-"""How deep arrays and objects of a message may be nested."""
+"""Maximum depth to which arrays and objects of a message may nest."""
 
 MAX_ID_LENGTH: Final = 128
-"""The longest id of a request, in bytes as it stands in the message."""
+"""Maximum bytes of the id of a request, as it stands in the message."""
 
 MAX_BAD_TOKENS: Final = 5
-"""The wrong token with this number closes the connection."""
+"""Failed authentications after which a connection is closed."""
 
 BAD_TOKENS_A_MINUTE: Final = 10
-"""So many wrong tokens from one address are told apart; those that follow are told to wait."""
+"""Maximum failed authentications per address and minute; further ones are rate-limited."""
 
 ALL_BAD_TOKENS_A_MINUTE: Final = 1000
-"""So many from all addresses together."""
+"""Maximum failed authentications per minute from all addresses together."""
 
 ERROR_WINDOW: Final = 10.0
-"""Over how many seconds the errors of a connection are counted."""
+"""Seconds over which the errors of a connection are counted."""
 
 MAX_FRAGMENTS: Final = 1024
-"""How many fragments a message may come in, empty ones included."""
+"""Maximum fragments of a message, empty ones included."""
 
 FRAGMENT_COST: Final = 128
-"""What each fragment counts for beside its payload, in bytes: it costs that much to keep."""
+"""Bytes that each fragment counts for beside its payload: it costs that much to keep."""
 
 MAX_PAGE: Final = 1000
-"""How many messages C{channel.history} shows at once."""
+"""Maximum messages in an answer of C{channel.history}."""
 
 MAX_LISTED: Final = 10_000
-"""How many channels C{channel.list} shows."""
+"""Maximum channels in an answer of C{channel.list}."""
 
 MAX_CAPABILITIES: Final = 100
-"""How many capabilities one session declares."""
+"""Maximum capabilities that a session declares."""
 
 MAX_PERMISSIONS: Final = 200
-"""How many permissions one token has: they are kept for as long as it is."""
+"""Maximum permissions of a token: they are kept for as long as it is."""
 
 MAX_METADATA_SIZE: Final = 8 * KIB
-"""The longest metadata of a presence entry, in bytes of JSON: everyone who asks for presence gets it."""
-
+"""Maximum bytes of JSON of the metadata of a presence entry: everyone who asks for presence gets it."""
 
 MAX_TTL: Final = 30 * 86_400
-"""The longest a message may wait, in seconds."""
+"""Maximum seconds that a message may wait for its recipient."""
 
 MAX_DETAIL: Final = 1000
-"""The longest C{detail} of an acknowledgement, in characters."""
+"""Maximum characters of the C{detail} of an acknowledgement."""
 
 FRAGMENT_RATE: Final = Rate(2000, 4000)
-"""Fragments of one connection. Each costs as much as a message, and counts for none."""
+"""Maximum rate of the fragments of a connection. Each costs as much as a message, and counts for none."""
 
 CONTROL_FRAME_RATE: Final = Rate(50, 200)
-"""Pings, pongs and closes of one connection."""
+"""Maximum rate of the pings, pongs and closes of a connection."""
 
 PONG_RATE: Final = Rate(10, 20)
-"""Pings beyond this are answered by one pong, to the latest of them. RFC 6455, section 5.5.3"""
+"""Maximum rate of the pongs of a connection: pings beyond it are answered by one, to the latest of them. RFC 6455,
+section 5.5.3
+"""
 
 
 class MailLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much mail may wait, and how long; and how long conversations may be. Sizes are bytes, C{mail_ttl} seconds."""
+    """The limits of the mail that waits, and of conversations. Sizes are bytes, C{mail_ttl} seconds."""
 
     mail_ttl: float
     mailbox_messages: int

@@ -1,4 +1,4 @@
-"""How deep the arrays and objects of a JSON text are nested, found without reading it."""
+"""The depth to which arrays and objects of a JSON text nest, found without decoding it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _STEPS: Final = bytes.maketrans(b"[]<>", b"\x01\xff\x04\xfc")  # as signed bytes: one up, one down; four up, four down
 
 _CHUNK: Final = 65_536
-"""How many bytes are split at a time: each part costs many times its length."""
+"""Bytes that are split at a time: each part costs many times its length."""
 
 
 def is_shallow(text: bytes, limit: int) -> bool:
-    """Whether arrays and objects nest at most so deep; at the speed of C, in time that grows with the length alone.
+    """Whether arrays and objects nest no deeper than a limit; at the speed of C, in time that grows with the length
+    alone.
 
     Of what is no JSON only the part counts that a parser would read: up to the first thing that is wrong, it is right
     about depths beyond the limit; otherwise it may say either.
 
-    @param limit: how deep.
+    @param limit: the maximum depth.
     """
     brackets = _outside_strings(text)
     while brackets:

@@ -22,7 +22,7 @@ class Origin(NamedTuple):
 def read_origin(text: str) -> Origin | None:
     """Read C{https://app.example.com:8443}.
 
-    @return: None: it is none, as is C{null}, which a page sends that must not say where it is from.
+    @return: None if it is no origin; neither is C{null}, which sandboxed pages send.
     """
     match = _ORIGIN.match(text.lower())
     if match is None:
@@ -33,5 +33,5 @@ def read_origin(text: str) -> Origin | None:
 
 @lru_cache(maxsize=64)
 def is_host(text: str) -> bool:
-    """Whether this may stand in the Host field of a request: a name or an address, and a port if need be."""
+    """Whether this may stand in the Host field of a request: a name or an address, with or without a port."""
     return _HOST.match(text.lower()) is not None

@@ -49,7 +49,7 @@ class PatternTree(Generic[Value]):
         return node.rest if pattern.endswith(">") else node.value
 
     def add(self, pattern: str, value: Value) -> None:
-        """Give a pattern a value, in place of the one it may have."""
+        """Give a pattern a value, instead of the one it may have."""
         node = self._root
         *before, last = pattern.split(".")
         for segment in before if last == ">" else (*before, last):

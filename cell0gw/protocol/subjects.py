@@ -13,6 +13,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 MAX_LENGTH: Final = 200
+"""Maximum characters of a name or a pattern."""
 
 # `$(?!\n)` and not `\Z`: the same text is published as a JSON Schema, whose regular expressions know no `\Z`,
 # and Python's own `$` would let a final newline pass.

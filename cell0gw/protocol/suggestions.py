@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 MOST: Final = 5
-"""How many names are suggested."""
+"""Maximum names that are suggested."""
 
 _NEIGHBOURS: Final = 12
+"""Names that are compared on either side of the one in question."""
+
 _CUTOFF: Final = 0.6
+"""Minimum similarity of a suggestion, from 0 to 1."""
+
 _FEW: Final = 200
-"""Up to so many changes are put in their places; after more, all is sorted anew."""
+"""Maximum changes that are inserted one by one; after more, all is sorted anew."""
 
 
 class Suggestions:

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.guard.throttle import SHARE
+from cell0gw.guard.throttle import BURST_PARTS
 from cell0gw.protocol.limits import ERROR_WINDOW
 from cell0gw.testing import CallFailed, Client, MemoryGateway
 
@@ -54,7 +54,7 @@ class RateTests(Case):
         for _ in range(60):
             answered += self.calls(client, 15).count(None)
             gateway.advance(1)
-        self.assertTrue(600 <= answered <= 600 + 32 + 1 + 32 // SHARE, answered)
+        self.assertTrue(600 <= answered <= 600 + 32 + 1 + 32 // BURST_PARTS, answered)
 
     def test_goes_on_nevertheless(self) -> None:
         """Who makes as many calls again as a burst, all of them refused, is closed with 4013, after the answer."""

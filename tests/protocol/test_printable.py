@@ -1,4 +1,4 @@
-"""Text of strangers in the log."""
+"""Text of untrusted peers in the log."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Where to listen: a TCP port, a path, or a socket that whoever started the process has bound already."""
+"""Where to listen: a TCP port, a path, or a socket that the parent process has bound already."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 BACKLOG: Final = 1024
-"""How many connections the system holds at least until they are accepted."""
+"""Minimum length of the system's queue of connections that are not accepted yet."""
 
 
 class Binding(Protocol):
@@ -21,7 +21,7 @@ class Binding(Protocol):
     def open(self) -> socket.socket:
         """A socket that listens, and doesn't block.
 
-        @raise OSError: the place is taken, is none of this machine's, or is not allowed.
+        @raise OSError: the address is taken, is none of this machine's, or is not allowed.
         """
 
     def release(self) -> None:
@@ -99,7 +99,7 @@ class UNIXBinding:
         self._file = None
 
     def _identity(self) -> tuple[int, int]:
-        """What tells the file at the path from another one, of a gateway that has taken the place."""
+        """What tells the file at the path from another one, of a gateway that has taken the path."""
         status = self._path.lstat()
         return status.st_dev, status.st_ino
 
@@ -123,8 +123,8 @@ class UNIXBinding:
 
 
 class InheritedBinding:
-    """A socket that was bound by whoever started the process, and stays theirs: a successor gets it, too, and the
-    system holds those who connect meanwhile.
+    """A socket that was bound by the parent process, and stays its own: a successor gets it, too, and the system
+    holds those who connect meanwhile.
 
     @param descriptor: of the socket.
     """

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from cell0gw.transports.sockets.binding import BACKLOG, Binding, InheritedBinding, TCPBinding, UNIXBinding
 
 UNIX_MODE: Final = 0o660
+"""Mode of the file of a unix socket, unless its endpoint says otherwise."""
 
 
 class EndpointError(Exception):
@@ -50,7 +51,7 @@ class StandIn:
 
 
 class Endpoint:
-    """One place to listen, and what stands between those who come there and the gateway.
+    """One binding to listen on, and what stands between its connections and the gateway.
 
     @ivar text: its description.
     @ivar factory: makes what a connection meets first: the stand-in, or what the endpoint has put around it.
@@ -111,8 +112,7 @@ def read_endpoints(texts: Iterable[str], given: Sequence[tuple[str, int]] | None
 
 
 def handed_over() -> list[tuple[str, int]]:
-    """The names and descriptors of the sockets that whoever started the process has bound for it, see
-    sd_listen_fds(3)."""
+    """The names and descriptors of the sockets that the parent process has bound for this one, see sd_listen_fds(3)."""
     # Twisted takes the variables away, as one should, when it is imported; only there they are known from then on.
     known = _SystemdParser._sddaemon
     return list(zip(os.environ.get("LISTEN_FDNAMES", "").split(":"), known.inheritedDescriptors(), strict=False))

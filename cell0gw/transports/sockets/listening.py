@@ -24,7 +24,7 @@ Renewal = Callable[[], None]
 
 
 class ListenError(Exception):
-    """A place can't be had.
+    """An endpoint can't be listened on.
 
     @ivar text: which one; C{reason}: why.
     """
@@ -86,7 +86,7 @@ class ListeningService(Service):
 
 
 class Listening(MultiService):
-    """Accepts connections at several places.
+    """Accepts connections on several endpoints.
 
     @param listen: see L{listen_on}.
     @ivar addresses: where, for people: known once it is open.

@@ -1,7 +1,7 @@
 """A reactor within the reactor, for connections only: one epoll that the real reactor sees as a single reader.
 
 Twisted pays for each event of each socket: a log context, two lookups, several checks, and two C{epoll_ctl} and one
-more wake-up for each write. Here that is paid once a turn: one pass takes up all that has arrived, and what was written
+more wake-up for each write. Here that is paid once a turn: one pass handles all that has arrived, and what was written
 meanwhile, to whomever, leaves at its end with one C{send} a connection. Order is kept, since everything that is written
 goes through the transport's buffer, Autobahn's handshakes and closes and the records of TLS among it.
 """
@@ -20,13 +20,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 EVENTS_A_PASS: Final = 1024
+"""Maximum events that the kernel reports at once."""
+
 ROUNDS_A_PASS: Final = 8
+"""Maximum times that new events are looked for before anything is sent."""
+
 MUCH_TO_SEND: Final = 32
-"""From so many waiting connections on, sending takes much longer than looking for what has arrived."""
+"""Connections waiting to be sent something, from which on sending takes much longer than looking for new events."""
 
 BURST: Final = 64
-"""So many of those that come or go are looked after in a pass; when thousands do at once, the others must not wait for
-them all. Those left over are the first of a later pass: the kernel tells of all in turn."""
+"""Maximum new and closing sockets handled per pass, so that a connection burst does not delay the others. The rest are
+the first of a later pass: the kernel reports all in turn."""
 
 READING: Final = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLRDHUP", 0)
 GOING: Final = (
@@ -63,7 +67,7 @@ class Poller(_DisconnectSelectableMixin):
         self.fileno: Callable[[], int] = self._epoll.fileno
         self._transports: dict[int, Any] = {}
         self._masks: dict[int, int] = {}
-        # Who has something to send and has not tried yet, in order; and those for whom the kernel had no room.
+        # Who has something to send and has not tried yet, in order; and those for which the kernel had no buffer left.
         self._writers: dict[Any, None] = {}
         self._blocked: set[Any] = set()
         self._passing = False
@@ -73,7 +77,7 @@ class Poller(_DisconnectSelectableMixin):
             reactor.addReader(self)
 
     def close(self, reason: Failure) -> None:
-        """Let go of whatever is still connected, and of the epoll."""
+        """Disconnect all that are still connected, and close the epoll."""
         for transport in list(self._transports.values()):
             self._disconnectSelectable(transport, reason.value, True)
         if self._nested:
@@ -105,25 +109,25 @@ class Poller(_DisconnectSelectableMixin):
 
     def doRead(self) -> None:
         """See L{IReadDescriptor}."""
-        self.take_up(self._epoll.poll(0, EVENTS_A_PASS))
+        self.handle(self._epoll.poll(0, EVENTS_A_PASS))
 
-    def take_up(self, events: list[tuple[int, int]]) -> None:
+    def handle(self, events: list[tuple[int, int]]) -> None:
         """One pass over all that has arrived.
 
         What a connection is told in return leaves at once, what others are told at the end. When that is much to do,
-        whatever has arrived meanwhile is taken up first, so that it leaves by the same C{send}s.
+        what has arrived meanwhile is handled first, so that it leaves by the same C{send}s.
         """
         self._passing = True
         try:
-            self._take_up(events)
+            self._handle(events)
             for _ in range(ROUNDS_A_PASS):
                 if len(self._writers) < MUCH_TO_SEND:
                     break
-                self._take_up(self._epoll.poll(0, EVENTS_A_PASS))
+                self._handle(self._epoll.poll(0, EVENTS_A_PASS))
         finally:
             self._flush()
 
-    def _take_up(self, events: list[tuple[int, int]]) -> None:
+    def _handle(self, events: list[tuple[int, int]]) -> None:
         transports, writers, blocked = self._transports, self._writers, self._blocked
         if len(events) > BURST:
             events = self._in_turn(events)

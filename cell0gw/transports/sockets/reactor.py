@@ -26,13 +26,13 @@ class GatewayReactor(EPollReactor):
         self.connections = Poller(self, self._poller, self._other)
 
     def doPoll(self, timeout: float | None) -> None:
-        """Wait for events and take them up."""
-        self.connections.take_up(self._poller.poll(timeout, EVENTS_A_PASS))
+        """Wait for events and handle them."""
+        self.connections.handle(self._poller.poll(timeout, EVENTS_A_PASS))
 
     doIteration = doPoll
 
     def _other(self, descriptor: int, event: int) -> None:
-        """An event of the reactor's own, as its superclass takes it up."""
+        """An event of the reactor's own, as its superclass handles it."""
         selectable = self._selectables.get(descriptor)
         if selectable is not None:
             log.callWithLogger(selectable, self._doReadOrWrite, selectable, descriptor, event)

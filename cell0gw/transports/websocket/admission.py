@@ -1,4 +1,4 @@
-"""Who may connect: from which pages, to which of the gateway's names, and how many from where."""
+"""Admission of connections: by the origins of pages, the names of the gateway, and the limits by address."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Admission:
         if not connection.address:
             peer = getattr(connection.transport.getPeer(), "host", None)
             address = source(behind(peer, request.forwarded, self._proxies))
-            if not connections.make_room(address):
+            if not connections.free_capacity(address):
                 raise Refused(503, "Retry-After: 1")
             connections.comes_from(connection, address)
         if connections.is_full:

@@ -73,8 +73,8 @@ class GatewayFactory(WebSocketServerFactory):
         self.protocol = with_options(GatewayProtocol, self)
 
     def buildProtocol(self, addr: Any) -> Any:
-        """See L{IProtocolFactory}. None, and so a closed socket, when there is no room."""
-        return super().buildProtocol(addr) if self.connections.make_room(self.admission.source(addr)) else None
+        """See L{IProtocolFactory}. None, and so a closed socket, when there is no capacity."""
+        return super().buildProtocol(addr) if self.connections.free_capacity(self.admission.source(addr)) else None
 
     def welcome(self, connection: IConnection) -> ConnectionWelcome:
         """The first message on a connection."""

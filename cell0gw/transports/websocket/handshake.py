@@ -20,10 +20,13 @@ PATHS: Final = ("/", "/ws")
 _USUAL_LINES: Final = {f"GET {path} HTTP/1.1" for path in PATHS}
 
 MAX_HEAD: Final = 8 * 1024
-"""The longest head of a request, in bytes."""
+"""Maximum bytes of the head of a request."""
 
 MAX_FIELDS: Final = 64
+"""Maximum fields of a request."""
+
 MAX_PROTOCOLS: Final = 32
+"""Maximum subprotocols that a request offers."""
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -39,7 +42,7 @@ _REASONS: Final = {
 }
 
 _ONCE: Final = ("host", "origin", "upgrade", "content-length", "sec-websocket-key", "sec-websocket-version")
-"""The fields that must not be there twice; of others the values are one list."""
+"""The fields that a request must not have twice; the values of others are one list."""
 
 # Some take C0 and C1 controls for the end of a line; a tab is white space, and what is above them is text.
 _unusual = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)|(?<!\r)\n").search
@@ -82,9 +85,9 @@ class UpgradeRequest(NamedTuple):
     forwarded: list[str]
 
     def response(self, extension: str) -> bytes:
-        """The head of the response (section 4.2.2); of the subprotocols ours is taken up.
+        """The head of the response (section 4.2.2); it selects our subprotocol, if the client offers it.
 
-        @param extension: the one that is taken up; empty: none is.
+        @param extension: the one that is accepted; empty: none is.
         """
         accept = b64encode(sha1(self.key.encode() + _GUID, usedforsecurity=False).digest()).decode()
         subprotocol = f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n" if SUBPROTOCOL in self.protocols else ""

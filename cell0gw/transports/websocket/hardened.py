@@ -20,15 +20,15 @@ from cell0gw.transports.websocket.handshake import Refused, UpgradeRequest, read
 from cell0gw.transports.websocket.lean import LeanProtocol
 
 DISCARDED = 256 * KIB
-"""So many bytes are read, and thrown away, of a peer that was told that it won't be heard; then its socket is taken."""
+"""Maximum bytes discarded after a fatal error before the socket is aborted."""
 
 
 class HardenedProtocol(LeanProtocol):
     """A connection whose peer is limited in everything it can send.
 
-    @cvar max_fragments: how many fragments a message may have.
-    @cvar fragment_cost: what each counts for, in bytes.
-    @ivar last_received: when anything came last, in seconds of the factory's clock.
+    @cvar max_fragments: maximum fragments of a message.
+    @cvar fragment_cost: bytes that each counts for.
+    @ivar last_received: when anything came last, in seconds of the monotonic clock.
     """
 
     max_fragments: ClassVar[int] = MAX_FRAGMENTS
@@ -39,7 +39,7 @@ class HardenedProtocol(LeanProtocol):
 
     maxMessagePayloadSize: int
     perMessageCompressionAccept: Callable[[list[Any]], Any]
-    # Not in the table of names that a class's instances share, which has room for thirty.
+    # Not in the table of names that a class's instances share, which holds at most thirty.
     __slots__ = ("_begun", "_buckets", "_discarded", "_fragments", "_late_pong", "last_received")
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class HardenedProtocol(LeanProtocol):
         if request.extensions:
             try:
                 extension = self._negotiate(request.extensions)
-            except Exception:  # whatever is raised by those who read the parameters
+            except Exception:  # Autobahn's parsers of parameters raise many
                 self._refuse(Refused(400))
                 return
         self.transport.write(request.response(extension))
@@ -88,7 +88,7 @@ class HardenedProtocol(LeanProtocol):
     def _negotiate(self, extensions: str) -> str:
         """
         @param extensions: what the client offers.
-        @return: what is taken up of it, as it stands in the response; empty: nothing.
+        @return: what is accepted of it, as it stands in the response; empty: nothing.
         """
         offers = [
             PerMessageDeflateOffer.parse(parameters)

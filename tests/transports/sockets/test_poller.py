@@ -50,24 +50,24 @@ class PollerTests(PollerCase):
         transport.abortConnection()
         self.reactor.advance(0)
 
-    def test_crowd_of_strangers(self) -> None:
-        """When a crowd comes, those who are at work are served in the same pass; the crowd has its turn by and by."""
-        strangers = [self.connect() for _ in range(4 * BURST)]
+    def test_burst_of_connections(self) -> None:
+        """In a connection burst those who are at work are served in the same pass, the others by and by."""
+        newcomers = [self.connect() for _ in range(4 * BURST)]
         at_work, protocol, theirs = self.connect()
         at_work.goes_to_work()
         protocol.answer = b"pong"
-        for _, _, peer in strangers:
+        for _, _, peer in newcomers:
             peer.send(b"hello")
         theirs.send(b"ping")
         self.reactor.turn()
         self.assertEqual(theirs.recv(10), b"pong")
         for passes in range(1, 6):
-            self.assertEqual(sum(bool(each.received) for _, each, _ in strangers), min(passes, 4) * BURST)
+            self.assertEqual(sum(bool(each.received) for _, each, _ in newcomers), min(passes, 4) * BURST)
             self.reactor.turn()
-        self.assertEqual({each.received for _, each, _ in strangers}, {b"hello"})
+        self.assertEqual({each.received for _, each, _ in newcomers}, {b"hello"})
 
-    def test_crowd_that_goes(self) -> None:
-        """When a crowd is lost, those who stay are served in the same pass; the others are found gone by and by."""
+    def test_burst_of_losses(self) -> None:
+        """When many are lost at once, those who stay are served in the same pass; the loss is seen by and by."""
         going = [self.connect() for _ in range(3 * BURST)]
         _, protocol, theirs = self.connect()
         for transport in self.poller._transports.values():
@@ -170,7 +170,7 @@ class PollerTests(PollerCase):
         transport.unregisterProducer()
 
     def test_gathers_when_there_is_much_to_send(self) -> None:
-        """What arrives while much waits to be sent is taken up first and leaves by the same sends."""
+        """What arrives while much waits to be sent is handled first and leaves by the same sends."""
         audience = [self.connect() for _ in range(MUCH_TO_SEND)]
         first, publisher, end = self.connect()
         publisher.audience = [transport for transport, _, _ in audience]

@@ -139,7 +139,7 @@ class CountTests(Case):
         other, _ = self.come(gateway, request(), "2001:db8:1::1")
         self.assertIsNone(other.localCloseCode)
 
-    def test_strangers_make_room(self) -> None:
+    def test_unauthenticated_make_way(self) -> None:
         """When there are too many strangers the oldest goes, if it had its time; else the new one is not let in."""
         for limits in ({"max_unauthenticated": 2}, {"max_unauthenticated_per_address": 2}):
             gateway = self.make(**limits)
