@@ -18,7 +18,7 @@ FINAL_TEXT: Final = 0x81
 MASKED: Final = 0x80
 
 UNMASK_BELOW: Final = 1000
-"""Up to this many bytes one XOR of two large integers beats a masker in C, which is slow to set up."""
+"""Length from which on a masker in C, slow to set up, beats one XOR of two large integers; in bytes."""
 
 
 def join(parts: list[Any]) -> bytes:
@@ -52,7 +52,7 @@ def text_frame(message: bytes) -> bytes:
 
 
 def header(first: int, length: int) -> bytes:
-    """What an unmasked frame begins with.
+    """The header of an unmasked frame.
 
     @param first: its first byte: final or not, compressed or not, and the opcode.
     @param length: that of the payload.

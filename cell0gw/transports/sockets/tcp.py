@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet import tcp
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
@@ -17,15 +17,15 @@ from cell0gw.transports.sockets.poller import BURST, Poller
 class PlainTransport(tcp.Server):
     """A connection's socket on whatever reactor there is.
 
-    @ivar limits: say how much may wait for the peer to read; None: nobody watches.
-    @ivar at_work: whether it need not wait while crowds come and go, see L{Poller}.
+    @ivar limits: C{outbound_limit}: maximum bytes that wait for the peer to read; None: unlimited.
+    @ivar at_work: whether it is served at once in a connection burst, see L{Poller}.
     """
 
     limits: Limits | None = None
     at_work = False
 
     def goes_to_work(self) -> None:
-        """It is no stranger's any more."""
+        """It is authenticated."""
         self.at_work = True
 
     def watch_backlog(self, limits: Limits) -> None:
@@ -48,7 +48,7 @@ class PlainTransport(tcp.Server):
         super().writeSequence(iovec)
 
     def connectionLost(self, reason: Failure) -> None:
-        """See L{IReadDescriptor}. The place of a session may be kept much longer than anybody needs what is here."""
+        """See L{IReadDescriptor}. A resumable session may be kept much longer than anybody needs what is here."""
         super().connectionLost(reason)
         self.dataBuffer, self.offset = b"", 0
         self._tempDataBuffer, self._tempDataLen = [], 0
@@ -74,10 +74,10 @@ class PlainTransport(tcp.Server):
 class GatewayTransport(PlainTransport):
     """A connection's socket, on a L{Poller}.
 
-    What is written is gathered until the pass ends and leaves with one C{send}. That short way is for connections that
+    What is written is gathered until the pass ends and leaves with one C{send}. That fast path is for connections that
     are plain: no TLS, no producer, not about to close, nothing left over from before. All else is Twisted's.
 
-    @ivar outgoing: what was written in this pass, bytes and batches; None off the short way.
+    @ivar outgoing: what was written in this pass, bytes and batches; None off the fast path.
     """
 
     outgoing: list[Any] | None
@@ -197,7 +197,7 @@ class GatewayTransport(PlainTransport):
             self._tempDataLen += len(data)
 
     def _do_write(self) -> Any:
-        """Twisted's way; then, if nothing is left that needs it, the short one is open again."""
+        """Twisted's way; then, if nothing is left that needs it, the fast path is open again."""
         why = super().doWrite()
         if why is None and not (
             self.dataBuffer
@@ -216,13 +216,16 @@ class GatewayTransport(PlainTransport):
 class GatewayPort(tcp.Port):
     """Accepts connections and gives them to another reactor, see L{Poller}.
 
+    @cvar on_poller: makes the transports of connections on a L{Poller}; C{elsewhere}: on any other reactor.
     @ivar connections_reactor: that one.
     """
 
+    on_poller: ClassVar[type[tcp.Server]] = GatewayTransport
+    elsewhere: ClassVar[type[tcp.Server]] = PlainTransport
     connections_reactor: Any
 
     def doRead(self) -> None:
-        """See L{IReadDescriptor}. Who comes in a crowd is let in a few at a time, as a L{Poller} serves them."""
+        """See L{IReadDescriptor}. Of a connection burst a few are accepted at a time, as a L{Poller} serves them."""
         self.numberAccepts = min(self.numberAccepts, BURST)
         super().doRead()
 
@@ -230,5 +233,5 @@ class GatewayPort(tcp.Port):
         self, skt: Any, protocol: Any, address: Any, port: Any, number: int, reactor: Any
     ) -> tcp.Server:
         """Twisted's port looks up the class of its transports here."""
-        kind = GatewayTransport if isinstance(self.connections_reactor, Poller) else PlainTransport
+        kind = self.on_poller if isinstance(self.connections_reactor, Poller) else self.elsewhere
         return kind(skt, protocol, address, port, number, self.connections_reactor)

@@ -63,7 +63,7 @@ def _reason(problem: SSL.Error) -> str:
 
 
 class TLSTransport(TLSMemoryBIOProtocol):
-    """What a protocol over TLS has for a transport. What is not here it asks of the transport below."""
+    """The transport of a protocol over TLS. What is not here it asks of the transport below."""
 
     TLS = True
     _limits: Limits | None = None

@@ -6,13 +6,11 @@ import socket
 import struct
 from typing import Any, NamedTuple, Self
 
-from twisted.internet import tcp
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
 from cell0gw.transports.sockets.binding import described
-from cell0gw.transports.sockets.poller import Poller
 from cell0gw.transports.sockets.tcp import GatewayPort, GatewayTransport, PlainTransport
 
 _CREDENTIALS = struct.Struct("3i")
@@ -60,6 +58,8 @@ class PlainUNIXTransport(_Local, PlainTransport):
 class UNIXPort(GatewayPort):
     """Accepts connections of a Unix socket."""
 
+    on_poller = UNIXTransport
+    elsewhere = PlainUNIXTransport
     _name = ""
 
     @property  # type: ignore[override]
@@ -70,13 +70,6 @@ class UNIXPort(GatewayPort):
     @_realPortNumber.setter
     def _realPortNumber(self, number: object) -> None:
         """It would be a letter of the path."""
-
-    def transport(  # type: ignore[override]
-        self, skt: Any, protocol: Any, address: Any, port: Any, number: int, reactor: Any
-    ) -> tcp.Server:
-        """See L{GatewayPort}."""
-        kind = UNIXTransport if isinstance(self.connections_reactor, Poller) else PlainUNIXTransport
-        return kind(skt, protocol, address, port, number, self.connections_reactor)
 
     @classmethod
     def _fromListeningDescriptor(

@@ -22,6 +22,7 @@ MEMORY: Final = 6
 
 _FINAL_COMPRESSED_TEXT: Final = 0xC1
 _TAIL: Final = b"\x00\x00\xff\xff"
+"""The end of each message's data, which is not sent (section 7.2.1)."""
 
 
 class DeflateAccept(PerMessageDeflateOfferAccept):

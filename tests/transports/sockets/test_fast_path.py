@@ -1,4 +1,4 @@
-"""Connections whose writes take the short way, and how they leave it and come back."""
+"""Connections whose writes take the fast path, and how they leave it and come back."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class ShortWayTests(PollerCase):
         self.assertFalse(batch.open)
 
     def test_closed_by_each_way_off(self) -> None:
-        """Whatever leads off the short way closes the batch that waits, and no other is taken."""
+        """Whatever leads off the fast path closes the batch that waits, and no other is taken."""
         for name, arguments in (
             ("loseConnection", ()),
             ("loseWriteConnection", ()),
@@ -207,7 +207,7 @@ class ShortWayTests(PollerCase):
         self.assertFalse(gone.share(batch_of(b"3")))
 
     def test_producer(self) -> None:
-        """What waits when a producer comes leaves before what it makes; when it goes the short way is open again."""
+        """What waits when a producer comes leaves before what it makes; when it goes the fast path is open again."""
         transport, _, theirs = self.connect()
         producer = Producer()
         transport.share(batch_of(b"1"))

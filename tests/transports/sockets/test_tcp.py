@@ -54,11 +54,11 @@ class TransportTests(SynchronousTestCase):
             self.assertIsInstance(transport.getHost(), UNIXAddress)
             transport.setTcpNoDelay(True)
 
-    def test_crowd(self) -> None:
+    def test_connection_burst(self) -> None:
         """However many come at once, and however often, they are let in a few at a time."""
         come: list[Any] = []
 
-        class Crowd:
+        class Burst:
             def accept(self) -> tuple[socket.socket, Any]:
                 come.append(socket.socketpair())
                 return come[-1][0], ("192.0.2.1", 1)
@@ -68,7 +68,7 @@ class TransportTests(SynchronousTestCase):
                 return None
 
         port = GatewayPort(0, Closed(), reactor=MemoryReactorClock())  # type: ignore[arg-type]
-        port.socket, port.numberAccepts = Crowd(), 100  # type: ignore[assignment]
+        port.socket, port.numberAccepts = Burst(), 100  # type: ignore[assignment]
         for passes in range(1, 5):
             port.doRead()
             self.assertEqual(len(come), passes * BURST)

@@ -71,7 +71,7 @@ class Peer:
 
 
 class TransportTests(PollerCase):
-    """A protocol over TLS on a transport with the short way."""
+    """A protocol over TLS on a transport with the fast path."""
 
     def secured(self) -> tuple[Recorder, Peer]:
         """A protocol over TLS, and the client that it speaks to."""

@@ -1,4 +1,4 @@
-"""However bytes are cut on their way, and whoever reads them: the short way and Autobahn's agree."""
+"""However bytes are cut on their way, and whoever reads them: the fast path and Autobahn agree."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class ChunkingTests(SynchronousTestCase):
     @example(frame(b"one") + frame(b"", 0x88) + frame(b"two"), [])
     @example(frame(b"a", 0x01) + frame(b"b") + frame(b"c", 0x80), [])
     def test_any_cut(self, stream: bytes, places: list[int]) -> None:
-        """One chunk or many, the short way or Autobahn's: the same messages, the same bytes out, the same end."""
+        """One chunk or many, the fast path or Autobahn: the same messages, the same bytes out, the same end."""
         expected = self.outcome([stream], short_way=False)
         self.assertEqual(self.outcome([stream], short_way=True), expected)
         self.assertEqual(self.outcome(self.cut(stream, places), short_way=True), expected)
