@@ -89,4 +89,4 @@ class Agents:
         self._conversations.ids = MessageIds(stored.key)
         self._recipients.load(stored.holders)
         self.mailboxes.load(stored)
-        self._receipts.load(stored.untold, stored.newest_told)
+        self._receipts.load(stored.unreported, stored.newest_report)

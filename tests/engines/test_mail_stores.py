@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.agents.mail.store import IMailStore, Kept, Letter, Outcome, Receipt, StoredMailbox, Transition
+from cell0gw.agents.mail.store import IMailStore, KeptLetter, Letter, Outcome, Receipt, StoredMailbox, Transition
 from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.engines.sqlite.database import Database
 from cell0gw.engines.sqlite.letters import READ_BYTES
@@ -55,7 +55,7 @@ class StoreCase:
     def reopen(self) -> None:
         """As the next process would."""
 
-    def put(self, *letters: Letter, since: float = 0.0) -> list[Kept]:
+    def put(self, *letters: Letter, since: float = 0.0) -> list[KeptLetter]:
         """Keep them, asked for in one go."""
         asked = [self.store.put(each, since) for each in letters]
         return [self.outcome(each) for each in asked]
@@ -67,8 +67,8 @@ class StoreCase:
     def waiting(self, to: str = "b", after: int = 0, limit: int = FAR, now: float = 0.0) -> list[str]:
         return [each.message_id for each in self.outcome(self.store.waiting(to, after, limit, now))]
 
-    def untold(self, sender: str = "a", limit: int = FAR, now: float = 50.0) -> list[tuple[str, str]]:
-        return [(one.message_id, one.status) for one in self.outcome(self.store.take_untold(sender, limit, now))]
+    def unreported(self, sender: str = "a", limit: int = FAR, now: float = 50.0) -> list[tuple[str, str]]:
+        return [(one.message_id, one.status) for one in self.outcome(self.store.take_unreported(sender, limit, now))]
 
     def ladder(self, number: int = 1) -> list[str] | None:
         delivery = self.outcome(self.store.delivery(f"m{number}"))
@@ -93,9 +93,13 @@ class LetterTests(StoreCase):
         self.assertEqual((stored.mailboxes, stored.senders, stored.holders, stored.next_expiry), ([], {}, {}, None))
         self.assertTrue(16 <= len(stored.key) <= 32)
         self.assertEqual((self.waiting(), self.outcome(self.store.letters(["m1"])), self.ladder()), ([], [], None))
-        self.assertEqual((self.untold(), self.dead(), self.record()), ([], ([], 0), []))
+        self.assertEqual((self.unreported(), self.dead(), self.record()), ([], ([], 0), []))
         self.assertEqual(self.outcome(self.store.expire(9.0)), ([], None))
-        for nothing in (self.store.told([7], 1.0), self.store.untell("a", 0.0), self.store.purge(9.0, 9.0, 0, 9.0, 0)):
+        for nothing in (
+            self.store.mark_reported([7], 1.0),
+            self.store.mark_unreported("a", 0.0),
+            self.store.purge(9.0, 9.0, 0, 9.0, 0),
+        ):
             self.assertIsNone(self.outcome(nothing))
 
     def test_round_trip(self) -> None:
@@ -186,7 +190,7 @@ class KeyTests(StoreCase):
     def test_again(self) -> None:
         """What has a known key is not kept: the first one is told, and where it stands, by the next process as well."""
         (first,) = self.put(letter(1, key=key()))
-        known = Kept(sequence=first.sequence, message_id="m1", status="queued", replayed=True)
+        known = KeptLetter(sequence=first.sequence, message_id="m1", status="queued", replayed=True)
         self.assertEqual(self.put(letter(2, key=key()), letter(3, key=key())), [known, known])
         self.record(outcome(1, "done", settles=True))
         self.reopen()
@@ -312,7 +316,7 @@ class ClimbingTests(StoreCase):
         self.outcome(self.store.purge(20.0, 8.0, FAR, 0.0, FAR))
         self.assertEqual([n for n in range(1, 6) if self.ladder(n)], [2, 3, 5])
         self.assertEqual((self.dead(), self.waiting()), ((["m2"], 1), ["m5"]))
-        self.assertEqual({name for name, _ in self.untold()}, {"m2", "m3", "m5"})
+        self.assertEqual({name for name, _ in self.unreported()}, {"m2", "m3", "m5"})
 
     def test_purge_what_is_too_much(self) -> None:
         """Of what is over the newest are kept, so many, also of those that were settled in one moment."""
@@ -354,39 +358,41 @@ class ReceiptTests(StoreCase):
 
     ALL = (("m1", "queued"), ("m4", "queued"), ("m1", "sent"), ("m4", "done"))
 
-    def test_untold(self) -> None:
+    def test_unreported(self) -> None:
         """They are taken in order, so many at once, each once; only those that were asked for, by their sender."""
         self.fill()
-        self.assertEqual([self.untold(limit=3), self.untold(), self.untold()], [list(self.ALL[:3]), [self.ALL[3]], []])
-        self.assertEqual(self.untold("x"), [("m3", "queued")])
+        self.assertEqual(
+            [self.unreported(limit=3), self.unreported(), self.unreported()], [list(self.ALL[:3]), [self.ALL[3]], []]
+        )
+        self.assertEqual(self.unreported("x"), [("m3", "queued")])
 
-    def test_told(self) -> None:
-        """What was told is not taken."""
+    def test_mark_reported(self) -> None:
+        """What was reported is not taken."""
         numbers = self.fill()
-        self.outcome(self.store.told([numbers[0], numbers[3]], 50.0))
+        self.outcome(self.store.mark_reported([numbers[0], numbers[3]], 50.0))
         self.reopen()
-        self.assertEqual(self.untold(), [self.ALL[1], self.ALL[2]])
+        self.assertEqual(self.unreported(), [self.ALL[1], self.ALL[2]])
 
-    def test_untell(self) -> None:
-        """What was told since a moment may be taken again, what was told before may not, nor what nobody asked for."""
+    def test_mark_unreported(self) -> None:
+        """What was reported since a moment is taken again; what was before is not, nor what nobody asked for."""
         numbers = self.fill()
-        self.outcome(self.store.told([numbers[0]], 49.9))
-        self.outcome(self.store.told(numbers[1:3], 50.0))
-        self.untold(now=51.0)
-        self.untold("x")
+        self.outcome(self.store.mark_reported([numbers[0]], 49.9))
+        self.outcome(self.store.mark_reported(numbers[1:3], 50.0))
+        self.unreported(now=51.0)
+        self.unreported("x")
         for since, again in ((51.1, []), (50.0, list(self.ALL[1:])), (51.0, [])):
-            self.outcome(self.store.untell("a", since))
-            self.assertEqual(self.untold(now=50.5), again, since)
-        self.assertEqual(self.untold("x"), [])
+            self.outcome(self.store.mark_unreported("a", since))
+            self.assertEqual(self.unreported(now=50.5), again, since)
+        self.assertEqual(self.unreported("x"), [])
 
-    def test_last_words(self) -> None:
-        """What was told in the last minute in which anyone was told is told again by the next process."""
+    def test_last_reports(self) -> None:
+        """What was reported in the minute before the last report is reported again by the next process."""
         numbers = self.fill()
         for number, time in zip(numbers, (10.0, 39.9, 40.0, 100.0), strict=True):
-            self.outcome(self.store.told([number], time))
+            self.outcome(self.store.mark_reported([number], time))
         self.reopen()
-        self.assertGreaterEqual(self.store.load().newest_told, 39.9)
-        self.assertEqual((self.untold(), self.untold("x")), ([self.ALL[2], self.ALL[3]], [("m3", "queued")]))
+        self.assertGreaterEqual(self.store.load().newest_report, 39.9)
+        self.assertEqual((self.unreported(), self.unreported("x")), ([self.ALL[2], self.ALL[3]], [("m3", "queued")]))
 
 
 class AllTests(LetterTests, KeyTests, ClimbingTests, ReceiptTests):
@@ -469,7 +475,7 @@ class SQLiteMailStoreTests(AllTests, SynchronousTestCase):
             ("INSERT ON receipts", lambda: self.store.put(letter(3), 0.0)),
             ("UPDATE ON letters", lambda: self.store.record([outcome(1, "sent", settles=True)])),
             ("UPDATE ON letters", lambda: self.store.expire(9.0)),
-            ("UPDATE ON receipts", lambda: self.store.take_untold("a", 9, 9.0)),
+            ("UPDATE ON receipts", lambda: self.store.take_unreported("a", 9, 9.0)),
             ("DELETE ON holders", lambda: self.store.purge(FAR, FAR, 0, FAR, 0)),
         ):  # fmt: skip
             self.outcome(self.store.saw("a", 1.0))
@@ -479,7 +485,7 @@ class SQLiteMailStoreTests(AllTests, SynchronousTestCase):
             self.flushLoggedErrors(sqlite3.Error)
             self.execute("DROP TRIGGER full")
             self.assertEqual((self.waiting(), self.ladder(1), self.ladder(3)), (["m1", "m2"], ["queued"], None), on)
-        self.assertEqual(self.untold(), [("m1", "queued"), ("m2", "queued")])
+        self.assertEqual(self.unreported(), [("m1", "queued"), ("m2", "queued")])
 
     def test_closed(self) -> None:
         """Once the file is closed everything is refused."""

@@ -12,7 +12,7 @@ from twisted.python import runtime
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.agents.mail.recipients import Recipients
-from cell0gw.agents.mail.store import LAST_WORDS
+from cell0gw.agents.mail.store import LAST_REPORTS
 from cell0gw.channels.rules import ChannelRule
 from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.process.clocks import Dates, make_monotonic
@@ -361,7 +361,7 @@ class SteppedOfficeTests(OfficeCase):
         sender = self.open("a")
         self.fill([1], receipts=True)
         self.told(sender)
-        self.wait(LAST_WORDS + 2)
+        self.wait(LAST_REPORTS + 2)
         for number in (2, 3):
             self.fill([number], receipts=True)
             self.told(sender)

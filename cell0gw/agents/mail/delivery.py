@@ -19,7 +19,7 @@ from cell0gw.agents.mail.expiry import Expiry
 from cell0gw.agents.mail.mailbox import Mailbox, Resends
 from cell0gw.agents.mail.quotas import Occupancy, Quotas
 from cell0gw.agents.mail.receipts import Receipts
-from cell0gw.agents.mail.store import IMailStore, Kept, Letter, Outcome, StoredMail, Transition
+from cell0gw.agents.mail.store import IMailStore, KeptLetter, Letter, Outcome, StoredMail, Transition
 from cell0gw.presence.directory import Directory
 from cell0gw.process.clocks import Dates
 from cell0gw.process.sweeping import ISweeper
@@ -88,7 +88,7 @@ class Mailboxes:
         """How much mail waits, what is on its way still included."""
         return self._quotas.total
 
-    def put(self, letter: Letter, keys_since: float) -> Deferred[Kept]:
+    def put(self, letter: Letter, keys_since: float) -> Deferred[KeptLetter]:
         """Keep a letter, and bring it to its recipient as soon as may be.
 
         @return: fires once it is on disk, with C{status} sent if it is on its way already.
@@ -156,7 +156,7 @@ class Mailboxes:
         for box in stalled:
             self._pump(box)
 
-    def _kept(self, kept: Kept, letter: Letter, box: Mailbox) -> Kept:
+    def _kept(self, kept: KeptLetter, letter: Letter, box: Mailbox) -> KeptLetter:
         if kept.replayed:
             self._release(letter.sender, letter.recipient, len(letter.message))
             return _again(kept)
@@ -258,7 +258,7 @@ class Mailboxes:
                 self._forget(box, message_id)
                 self._release(transition.sender, recipient, transition.size)
                 self._pump(box)
-        self._receipts.tell(outcomes)
+        self._receipts.report(outcomes)
         return outcomes
 
     def _not_recorded(self, failure: Failure, outcomes: list[Outcome]) -> None:
@@ -282,7 +282,7 @@ def _acknowledged(outcomes: list[Transition]) -> Transition:
     return transition
 
 
-def _again(kept: Kept | None, refusal: RateLimited | None = None) -> Kept:
+def _again(kept: KeptLetter | None, refusal: RateLimited | None = None) -> KeptLetter:
     """What was kept before, as an answer."""
     if kept is None:
         raise refusal or NotFound()

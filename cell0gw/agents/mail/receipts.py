@@ -1,15 +1,17 @@
-"""Receipts: senders are told what becomes of their messages, now or when they are back."""
+"""Receipts: what becomes of messages is reported to their senders, now or when they are back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
+from msgspec import UNSET
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.agents.mail.store import IMailStore, Kept, Letter, Receipt, Transition
+from cell0gw.agents.mail.store import IMailStore, KeptLetter, Letter, Receipt, Transition
 from cell0gw.presence.directory import Directory
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import Unavailable
@@ -25,10 +27,10 @@ SLICE: Final = 100
 
 @implementer(ISessionObserver, ISweeper)
 class Receipts:
-    """Tells every session of a sender that is connected; when none is, the next one. Nothing is left out, and only
-    what a connection may have lost is told twice.
+    """Reports to every session of a sender that is connected; when none is, to the next one. Nothing is left out, and
+    only what a connection may have lost is reported twice.
 
-    @param doubt: what a connection was told in so many seconds before it broke may not have arrived.
+    @param doubt: seconds before a connection broke in which what was reported on it may not have arrived.
     """
 
     log = Logger()
@@ -39,36 +41,37 @@ class Receipts:
         self._clock = clock
         self._doubt = doubt
         self._ahead = 0.0
-        self._to_tell: list[tuple[str, Receipt, int]] = []
-        # Who was told of what: the disk is to know. And when each was told last.
-        self._told: dict[int, str] = {}
-        self._lately: dict[str, float] = {}
-        # Who is being told what is on disk: what comes meanwhile is there, too, and has its turn.
+        self._to_report: list[tuple[str, Receipt, int]] = []
+        # Senders by the receipts that were reported to them, which the disk is to know; when each got its last one.
+        self._reported: dict[int, str] = {}
+        self._last_reports: dict[str, float] = {}
+        # Senders that are getting what is on disk: what comes meanwhile is there, too, and has its turn.
         self._catching_up: set[str] = set()
-        # Who has not been told of something, as far as is known: only they are looked for on disk.
-        self._owed: set[str] = set()
+        # Senders to whom something was not reported, as far as is known: only they are looked for on disk.
+        self._unreported: set[str] = set()
         # Whom the disk failed, and since when they may have missed something: tried again.
         self._failed_for: set[str] = set()
         self._missed: dict[str, float] = {}
 
-    def load(self, untold: set[str], newest: float) -> None:
-        """Take up who has not been told of everything, and when somebody was told last, in seconds of the clock then.
+    def load(self, unreported: set[str], newest: float) -> None:
+        """Take up what the store kept. A clock that has begun anew since, as after a boot, goes on from there.
 
-        A clock that has begun anew since, as after a boot, goes on from there.
+        @param unreported: the senders to whom not every receipt was reported.
+        @param newest: when a receipt was reported last, in seconds of the clock then.
         """
-        self._owed |= untold
+        self._unreported |= unreported
         self._ahead = max(0.0, newest - self._clock.seconds())
 
-    def queued(self, letter: Letter, kept: Kept) -> None:
+    def queued(self, letter: Letter, kept: KeptLetter) -> None:
         """A letter is kept."""
         if letter.receipts:
             receipt = Receipt(
                 message_id=letter.message_id, recipient=letter.recipient, status="queued", time=letter.time, detail=None
             )
-            self._tell(letter.sender, receipt, kept.receipt)
+            self._report(letter.sender, receipt, kept.receipt)
 
-    def tell(self, outcomes: Iterable[Transition]) -> None:
-        """Letters have climbed."""
+    def report(self, outcomes: Iterable[Transition]) -> None:
+        """Letters have another status."""
         for transition in outcomes:
             if transition.receipt:
                 outcome = transition.outcome
@@ -79,28 +82,29 @@ class Receipts:
                     time=outcome.time,
                     detail=outcome.detail,
                 )
-                self._tell(transition.sender, receipt, transition.receipt)
+                self._report(transition.sender, receipt, transition.receipt)
 
     def sweep(self) -> None:
-        """See L{ISweeper}: write down who was told, forget who was told long ago, and try again where the disk
+        """See L{ISweeper}: write down what was reported, forget what was long ago, and try again where the disk
         failed.
         """
         self.flush()
         before = self._clock.seconds() - self._doubt
-        while self._lately and next(iter(self._lately.values())) < before:
-            del self._lately[next(iter(self._lately))]
+        while self._last_reports and next(iter(self._last_reports.values())) < before:
+            del self._last_reports[next(iter(self._last_reports))]
         missed, self._missed = self._missed, {}
         for sender, since in missed.items():
-            self._untell(sender, since)
+            self._mark_unreported(sender, since)
         failed, self._failed_for = self._failed_for, set()
         for sender in failed:
             self._next(sender)
 
     def flush(self) -> None:
-        """Write down who was told of what, all at once: should that be lost, they are told again."""
-        if self._told:
-            told, self._told = self._told, {}
-            self._store.told(list(told), self._now()).addErrback(lambda failure: self._not_taken_down(told))
+        """Write down what was reported, all at once: should that be lost, it is reported again."""
+        if self._reported:
+            reported, self._reported = self._reported, {}
+            marking = self._store.mark_reported(list(reported), self._now())
+            marking.addErrback(lambda failure: self._not_marked_reported(reported))
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
@@ -108,10 +112,10 @@ class Receipts:
 
     def session_detached(self, session: Session, reason: str) -> None:
         """See L{ISessionObserver}."""
-        if self._lately.pop(session.entity_id, None) is not None:
+        if self._last_reports.pop(session.entity_id, None) is not None:
             self.flush()
             opened = session.connection.opened_at + self._ahead
-            self._untell(session.entity_id, max(opened, self._now() - self._doubt))
+            self._mark_unreported(session.entity_id, max(opened, self._now() - self._doubt))
 
     def session_closed(self, session: Session, reason: str) -> None:
         """See L{ISessionObserver}: who says goodbye has read all."""
@@ -128,46 +132,46 @@ class Receipts:
         for session in self._directory.live(sender):
             self._catch_up(session)
 
-    def _tell(self, sender: str, receipt: Receipt, number: int) -> None:
-        """Tell a sender, in order, after the answers that are being given now: they bring the message's id."""
+    def _report(self, sender: str, receipt: Receipt, number: int) -> None:
+        """Report to a sender, in order, after the answers that are being given now: they bring the message's id."""
         if sender in self._catching_up:
             return
-        if not self._to_tell:
-            self._clock.callLater(0, self._tell_all)
-        self._to_tell.append((sender, receipt, number))
+        if not self._to_report:
+            self._clock.callLater(0, self._report_all)
+        self._to_report.append((sender, receipt, number))
 
-    def _tell_all(self) -> None:
-        to_tell, self._to_tell = self._to_tell, []
-        for sender, receipt, number in to_tell:
+    def _report_all(self) -> None:
+        to_report, self._to_report = self._to_report, []
+        for sender, receipt, number in to_report:
             if self._notify(self._directory.live(sender), receipt):
-                self._told[number] = sender
+                self._reported[number] = sender
             else:
-                self._owed.add(sender)
+                self._unreported.add(sender)
 
     def _notify(self, sessions: Iterable[Session], receipt: Receipt) -> bool:
-        told = False
+        reported = False
         for session in sessions:
             session.connection.notify("agent.receipt", receipt_of(receipt))
-            self._lately.pop(session.entity_id, None)
-            self._lately[session.entity_id] = self._clock.seconds()
-            told = True
-        return told
+            self._last_reports.pop(session.entity_id, None)
+            self._last_reports[session.entity_id] = self._clock.seconds()
+            reported = True
+        return reported
 
     def _catch_up(self, session: Session) -> None:
-        """Tell a sender that is back what it has not been told."""
-        owed = session.entity_id in self._owed or session.entity_id in self._missed
-        if owed and not session.detached and session.entity_id not in self._catching_up:
+        """Report to a sender that is back what was not reported to it."""
+        unreported = session.entity_id in self._unreported or session.entity_id in self._missed
+        if unreported and not session.detached and session.entity_id not in self._catching_up:
             self._catching_up.add(session.entity_id)
-            self._to_tell = [one for one in self._to_tell if one[0] != session.entity_id]
+            self._to_report = [one for one in self._to_report if one[0] != session.entity_id]
             self.flush()
             since = self._missed.pop(session.entity_id, None)
             if since is not None:
-                self._untell(session.entity_id, since)
+                self._mark_unreported(session.entity_id, since)
             self._next(session.entity_id)
 
     def _next(self, sender: str) -> None:
         now = self._now()
-        taking = self._store.take_untold(sender, SLICE, now)
+        taking = self._store.take_unreported(sender, SLICE, now)
         taking.addCallbacks(self._took, self._not_taken, callbackArgs=(sender, now), errbackArgs=(sender,))
 
     def _took(self, receipts: list[Receipt], sender: str, since: float) -> None:
@@ -179,43 +183,45 @@ class Receipts:
             return
         self._catching_up.discard(sender)
         if receipts:
-            self._untell(sender, since)
+            self._mark_unreported(sender, since)
         else:
-            self._owed.discard(sender)
+            self._unreported.discard(sender)
 
-    def _not_taken(self, failure: Any, sender: str) -> None:
+    def _not_taken(self, failure: Failure, sender: str) -> None:
         self._failed_for.add(sender)
         self._failed(failure)
 
-    def _untell(self, sender: str, since: float) -> None:
-        """What a sender was told since a moment may not have arrived: it is told again."""
-        again = self._store.untell(sender, since)
-        again.addCallbacks(lambda done: self._untold(sender), lambda failure: self._not_untold(failure, sender, since))
+    def _mark_unreported(self, sender: str, since: float) -> None:
+        """What was reported to a sender since a moment may not have arrived: it is reported again."""
+        marking = self._store.mark_unreported(sender, since)
+        marking.addCallbacks(
+            lambda done: self._marked_unreported(sender),
+            lambda failure: self._not_marked_unreported(failure, sender, since),
+        )
 
-    def _untold(self, sender: str) -> None:
-        self._owed.add(sender)  # only now: what was read before is answered by then
+    def _marked_unreported(self, sender: str) -> None:
+        self._unreported.add(sender)  # only now: what was read before is answered by then
         self._again(sender)
 
-    def _not_untold(self, failure: Any, sender: str, since: float) -> None:
+    def _not_marked_unreported(self, failure: Failure, sender: str, since: float) -> None:
         self._missed[sender] = min(since, self._missed.get(sender, since))
         self._failed(failure)
 
-    def _not_taken_down(self, told: dict[int, str]) -> None:
-        """Tried again, but for those who may have missed it: they are told again."""
-        self._told.update((number, sender) for number, sender in told.items() if sender in self._lately)
+    def _not_marked_reported(self, reported: dict[int, str]) -> None:
+        """Tried again, but for senders that may have missed it: to them it is reported again."""
+        self._reported.update((number, sender) for number, sender in reported.items() if sender in self._last_reports)
 
-    def _failed(self, failure: Any) -> None:
+    def _failed(self, failure: Failure) -> None:
         if not failure.check(Unavailable):  # the store has told of that
-            self.log.failure("receipts could not be told", failure)
+            self.log.failure("receipts could not be reported", failure)
 
 
 def receipt_of(receipt: Receipt) -> AgentReceipt:
     """A receipt as it stands on the wire."""
-    detail: dict[str, Any] = {} if receipt.detail is None else {"detail": receipt.detail}
     return AgentReceipt(
         message_id=receipt.message_id,
         agent_id=receipt.recipient,
         status=receipt.status,
         timestamp=timestamp(receipt.time),
-        **detail,
+        detail=UNSET if receipt.detail is None else receipt.detail,
     )

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.mail.delivery import Mailboxes
 from cell0gw.agents.mail.recipients import DAY, FORGET_AFTER, MAX_HOLDERS, Recipients
-from cell0gw.agents.mail.store import DeadLetter, Delivery, IMailStore, Kept, Letter
+from cell0gw.agents.mail.store import DeadLetter, Delivery, IMailStore, KeptLetter, Letter
 from cell0gw.agents.message_ids import MESSAGE
 from cell0gw.auth.permissions import Permissions
 from cell0gw.presence.directory import Directory
@@ -177,7 +177,7 @@ class Mail:
             purging = self._store.purge(over, dead, MAX_OVER, seen, MAX_HOLDERS)
             purging.addErrback(reported_already)  # tried again
 
-    def _kept(self, kept: Kept) -> Dispatched:
+    def _kept(self, kept: KeptLetter) -> Dispatched:
         if not kept.replayed:
             self.sent += kept.status == "sent"
             self.queued += kept.status == "queued"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from cell0gw.protocol.keys import Key
 
-LAST_WORDS: Final = 60.0
-"""What the process before told in its last so many seconds may not have arrived: it is told again."""
+LAST_REPORTS: Final = 60.0
+"""Seconds before a process made its last report in which what it reported may not have arrived: the next one reports
+it again."""
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +20,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
     @ivar sequence: its number among all that were ever kept; 0: it is not kept yet.
     @ivar time: when it was sent, in seconds since the epoch; C{expires_at}: until when it may wait.
-    @ivar receipts: whether its sender wants to be told what becomes of it.
+    @ivar receipts: whether what becomes of it is reported to its sender.
     """
 
     message_id: str
@@ -36,7 +38,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int = 0
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class KeptLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A letter is safe, by this number and id; C{replayed}: it was before, under its key, and has come to C{status}.
 
     @ivar receipt: the number of the receipt for that.
@@ -50,7 +52,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a letter: a rung of L{cell0gw.agents.mail.status}.
+    """What becomes of a letter: a status, see L{cell0gw.agents.mail.status}.
 
     @ivar recipient: whose letter it must be.
     @ivar settles: whether it need not be brought to its recipient any more.
@@ -65,11 +67,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step has come to.
+    """What an outcome has changed.
 
     @ivar status: of the letter, now; None: there is no such letter.
-    @ivar taken: whether this step brought it there.
-    @ivar receipt: the number of the receipt for it, which its sender is to be told of; 0: there is none.
+    @ivar taken: whether this outcome brought it there.
+    @ivar receipt: the number of the receipt for it, which is to be reported to its sender; 0: there is none.
     @ivar settled: whether it took the letter out of its recipient's mailbox, where it took up C{size} bytes.
     """
 
@@ -83,7 +85,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """A rung that a letter has reached, and when."""
+    """A status that a letter has reached, and when."""
 
     message_id: str
     recipient: str
@@ -126,8 +128,8 @@ class StoredMail(msgspec.Struct, frozen=True, kw_only=True):
     @ivar key: with which ids are made, see L{cell0gw.agents.message_ids.Provenance}.
     @ivar senders: how many of the letters that wait are whose.
     @ivar holders: who has ever had a session, and when that was noted last, the longest ago first.
-    @ivar untold: the senders who have not been told of everything.
-    @ivar newest_told: when somebody was told of a receipt last, by the clock of L{IMailStore.told}.
+    @ivar unreported: the senders to whom not every receipt was reported.
+    @ivar newest_report: when a receipt was reported last, by the clock of L{IMailStore.mark_reported}.
     @ivar next_expiry: when the first letter that waits expires.
     """
 
@@ -135,8 +137,8 @@ class StoredMail(msgspec.Struct, frozen=True, kw_only=True):
     mailboxes: list[StoredMailbox]
     senders: dict[str, int]
     holders: dict[str, float]
-    untold: set[str]
-    newest_told: float
+    unreported: set[str]
+    newest_report: float
     next_expiry: float | None
 
 
@@ -146,95 +148,86 @@ class IMailStore(Interface):
     Every Deferred fires in the order of the calls, once it is safe; with L{Unavailable} when it can't be done.
     """
 
-    def load() -> Any:
-        """The L{StoredMail}; called once, before anything else."""
+    def load() -> StoredMail:
+        """What is kept; called once, before anything else."""
 
-    def put(letter: Any, keys_since: float) -> Any:
-        """Keep a L{Letter}, as queued.
+    def put(letter: Letter, keys_since: float) -> Deferred[KeptLetter]:
+        """Keep a letter, as queued.
 
         @param keys_since: a key from before this moment stands for nothing any more.
-        @return: a Deferred of the L{Kept}.
+        @return: its number and id; or those of the letter that was kept under its key before.
         @raise Conflict: by the Deferred, when its key stands for something else.
         """
 
-    def find(letter: Any, keys_since: float) -> Any:
+    def find(letter: Letter, keys_since: float) -> Deferred[KeptLetter | None]:
         """Look for a letter that was kept under the key of this one, without keeping this one.
 
-        @return: a Deferred of its L{Kept}, or of None.
+        @param keys_since: as of C{put}.
+        @return: its number and id; None: there is none.
         @raise Conflict: by the Deferred, when the key stands for something else.
         """
 
-    def waiting(recipient: str, after: int, limit: int, now: float) -> Any:
+    def waiting(recipient: str, after: int, limit: int, now: float) -> Deferred[list[Letter]]:
         """The letters that wait for a recipient and follow a sequence, in order; fewer than C{limit} if they are long.
 
-        @return: a Deferred of the letters; none only if none waits.
+        @return: one at least if one waits.
         """
 
-    def letters(message_ids: list[str]) -> Any:
-        """Those of these letters that wait still, in order.
+    def letters(message_ids: list[str]) -> Deferred[list[Letter]]:
+        """Those of these letters that wait still, in order; fewer if they are long, but one at least."""
 
-        @return: a Deferred of the letters.
+    def record(outcomes: list[Outcome]) -> Deferred[list[Transition]]:
+        """Take down outcomes, as far as they lead on from where their letters are.
+
+        @return: what each has changed.
         """
 
-    def record(outcomes: list[Any]) -> Any:
-        """Take down L{Outcome}s, as far as they lead up.
-
-        @return: a Deferred of a L{Transition} for each.
-        """
-
-    def expire(now: float) -> Any:
+    def expire(now: float) -> Deferred[tuple[list[Transition], float | None]]:
         """Take out of their mailboxes what has waited too long.
 
-        @return: a Deferred of a L{Transition} for each, and of when the next one expires or None.
+        @return: what that has changed, and when the next letter expires; None: none waits.
         """
 
-    def shift(seconds: float) -> Any:
-        """What waits expires so much later: the wall clock was set.
+    def shift(seconds: float) -> Deferred[None]:
+        """What waits expires so much later: the wall clock was set."""
 
-        @return: a Deferred that fires when that is done.
+    def delivery(message_id: str) -> Deferred[Delivery | None]:
+        """All that is known of a letter; None: there is no such letter."""
+
+    def take_unreported(sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
+        """The oldest receipts that were not reported to their sender; they count as reported now.
+
+        @param now: as of C{mark_reported}.
         """
 
-    def delivery(message_id: str) -> Any:
-        """
-        @return: a Deferred of the L{Delivery}, or None.
-        """
+    def mark_reported(receipts: list[int], now: float) -> Deferred[None]:
+        """These receipts were reported to their senders, at this moment or before.
 
-    def take_untold(sender: str, limit: int, now: float) -> Any:
-        """The oldest receipts that a sender has not been told of; they count as told now, as in C{told}.
-
-        @return: a Deferred of L{Receipt}s.
-        """
-
-    def told(receipts: list[int], now: float) -> Any:
-        """Senders have been told of these receipts, by their numbers, at this moment or before.
-
+        @param receipts: their numbers.
         @param now: seconds of a clock that never goes back.
-
-        @return: a Deferred that fires when that is written down.
         """
 
-    def untell(sender: str, since: float) -> Any:
-        """What a sender was told since a moment may not have arrived: it counts as not told.
+    def mark_unreported(sender: str, since: float) -> Deferred[None]:
+        """What was reported to a sender since a moment may not have arrived: it counts as not reported.
 
-        @return: a Deferred that fires when that is done.
+        @param since: by the clock of C{mark_reported}.
         """
 
-    def dead(recipient: Any, limit: int) -> Any:
+    def dead(recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
         """The letters that came to nothing, newest first.
 
         @param recipient: only theirs; None: all.
-        @return: a Deferred of L{DeadLetter}s, and of how many there are in all.
+        @return: at most C{limit} of them, and how many there are in all.
         """
 
-    def purge(settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int) -> Any:
+    def purge(
+        settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
+    ) -> Deferred[None]:
         """Forget letters that are over, those that came to nothing later, and who was here last before a moment.
 
+        @param settled_before: seconds since the epoch, as are C{dead_before} and C{holders_before}.
         @param keep: how many letters that are over may be kept at most; and so for C{max_holders}.
-        @return: a Deferred that fires when that is done.
         """
 
-    def saw(entity_id: str, time: float) -> Any:
-        """Note that an entity has had a session.
-
-        @return: a Deferred that fires when that is done.
-        """
+    def saw(entity_id: str, time: float) -> Deferred[None]:
+        """Note that an entity has had a session."""

@@ -6,7 +6,7 @@ from cell0gw.agents.mail.store import Letter, Receipt
 from cell0gw.protocol.keys import Key
 
 
-class Entry:
+class LetterRecord:
     """A letter and what became of it; C{settled}: since when it need not be brought any more."""
 
     __slots__ = ("key", "letter", "numbers", "receipts", "settled")

@@ -12,11 +12,11 @@ from zope.interface import implementer
 
 from cell0gw.agents.mail.status import advances
 from cell0gw.agents.mail.store import (
-    LAST_WORDS,
+    LAST_REPORTS,
     DeadLetter,
     Delivery,
     IMailStore,
-    Kept,
+    KeptLetter,
     Letter,
     Outcome,
     Receipt,
@@ -24,7 +24,7 @@ from cell0gw.agents.mail.store import (
     StoredMailbox,
     Transition,
 )
-from cell0gw.engines.memory.letters import Entry, same
+from cell0gw.engines.memory.letters import LetterRecord, same
 from cell0gw.protocol.errors import Conflict, RPCError, Unavailable
 
 
@@ -37,11 +37,11 @@ class MemoryMailStore:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
+        self._records: dict[str, LetterRecord] = {}
         self._holders: dict[str, float] = {}
         self._sequence = self._receipts = 0
-        self._untold: set[int] = set()
-        self._told: dict[int, float] = {}
+        self._unreported: set[int] = set()
+        self._reported: dict[int, float] = {}
         self._waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
         self._releasing = False
         self.held = False
@@ -49,8 +49,8 @@ class MemoryMailStore:
 
     def load(self) -> StoredMail:
         """See L{IMailStore}."""
-        last = max(self._told.values(), default=0.0)
-        self._untold.update(number for number, told in self._told.items() if told >= last - LAST_WORDS)
+        last = max(self._reported.values(), default=0.0)
+        self._unreported.update(number for number, time in self._reported.items() if time >= last - LAST_REPORTS)
         boxes: dict[str, list[int]] = {}
         senders: dict[str, int] = {}
         for letter in self._unsettled():
@@ -60,17 +60,17 @@ class MemoryMailStore:
             key=bytes(32),
             mailboxes=[StoredMailbox(recipient=r, messages=len(sizes), size=sum(sizes)) for r, sizes in boxes.items()],
             senders=senders,
-            untold={e.letter.sender for e in self._entries.values() if not self._untold.isdisjoint(e.numbers)},
-            newest_told=last,
+            unreported={e.letter.sender for e in self._records.values() if not self._unreported.isdisjoint(e.numbers)},
+            newest_report=last,
             holders=dict(sorted(self._holders.items(), key=lambda item: item[1])),
             next_expiry=min((letter.expires_at for letter in self._unsettled()), default=None),
         )
 
-    def put(self, letter: Letter, keys_since: float) -> Deferred[Kept]:
+    def put(self, letter: Letter, keys_since: float) -> Deferred[KeptLetter]:
         """See L{IMailStore}."""
         return self._soon(lambda: self._put(letter, keys_since))
 
-    def find(self, letter: Letter, keys_since: float) -> Deferred[Kept | None]:
+    def find(self, letter: Letter, keys_since: float) -> Deferred[KeptLetter | None]:
         """See L{IMailStore}."""
         return self._soon(lambda: self._find(letter, keys_since))
 
@@ -104,17 +104,17 @@ class MemoryMailStore:
         """See L{IMailStore}."""
         return self._soon(lambda: self._delivery(message_id))
 
-    def take_untold(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
+    def take_unreported(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
         """See L{IMailStore}."""
-        return self._soon(lambda: self._take_untold(sender, limit, now))
+        return self._soon(lambda: self._take_unreported(sender, limit, now))
 
-    def told(self, receipts: list[int], now: float) -> Deferred[None]:
+    def mark_reported(self, receipts: list[int], now: float) -> Deferred[None]:
         """See L{IMailStore}."""
-        return self._soon(lambda: self._tell(receipts, now))
+        return self._soon(lambda: self._mark_reported(receipts, now))
 
-    def untell(self, sender: str, since: float) -> Deferred[None]:
+    def mark_unreported(self, sender: str, since: float) -> Deferred[None]:
         """See L{IMailStore}."""
-        return self._soon(lambda: self._untell(sender, since))
+        return self._soon(lambda: self._mark_unreported(sender, since))
 
     def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
         """See L{IMailStore}."""
@@ -161,10 +161,10 @@ class MemoryMailStore:
             return Failure()
 
     def _unsettled(self) -> list[Letter]:
-        return [entry.letter for entry in self._entries.values() if entry.settled is None]
+        return [record.letter for record in self._records.values() if record.settled is None]
 
-    def _find(self, letter: Letter, keys_since: float) -> Kept | None:
-        known = next((entry for entry in self._entries.values() if same(entry.key, letter.key)), None)
+    def _find(self, letter: Letter, keys_since: float) -> KeptLetter | None:
+        known = next((record for record in self._records.values() if same(record.key, letter.key)), None)
         if known is None:
             return None
         if known.letter.time < keys_since:
@@ -173,40 +173,40 @@ class MemoryMailStore:
         if known.key != letter.key:
             raise Conflict("The idempotency key was used with other params")
         first = known.letter
-        return Kept(sequence=first.sequence, message_id=first.message_id, status=known.status, replayed=True)
+        return KeptLetter(sequence=first.sequence, message_id=first.message_id, status=known.status, replayed=True)
 
-    def _put(self, letter: Letter, keys_since: float) -> Kept:
+    def _put(self, letter: Letter, keys_since: float) -> KeptLetter:
         known = self._find(letter, keys_since)
         if known is not None:
             return known
         self._sequence += 1
         kept = msgspec.structs.replace(letter, sequence=self._sequence)
-        entry = self._entries[letter.message_id] = Entry(kept)
-        receipt = self._add(entry, "queued", letter.time, None)
-        return Kept(sequence=self._sequence, message_id=letter.message_id, receipt=receipt)
+        record = self._records[letter.message_id] = LetterRecord(kept)
+        receipt = self._add(record, "queued", letter.time, None)
+        return KeptLetter(sequence=self._sequence, message_id=letter.message_id, receipt=receipt)
 
-    def _add(self, entry: Entry, status: str, time: float, detail: str | None) -> int:
+    def _add(self, record: LetterRecord, status: str, time: float, detail: str | None) -> int:
         self._receipts += 1
-        entry.add(self._receipts, status, time, detail)
-        if entry.letter.receipts:
-            self._untold.add(self._receipts)
+        record.add(self._receipts, status, time, detail)
+        if record.letter.receipts:
+            self._unreported.add(self._receipts)
         return self._receipts
 
     def _advance(self, outcome: Outcome) -> Transition:
-        entry = self._entries.get(outcome.message_id)
-        if entry is None or entry.letter.recipient != outcome.recipient:
+        record = self._records.get(outcome.message_id)
+        if record is None or record.letter.recipient != outcome.recipient:
             return Transition(outcome=outcome, status=None, taken=False)
-        letter = entry.letter
-        taken = advances(entry.status, outcome.status)
-        settles = outcome.settles and entry.settled is None
-        receipt = self._add(entry, outcome.status, outcome.time, outcome.detail) if taken else 0
+        letter = record.letter
+        taken = advances(record.status, outcome.status)
+        settles = outcome.settles and record.settled is None
+        receipt = self._add(record, outcome.status, outcome.time, outcome.detail) if taken else 0
         if settles:
-            entry.settled = outcome.time
+            record.settled = outcome.time
             if not (taken and outcome.status in ("expired", "failed")):
-                entry.letter = msgspec.structs.replace(letter, message=b"")
+                record.letter = msgspec.structs.replace(letter, message=b"")
         return Transition(
             outcome=outcome,
-            status=entry.status,
+            status=record.status,
             taken=taken,
             settled=settles,
             sender=letter.sender,
@@ -232,61 +232,64 @@ class MemoryMailStore:
         return transition, min((letter.expires_at for letter in self._unsettled()), default=None)
 
     def _shift(self, seconds: float) -> None:
-        for entry in self._entries.values():
-            entry.letter = msgspec.structs.replace(entry.letter, expires_at=entry.letter.expires_at + seconds)
+        for record in self._records.values():
+            record.letter = msgspec.structs.replace(record.letter, expires_at=record.letter.expires_at + seconds)
 
     def _delivery(self, message_id: str) -> Delivery | None:
-        entry = self._entries.get(message_id)
-        if entry is None:
+        record = self._records.get(message_id)
+        if record is None:
             return None
-        letter = entry.letter
+        letter = record.letter
         return Delivery(
             message_id=message_id,
             recipient=letter.recipient,
             sender=letter.sender,
-            status=entry.status,
+            status=record.status,
             expires_at=letter.expires_at,
-            receipts=list(entry.receipts),
+            receipts=list(record.receipts),
         )
 
-    def _take_untold(self, sender: str, limit: int, now: float) -> list[Receipt]:
-        untold = sorted(
+    def _take_unreported(self, sender: str, limit: int, now: float) -> list[Receipt]:
+        unreported = sorted(
             (number, receipt)
-            for entry in self._entries.values()
-            if entry.letter.sender == sender
-            for number, receipt in zip(entry.numbers, entry.receipts, strict=True)
-            if number in self._untold
+            for record in self._records.values()
+            if record.letter.sender == sender
+            for number, receipt in zip(record.numbers, record.receipts, strict=True)
+            if number in self._unreported
         )[:limit]
-        self._tell([number for number, _ in untold], now)
-        return [receipt for _, receipt in untold]
+        self._mark_reported([number for number, _ in unreported], now)
+        return [receipt for _, receipt in unreported]
 
-    def _untell(self, sender: str, since: float) -> None:
-        for entry in self._entries.values():
-            if entry.letter.sender == sender and entry.letter.receipts:
-                self._untold.update(number for number in entry.numbers if self._told.get(number, 0.0) >= since)
+    def _mark_unreported(self, sender: str, since: float) -> None:
+        for record in self._records.values():
+            if record.letter.sender == sender and record.letter.receipts:
+                self._unreported.update(number for number in record.numbers if self._reported.get(number, 0.0) >= since)
 
-    def _tell(self, receipts: list[int], now: float) -> None:
-        self._untold.difference_update(receipts)
-        self._told.update(dict.fromkeys(receipts, now))
+    def _mark_reported(self, receipts: list[int], now: float) -> None:
+        self._unreported.difference_update(receipts)
+        self._reported.update(dict.fromkeys(receipts, now))
 
     def _dead(self, recipient: str | None, limit: int) -> tuple[list[DeadLetter], int]:
         dead = [
             DeadLetter(
-                letter=entry.letter, status=entry.status, time=entry.receipts[-1].time, detail=entry.receipts[-1].detail
+                letter=record.letter,
+                status=record.status,
+                time=record.receipts[-1].time,
+                detail=record.receipts[-1].detail,
             )
-            for entry in reversed(self._entries.values())
-            if entry.settled is not None and entry.letter.message and recipient in (None, entry.letter.recipient)
+            for record in reversed(self._records.values())
+            if record.settled is not None and record.letter.message and recipient in (None, record.letter.recipient)
         ]
         return dead[:limit], len(dead)
 
     def _purge(
         self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
     ) -> None:
-        entries = self._entries.items()
-        over = [(e.settled, e.letter.sequence, name) for name, e in entries if e.settled is not None]
+        records = self._records.items()
+        over = [(e.settled, e.letter.sequence, name) for name, e in records if e.settled is not None]
         for rank, (settled, _, name) in enumerate(sorted(over, reverse=True)):
-            before = dead_before if self._entries[name].letter.message else settled_before
+            before = dead_before if self._records[name].letter.message else settled_before
             if settled < before or rank >= keep:
-                del self._entries[name]
+                del self._records[name]
         latest = sorted(self._holders.items(), key=lambda item: -item[1])[:max_holders]
         self._holders = {entity_id: time for entity_id, time in latest if time >= holders_before}

@@ -6,7 +6,16 @@ import sqlite3
 from typing import Any, Final
 
 from cell0gw.agents.mail.status import advances
-from cell0gw.agents.mail.store import LAST_WORDS, DeadLetter, Delivery, Kept, Letter, Outcome, Receipt, Transition
+from cell0gw.agents.mail.store import (
+    LAST_REPORTS,
+    DeadLetter,
+    Delivery,
+    KeptLetter,
+    Letter,
+    Outcome,
+    Receipt,
+    Transition,
+)
 from cell0gw.protocol.errors import Conflict
 
 READ_BYTES: Final = 1024 * 1024
@@ -23,15 +32,15 @@ _WAITING: Final = (
     f"{_LETTERS} WHERE settled IS NULL AND recipient = ? AND sequence > ? AND expires_at > ? ORDER BY sequence LIMIT ?"
 )
 _DEAD: Final = "settled IS NOT NULL AND message <> x''"
-_UNTELL: Final = """
+_MARK_UNREPORTED: Final = """
 UPDATE receipts SET told = NULL WHERE sender = ? AND told >= ?
 AND message_id IN (SELECT message_id FROM letters WHERE letters.message_id = receipts.message_id AND receipts = 1)
 """
-UNTELL_LAST: Final = f"""
-UPDATE receipts SET told = NULL WHERE told >= (SELECT MAX(told) FROM receipts) - {LAST_WORDS}
+MARK_LAST_UNREPORTED: Final = f"""
+UPDATE receipts SET told = NULL WHERE told >= (SELECT MAX(told) FROM receipts) - {LAST_REPORTS}
 AND message_id IN (SELECT message_id FROM letters WHERE letters.message_id = receipts.message_id AND receipts = 1)
 """
-"""See L{LAST_WORDS}."""
+"""See L{LAST_REPORTS}."""
 _INSERT: Final = (
     f"INSERT INTO letters ({', '.join(_FIELDS)}, method, key, digest, status) "
     f"VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?, ?, 'queued')"
@@ -39,7 +48,7 @@ _INSERT: Final = (
 _RECEIPT: Final = "INSERT INTO receipts (message_id, sender, status, time, detail, told) VALUES (?, ?, ?, ?, ?, ?)"
 
 
-def put(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Kept | Conflict:
+def put(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> KeptLetter | Conflict:
     """See L{IMailStore.put}."""
     key = letter.key
     known = find(connection, letter, keys_since)
@@ -51,10 +60,10 @@ def put(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Ke
     assert sequence is not None
     row = (letter.message_id, letter.sender, "queued", letter.time, None, None if letter.receipts else 0.0)
     receipt = connection.execute(_RECEIPT, row).lastrowid or 0
-    return Kept(sequence=sequence, message_id=letter.message_id, receipt=receipt)
+    return KeptLetter(sequence=sequence, message_id=letter.message_id, receipt=receipt)
 
 
-def find(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Kept | Conflict | None:
+def find(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> KeptLetter | Conflict | None:
     """See L{IMailStore.find}."""
     key = letter.key
     if key is None:
@@ -71,7 +80,7 @@ def find(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> K
         return None
     if digest != key.digest:
         return Conflict("The idempotency key was used with other params")
-    return Kept(sequence=sequence, message_id=message_id, status=status, replayed=True)
+    return KeptLetter(sequence=sequence, message_id=message_id, status=status, replayed=True)
 
 
 def waiting(connection: sqlite3.Connection, recipient: str, after: int, limit: int, now: float) -> list[Letter]:
@@ -185,23 +194,23 @@ def delivery(connection: sqlite3.Connection, message_id: str) -> Delivery | None
     )
 
 
-def take_untold(connection: sqlite3.Connection, sender: str, limit: int, now: float) -> list[Receipt]:
-    """See L{IMailStore.take_untold}."""
+def take_unreported(connection: sqlite3.Connection, sender: str, limit: int, now: float) -> list[Receipt]:
+    """See L{IMailStore.take_unreported}."""
     rows = connection.execute(
         "SELECT number, receipts.message_id, recipient, receipts.status, receipts.time, detail "
         "FROM receipts JOIN letters ON letters.message_id = receipts.message_id "
         "WHERE receipts.sender = ? AND told IS NULL ORDER BY number LIMIT ?",
         (sender, limit),
     ).fetchall()
-    told(connection, [row[0] for row in rows], now)
+    mark_reported(connection, [row[0] for row in rows], now)
     return [
         Receipt(message_id=message_id, recipient=recipient, status=status, time=time, detail=detail)
         for _, message_id, recipient, status, time, detail in rows
     ]
 
 
-def told(connection: sqlite3.Connection, receipts: list[int], now: float) -> None:
-    """See L{IMailStore.told}."""
+def mark_reported(connection: sqlite3.Connection, receipts: list[int], now: float) -> None:
+    """See L{IMailStore.mark_reported}."""
     connection.executemany("UPDATE receipts SET told = ? WHERE number = ?", [(now, number) for number in receipts])
 
 
@@ -214,9 +223,9 @@ def dead(connection: sqlite3.Connection, recipient: str | None, limit: int) -> t
     return [_dead_letter(connection, letter) for letter in letters], total
 
 
-def untell(connection: sqlite3.Connection, sender: str, since: float) -> None:
-    """See L{IMailStore.untell}."""
-    connection.execute(_UNTELL, (sender, since))
+def mark_unreported(connection: sqlite3.Connection, sender: str, since: float) -> None:
+    """See L{IMailStore.mark_unreported}."""
+    connection.execute(_MARK_UNREPORTED, (sender, since))
 
 
 def saw(connection: sqlite3.Connection, entity_id: str, time: float) -> None:

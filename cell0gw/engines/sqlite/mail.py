@@ -13,7 +13,7 @@ from cell0gw.agents.mail.store import (
     DeadLetter,
     Delivery,
     IMailStore,
-    Kept,
+    KeptLetter,
     Letter,
     Outcome,
     Receipt,
@@ -36,28 +36,28 @@ class SQLiteMailStore:
     def load(self) -> StoredMail:
         """See L{IMailStore}."""
         read = self._database.read
-        read(sqlite_letters.UNTELL_LAST)
+        read(sqlite_letters.MARK_LAST_UNREPORTED)
         ((key,),) = read("SELECT value FROM secrets WHERE name = 'provenance'")
         boxes = read(
             "SELECT recipient, COUNT(*), SUM(LENGTH(message)) FROM letters WHERE settled IS NULL GROUP BY recipient"
         )
-        ((newest_told,),) = read("SELECT MAX(told) FROM receipts")
+        ((newest_report,),) = read("SELECT MAX(told) FROM receipts")
         ((next_expiry,),) = read("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL")
         return StoredMail(
             key=key,
             mailboxes=[StoredMailbox(recipient=box[0], messages=box[1], size=box[2]) for box in boxes],
             senders=dict(read("SELECT sender, COUNT(*) FROM letters WHERE settled IS NULL GROUP BY sender")),
             holders=dict(read("SELECT entity_id, time FROM holders ORDER BY time")),
-            untold={sender for (sender,) in read("SELECT DISTINCT sender FROM receipts WHERE told IS NULL")},
-            newest_told=newest_told or 0.0,
+            unreported={sender for (sender,) in read("SELECT DISTINCT sender FROM receipts WHERE told IS NULL")},
+            newest_report=newest_report or 0.0,
             next_expiry=next_expiry,
         )
 
-    def put(self, letter: Letter, keys_since: float) -> Deferred[Kept]:
+    def put(self, letter: Letter, keys_since: float) -> Deferred[KeptLetter]:
         """See L{IMailStore}."""
         return self._write(sqlite_letters.put, letter, keys_since).addCallback(_raise_conflict)
 
-    def find(self, letter: Letter, keys_since: float) -> Deferred[Kept | None]:
+    def find(self, letter: Letter, keys_since: float) -> Deferred[KeptLetter | None]:
         """See L{IMailStore}."""
         return self._write(sqlite_letters.find, letter, keys_since).addCallback(_raise_conflict)
 
@@ -87,17 +87,17 @@ class SQLiteMailStore:
         """See L{IMailStore}."""
         return self._look(sqlite_letters.delivery, message_id)
 
-    def take_untold(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
+    def take_unreported(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.take_untold, sender, limit, now)
+        return self._write(sqlite_letters.take_unreported, sender, limit, now)
 
-    def told(self, receipts: list[int], now: float) -> Deferred[None]:
+    def mark_reported(self, receipts: list[int], now: float) -> Deferred[None]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.told, receipts, now)
+        return self._write(sqlite_letters.mark_reported, receipts, now)
 
-    def untell(self, sender: str, since: float) -> Deferred[None]:
+    def mark_unreported(self, sender: str, since: float) -> Deferred[None]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.untell, sender, since)
+        return self._write(sqlite_letters.mark_unreported, sender, since)
 
     def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
         """See L{IMailStore}."""
@@ -120,5 +120,5 @@ class SQLiteMailStore:
         return self._database.look(lambda connection: statement(connection, *arguments))
 
 
-def _raise_conflict(outcome: Kept | Conflict | None) -> Any:
+def _raise_conflict(outcome: KeptLetter | Conflict | None) -> Any:
     return Failure(outcome) if isinstance(outcome, Conflict) else outcome

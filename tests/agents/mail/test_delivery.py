@@ -19,7 +19,7 @@ from cell0gw.agents.mail.delivery import Mailboxes
 from cell0gw.agents.mail.mailbox import RESEND_AFTER
 from cell0gw.agents.mail.quotas import Quotas
 from cell0gw.agents.mail.receipts import Receipts
-from cell0gw.agents.mail.store import LAST_WORDS, Letter
+from cell0gw.agents.mail.store import LAST_REPORTS, Letter
 from cell0gw.config.options import Config
 from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.presence.directory import Directory, Statement
@@ -58,12 +58,12 @@ class OfficeCase(SynchronousTestCase):
         """A process that finds what the store has."""
         self.dates = Dates(self.clock, lambda: self.clock.seconds() + self.ahead)
         self.directory = Directory(float, lambda *event: None)
-        self.receipts = Receipts(self.store, self.directory, self.clock, LAST_WORDS)
+        self.receipts = Receipts(self.store, self.directory, self.clock, LAST_REPORTS)
         self.quotas = Quotas(self.limits)
         self.boxes = Mailboxes(self.store, self.directory, self.receipts, self.quotas, self.clock, self.dates)
         stored = self.store.load()
         self.boxes.load(stored)
-        self.receipts.load(stored.untold, stored.newest_told)
+        self.receipts.load(stored.unreported, stored.newest_report)
         self.observers = (self.directory, self.receipts, self.boxes)
 
     def open(self, entity_id: str = "b", *capabilities: str) -> Session:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw.agents.mail import delivery as mailboxes
 from cell0gw.agents.mail import mailbox, receipts
 from cell0gw.agents.mail.status import advances
-from cell0gw.agents.mail.store import LAST_WORDS
+from cell0gw.agents.mail.store import LAST_REPORTS
 from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.engines.memory.tokens import MemoryTokenStore
 from cell0gw.testing import EPOCH, Client, MemoryGateway, counter
@@ -172,7 +172,7 @@ class MailMachine(RuleBasedStateMachine):
     def disk(self, held: bool, broken: bool) -> None:
         if broken and not self.store.broken:
             self.broken_since = self.now
-        elif self.store.broken and not broken and self.now - self.broken_since > LAST_WORDS - SLACK:
+        elif self.store.broken and not broken and self.now - self.broken_since > LAST_REPORTS - SLACK:
             self.outages.append((self.broken_since, self.now))
         self.store.held, self.store.broken = held, broken
         if not held:
@@ -274,7 +274,7 @@ class MailMachine(RuleBasedStateMachine):
         heard = peer.heard.setdefault(receipt["message_id"], {})
         status = receipt["status"]
         if status in heard:
-            lost = any(-SLACK <= lost - heard[status] <= LAST_WORDS + SLACK for lost in peer.lost_at)
+            lost = any(-SLACK <= lost - heard[status] <= LAST_REPORTS + SLACK for lost in peer.lost_at)
             late = any(start - SLACK <= heard[status] <= end for start, end in self.outages)
             assert lost or late, f"told of {status} twice"
         else:

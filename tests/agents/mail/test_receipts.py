@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from cell0gw.agents.mail import receipts
-from cell0gw.agents.mail.store import LAST_WORDS
+from cell0gw.agents.mail.store import LAST_REPORTS
 from cell0gw.protocol.errors import Unavailable
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Session
@@ -60,7 +60,7 @@ class TellingTests(ReceiptCase):
         self.advance()
         self.assertEqual([self.told(each) for each in sessions], [WHOLE, WHOLE])
         self.assertEqual(self.told(other), [])
-        self.wait(2 * LAST_WORDS)
+        self.wait(2 * LAST_REPORTS)
         self.assertEqual(self.told(sessions[0]), WHOLE)
 
     def test_after_the_answer(self) -> None:
@@ -107,7 +107,7 @@ class TellingTests(ReceiptCase):
         sender = self.open("a")
         self.send(1)
         self.told(sender)
-        self.wait(LAST_WORDS + 2)
+        self.wait(LAST_REPORTS + 2)
         self.send(2)
         self.told(sender)
         self.wait()
@@ -140,10 +140,10 @@ class BreakingTests(ReceiptCase):
         sender = self.open("a")
         self.send()
         self.told(sender)
-        self.wait(LAST_WORDS + 1)
+        self.wait(LAST_REPORTS + 1)
         self.advance(1, "received")
         self.told(sender)
-        self.wait(LAST_WORDS - 2)
+        self.wait(LAST_REPORTS - 2)
         self.lose(sender)
         back = self.open("a")
         self.assertEqual(self.told(back), ["received"])
@@ -336,10 +336,10 @@ class BrokenDiskTests(ReceiptCase):
         sender = self.open("a")
         self.send()
         self.told(sender)
-        works, failing = self.store.told, Deferred[None]()
-        self.patch(self.store, "told", lambda receipts, now: failing)
+        works, failing = self.store.mark_reported, Deferred[None]()
+        self.patch(self.store, "mark_reported", lambda receipts, now: failing)
         self.wait()
-        self.patch(self.store, "told", works)
+        self.patch(self.store, "mark_reported", works)
         self.lose(sender)
         failing.errback(Unavailable())
         self.wait(2)
