@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -147,8 +147,10 @@ class Credentials:
         if minter.expires_at is not None:
             expires_at = min(expires_at, minter.expires_at)
         token = tokens.mint(self._random_bytes, now)
-        record = self._record(
-            token,
+        digest = tokens.digest(token)
+        record = TokenRecord(
+            token_id=tokens.token_id(digest),
+            digest=digest,
             entity_id=entity_id,
             entity_type=entity_type,
             permissions=granted,
@@ -158,7 +160,7 @@ class Credentials:
         )
         return await self._store_new(token, record)
 
-    def revoke(self, token_id: str | None = None, entity_id: str | None = None) -> tuple[list[str], Deferred[Any]]:
+    def revoke(self, token_id: str | None = None, entity_id: str | None = None) -> tuple[list[str], Deferred[None]]:
         """End a token, or all tokens of an entity, and with each whatever it minted.
 
         They open no session from now on.
@@ -238,19 +240,21 @@ class Credentials:
             self._store.remove(gone).addErrback(reported_already)
 
     def _admin_record(self, token: str) -> TokenRecord:
-        return self._record(
-            token, entity_id=ADMIN, entity_type="system", permissions=(EVERYTHING,), issued_at=self._wall()
-        )
-
-    def _record(self, token: str, **facts: Any) -> TokenRecord:
         digest = tokens.digest(token)
-        return TokenRecord(digest=digest, token_id=tokens.token_id(digest), **facts)
+        return TokenRecord(
+            token_id=tokens.token_id(digest),
+            digest=digest,
+            entity_id=ADMIN,
+            entity_type="system",
+            permissions=(EVERYTHING,),
+            issued_at=self._wall(),
+        )
 
 
 def _principal(record: TokenRecord) -> Principal:
     return Principal(
         entity_id=record.entity_id,
-        entity_type=record.entity_type,  # type: ignore[arg-type]
+        entity_type=record.entity_type,
         permissions=Permissions(record.permissions),
         token_id=record.token_id,
         expires_at=record.expires_at,

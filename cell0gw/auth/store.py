@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from twisted.internet.defer import Deferred
 from zope.interface import Interface
+
+from cell0gw.auth.tokens import TokenRecord
 
 
 class ITokenStore(Interface):
-    """Where token records outlive the process."""
+    """Where token records outlive the process. Every Deferred fires once that is safe."""
 
-    def load() -> list[Any]:
-        """Every L{cell0gw.auth.tokens.TokenRecord} kept."""
+    def load() -> list[TokenRecord]:
+        """Every record that is kept; called once, before anything else."""
 
-    def add(record: Any) -> Any:
+    def add(record: TokenRecord) -> Deferred[None]:
         """Keep a record.
 
-        @return: a Deferred that fires when it is safe.
         @raise Unavailable: by the Deferred, when it can't be kept.
         """
 
-    def revoke(token_ids: list[str]) -> Any:
+    def revoke(token_ids: list[str]) -> Deferred[None]:
         """Mark records as revoked.
 
-        @return: a Deferred that fires when that is safe.
+        @raise Unavailable: by the Deferred, when that can't be written down.
         """
 
-    def remove(token_ids: list[str]) -> Any:
+    def remove(token_ids: list[str]) -> Deferred[None]:
         """Forget records.
 
-        @return: a Deferred that fires when that is done.
+        @raise Unavailable: by the Deferred, when that can't be written down.
         """

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from cell0gw.auth.principal import EntityType
+
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_LENGTH: Final = 43
 _SECRET_BYTES: Final = 32
@@ -29,7 +31,7 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str
     digest: str
     entity_id: str
-    entity_type: str
+    entity_type: EntityType
     permissions: tuple[str, ...]
     issued_at: float
     expires_at: float | None = None

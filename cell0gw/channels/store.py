@@ -36,9 +36,9 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a draft.
+    """What became of a L{NewMessage}.
 
-    @ivar position: the draft's; or that of the one that had its key before.
+    @ivar position: its own; or that of the one that had its key before.
     @ivar oldest: the offset of the oldest message that is kept.
     @ivar replayed: whether its key was known: nothing was stored.
     """
@@ -73,7 +73,7 @@ class IMessageStore(Interface):
     def load() -> list[StoredChannel]:
         """Every channel that is kept; called once, before anything else."""
 
-    def append(draft: NewMessage) -> Deferred[Stored]:
+    def append(message: NewMessage) -> Deferred[Stored]:
         """Number a message and keep it, in the order of the calls.
 
         @return: fires in that order, once it is safe.

@@ -6,7 +6,7 @@ once. A recipient that is slow to read has its mail wait, too.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -247,7 +247,7 @@ class Mailboxes:
         if box.unacknowledged.pop(message_id, None) is not None:
             self._resends.forget(message_id)
 
-    def _record(self, outcomes: list[Outcome]) -> Deferred[Any]:
+    def _record(self, outcomes: list[Outcome]) -> Deferred[list[Transition] | None]:
         return self._store.record(outcomes).addCallbacks(self._recorded, self._not_recorded, errbackArgs=(outcomes,))
 
     def _recorded(self, outcomes: list[Transition]) -> list[Transition]:

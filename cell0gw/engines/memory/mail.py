@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -27,6 +27,8 @@ from cell0gw.agents.mail.store import (
 from cell0gw.engines.memory.letters import LetterRecord, same
 from cell0gw.protocol.errors import Conflict, RPCError, Unavailable
 
+_Result = TypeVar("_Result")
+
 
 @implementer(IMailStore)
 class MemoryMailStore:
@@ -42,7 +44,7 @@ class MemoryMailStore:
         self._sequence = self._receipts = 0
         self._unreported: set[int] = set()
         self._reported: dict[int, float] = {}
-        self._waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+        self._waiting: list[tuple[Callable[[], object], Deferred[Any]]] = []
         self._releasing = False
         self.held = False
         self.broken = False
@@ -145,14 +147,14 @@ class MemoryMailStore:
                 break
         self._releasing = False
 
-    def _soon(self, job: Callable[[], Any]) -> Deferred[Any]:
-        deferred: Deferred[Any] = Deferred()
+    def _soon(self, job: Callable[[], _Result]) -> Deferred[_Result]:
+        deferred: Deferred[_Result] = Deferred()
         self._waiting.append((job, deferred))
         if not self.held:
             self.release()
         return deferred
 
-    def _attempt(self, job: Callable[[], Any]) -> Any:
+    def _attempt(self, job: Callable[[], object]) -> object:
         if self.broken:
             return Failure(Unavailable("Storage is out of order"))
         try:

@@ -34,10 +34,10 @@ class MemoryMessageStore:
             if kept
         ]
 
-    def append(self, draft: NewMessage) -> Deferred[Stored]:
+    def append(self, message: NewMessage) -> Deferred[Stored]:
         """See L{IMessageStore}."""
         deferred: Deferred[Stored] = Deferred()
-        self._waiting.append((draft, deferred))
+        self._waiting.append((message, deferred))
         if not self.held:
             self.release()
         return deferred
@@ -45,7 +45,7 @@ class MemoryMessageStore:
     def release(self) -> None:
         """Let what waits be stored, and be acknowledged; or refused, if the store is broken."""
         waiting, self._waiting = self._waiting, []
-        outcomes = [(self._append(draft), deferred) for draft, deferred in waiting]
+        outcomes = [(self._append(message), deferred) for message, deferred in waiting]
         for outcome, deferred in outcomes:
             deferred.callback(outcome)  # a Failure takes the errback path
 
@@ -80,21 +80,21 @@ class MemoryMessageStore:
             self._newest.pop(channel, None)
         return succeed(channel not in self._channels)
 
-    def _append(self, draft: NewMessage) -> Stored | Failure:
+    def _append(self, message: NewMessage) -> Stored | Failure:
         if self.broken:
             return Failure(Unavailable("Storage is out of order"))
-        slot = None if draft.key is None else (draft.key.entity_id, draft.key.method, draft.key.key)
+        slot = None if message.key is None else (message.key.entity_id, message.key.method, message.key.key)
         if slot in self._keys:
             key, position, _ = self._keys[slot]
-            if key != draft.key:
+            if key != message.key:
                 return Failure(Conflict("The idempotency key was used with other params"))
             return Stored(position=position, oldest=0, replayed=True)
-        epoch, kept = self._channels.setdefault(draft.channel, (draft.epoch, {}))
-        offset = self._newest[draft.channel] = self._newest.get(draft.channel, 0) + 1
-        kept[offset] = StoredMessage(offset=offset, time=draft.time, sender=draft.sender, message=draft.message)
-        for old in [old for old in kept if old <= offset - draft.keep]:
+        epoch, kept = self._channels.setdefault(message.channel, (message.epoch, {}))
+        offset = self._newest[message.channel] = self._newest.get(message.channel, 0) + 1
+        kept[offset] = StoredMessage(offset=offset, time=message.time, sender=message.sender, message=message.message)
+        for old in [old for old in kept if old <= offset - message.keep]:
             del kept[old]
         position = Position(offset, epoch)
-        if draft.key is not None and slot is not None:
-            self._keys[slot] = (draft.key, position, draft.time)
+        if message.key is not None and slot is not None:
+            self._keys[slot] = (message.key, position, message.time)
         return Stored(position=position, oldest=min(kept))

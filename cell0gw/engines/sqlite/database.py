@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
@@ -36,15 +36,22 @@ SLOW: Final = 10.0
 MAX_CHECKPOINTS: Final = 5
 """So often what is in the write-ahead log is to be saved before the file is opened anew without."""
 
-Work = Callable[[sqlite3.Connection], Any]
+Result = TypeVar("Result")
+
+Work = Callable[[sqlite3.Connection], Result]
+"""Something to do with the file, on the writer's thread."""
 
 
 class _Job(NamedTuple):
     """Something to do with the file; C{reads}: and it changes nothing."""
 
-    work: Work
+    work: Work[object]
     deferred: Deferred[Any]
     reads: bool
+
+
+_Outcome = tuple[Deferred[Any], object]
+"""What a job has come to, and who waits for it."""
 
 
 class Database:
@@ -73,7 +80,7 @@ class Database:
         self._outage = Outage(path, seconds, lambda cause: reactor.callFromThread(self.told, cause))
         self._checkpoints = 0
         self.rollbacks = 0
-        self.told: Callable[[str | None], Any] = lambda cause: None
+        self.told: Callable[[str | None], object] = lambda cause: None
 
     def open(self) -> None:
         """Open the file and bring its schema up to date. No process may fork before it is closed again.
@@ -99,7 +106,7 @@ class Database:
         assert self._connection is not None
         return self._connection.execute(query).fetchall()
 
-    def write(self, work: Work) -> Deferred[Any]:
+    def write(self, work: Work[Result]) -> Deferred[Result]:
         """Do something in a transaction.
 
         @param work: called with the connection, on the writer's thread.
@@ -108,7 +115,7 @@ class Database:
         """
         return self._ask(work, False)
 
-    def look(self, work: Work) -> Deferred[Any]:
+    def look(self, work: Work[Result]) -> Deferred[Result]:
         """Do something that only reads, after what was asked for before; it may be possible when no write is.
 
         @param work: called with the connection, on the writer's thread, and called again should a write fail.
@@ -126,7 +133,7 @@ class Database:
             self._connection.close()
             self._connection = None
 
-    def _ask(self, work: Work, reads: bool) -> Deferred[Any]:
+    def _ask(self, work: Work[Result], reads: bool) -> Deferred[Result]:
         if self._connection is None:
             return fail(Unavailable("Storage is closed"))
         if self._thread is None:
@@ -136,7 +143,7 @@ class Database:
         if busy_since is not None and self._seconds() - busy_since > SLOW and not self._slow:
             self._slow = True
             self.told("slow")
-        deferred: Deferred[Any] = Deferred()
+        deferred: Deferred[Result] = Deferred()
         self._jobs.put(_Job(work, deferred, reads))
         return deferred
 
@@ -166,7 +173,7 @@ class Database:
             group.append(self._jobs.get())
         return group
 
-    def _carry_out(self, jobs: list[_Job]) -> list[tuple[Deferred[Any], Any]]:
+    def _carry_out(self, jobs: list[_Job]) -> list[_Outcome]:
         if all(job.reads for job in jobs) or self._outage.wait or not self._fit():
             return [self._without_writing(job) for job in jobs]
         try:
@@ -177,7 +184,7 @@ class Database:
         self._in_order()
         return outcomes
 
-    def _commit(self, jobs: list[_Job]) -> list[tuple[Deferred[Any], Any]]:
+    def _commit(self, jobs: list[_Job]) -> list[_Outcome]:
         """One transaction for all; a job that fails takes back only its own part."""
         connection = self._connection
         assert connection is not None
@@ -186,10 +193,10 @@ class Database:
         connection.execute("COMMIT")
         return outcomes
 
-    def _attempt(self, connection: sqlite3.Connection, work: Work) -> Any:
+    def _attempt(self, connection: sqlite3.Connection, work: Work[object]) -> object:
         connection.execute("SAVEPOINT job")
         try:
-            outcome = work(connection)
+            outcome: object = work(connection)
         except Exception as error:
             if cause_of(error) is not None or not connection.in_transaction:
                 raise
@@ -199,7 +206,7 @@ class Database:
         connection.execute("RELEASE job")
         return outcome
 
-    def _without_writing(self, job: _Job) -> tuple[Deferred[Any], Any]:
+    def _without_writing(self, job: _Job) -> _Outcome:
         """What only reads is done still; the rest is refused."""
         if not job.reads:
             return job.deferred, Failure(self._outage.refusal())
@@ -283,6 +290,6 @@ class Database:
         return Failure(Unavailable("Storage is out of order"))
 
 
-def _deliver(outcomes: list[tuple[Deferred[Any], Any]]) -> None:
+def _deliver(outcomes: list[_Outcome]) -> None:
     for deferred, outcome in outcomes:
         deferred.callback(outcome)  # a Failure takes the errback path

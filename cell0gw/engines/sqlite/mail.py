@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
-from typing import Any
+from typing import Concatenate, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -24,6 +25,10 @@ from cell0gw.agents.mail.store import (
 from cell0gw.engines.sqlite import letters as sqlite_letters
 from cell0gw.engines.sqlite.database import Database
 from cell0gw.protocol.errors import Conflict
+
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
+_Statement = Callable[Concatenate[sqlite3.Connection, _P], _Result]
 
 
 @implementer(IMailStore)
@@ -113,12 +118,12 @@ class SQLiteMailStore:
         """See L{IMailStore}."""
         return self._write(sqlite_letters.saw, entity_id, time)
 
-    def _write(self, statement: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        return self._database.write(lambda connection: statement(connection, *arguments))
+    def _write(self, statement: _Statement[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_Result]:
+        return self._database.write(lambda connection: statement(connection, *args, **kwargs))
 
-    def _look(self, statement: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        return self._database.look(lambda connection: statement(connection, *arguments))
+    def _look(self, statement: _Statement[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_Result]:
+        return self._database.look(lambda connection: statement(connection, *args, **kwargs))
 
 
-def _raise_conflict(outcome: KeptLetter | Conflict | None) -> Any:
+def _raise_conflict(outcome: _Result | Conflict) -> _Result | Failure:
     return Failure(outcome) if isinstance(outcome, Conflict) else outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -24,6 +24,9 @@ READ_BYTES: Final = 1024 * 1024
 
 SLACK: Final = 10
 """A channel is trimmed when it has grown by one part of so many: each time costs a statement."""
+
+_Row = tuple[int, float, str, bytes]
+"""Position, time, sender and message."""
 
 _ROWS: Final = (256, 64, 16, 4, 1)
 """How many rows one statement inserts: each time one runs the thread waits for its turn with the others."""
@@ -56,7 +59,7 @@ class SQLiteMessageStore:
         # The writer's, on its thread; made anew from the file when a transaction was rolled back.
         self._heads: dict[str, _Head] = {}
         self._as_of: int | None = None
-        self._drafts: deque[tuple[NewMessage, Deferred[Stored]]] = deque()
+        self._unwritten: deque[tuple[NewMessage, Deferred[Stored]]] = deque()
         self._asked = False
 
     def load(self) -> list[StoredChannel]:
@@ -68,10 +71,10 @@ class SQLiteMessageStore:
             if newest is not None
         ]
 
-    def append(self, draft: NewMessage) -> Deferred[Stored]:
+    def append(self, message: NewMessage) -> Deferred[Stored]:
         """See L{IMessageStore}."""
         deferred: Deferred[Stored] = Deferred()
-        self._drafts.append((draft, deferred))
+        self._unwritten.append((message, deferred))
         if not self._asked:
             self._asked = True
             taken: list[tuple[NewMessage, Deferred[Stored]]] = []
@@ -106,8 +109,8 @@ class SQLiteMessageStore:
     def _failed(self, failure: Failure, taken: list[tuple[NewMessage, Deferred[Stored]]]) -> None:
         if not taken:  # the job was never begun
             self._asked = False
-            taken.extend(self._drafts)
-            self._drafts.clear()
+            taken.extend(self._unwritten)
+            self._unwritten.clear()
         if not failure.check(Unavailable):
             failure = Failure(Unavailable("Storage is out of order"))
         for _, deferred in taken:
@@ -128,25 +131,25 @@ class SQLiteMessageStore:
         self, connection: sqlite3.Connection, taken: list[tuple[NewMessage, Deferred[Stored]]]
     ) -> list[Stored | Conflict]:
         self._asked = False
-        while self._drafts:
-            taken.append(self._drafts.popleft())
+        while self._unwritten:
+            taken.append(self._unwritten.popleft())
         heads = self._current_heads(connection)
-        rows: list[tuple[Any, ...]] = []
+        rows: list[_Row] = []
         outcomes: list[Stored | Conflict | tuple[_Head, int]] = []
         keep: dict[_Head, int] = {}
-        for draft, _ in taken:
-            known = None if draft.key is None else self._known(connection, draft.key)
+        for message, _ in taken:
+            known = None if message.key is None else self._known(connection, message.key)
             if known is not None:
                 outcomes.append(known)
                 continue
-            head = heads.get(draft.channel)
+            head = heads.get(message.channel)
             if head is None:
-                head = heads[draft.channel] = self._begin(connection, draft)
+                head = heads[message.channel] = self._begin(connection, message)
             head.newest += 1
-            rows.append((head.base + head.newest, draft.time, draft.sender, draft.message))
-            keep[head] = draft.keep
-            if draft.key is not None:
-                _remember(connection, draft.key, Position(head.newest, head.epoch), draft.time)
+            rows.append((head.base + head.newest, message.time, message.sender, message.message))
+            keep[head] = message.keep
+            if message.key is not None:
+                _remember(connection, message.key, Position(head.newest, head.epoch), message.time)
             outcomes.append((head, head.newest))
         _insert(connection, rows)
         for head, count in keep.items():
@@ -159,11 +162,11 @@ class SQLiteMessageStore:
             for outcome in outcomes
         ]
 
-    def _begin(self, connection: sqlite3.Connection, draft: NewMessage) -> _Head:
-        row = (draft.channel, draft.epoch)
+    def _begin(self, connection: sqlite3.Connection, message: NewMessage) -> _Head:
+        row = (message.channel, message.epoch)
         channel_id = connection.execute("INSERT INTO channels (name, epoch) VALUES (?, ?)", row).lastrowid
         assert channel_id is not None
-        return _Head(channel_id, draft.epoch)
+        return _Head(channel_id, message.epoch)
 
     def _known(self, connection: sqlite3.Connection, key: Key) -> Stored | Conflict | None:
         """What became of the first one with this key."""
@@ -261,7 +264,7 @@ _FIRST_SINCE: Final = (
 )
 
 
-def _insert(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+def _insert(connection: sqlite3.Connection, rows: list[_Row]) -> None:
     start = 0
     for count in _ROWS:
         while len(rows) - start >= count:

@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from twisted.logger import Logger
@@ -92,7 +92,7 @@ class Outage:
 
     log = Logger()
 
-    def __init__(self, path: Path, seconds: Callable[[], float], tell: Callable[[str | None], Any]) -> None:
+    def __init__(self, path: Path, seconds: Callable[[], float], tell: Callable[[str | None], object]) -> None:
         self._path = path
         self._seconds = seconds
         self._tell = tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import msgspec
@@ -26,26 +27,26 @@ class SQLiteTokenStore:
         rows = self._database.read(f"SELECT {columns} FROM tokens")
         return [_record(dict(zip(TokenRecord.__struct_fields__, row, strict=True))) for row in rows]
 
-    def add(self, record: TokenRecord) -> Deferred[Any]:
+    def add(self, record: TokenRecord) -> Deferred[None]:
         """See L{ITokenStore}."""
         row = msgspec.structs.asdict(record)
         row["permissions"] = msgspec.json.encode(record.permissions).decode()
-        names, places = ", ".join(row), ", ".join(f":{name}" for name in row)
-        return self._database.write(
-            lambda c: c.execute(f"INSERT INTO tokens ({names}) VALUES ({places})", row) and None
-        )
+        names, places = ", ".join(row), ", ".join("?" * len(row))
+        return self._write(f"INSERT INTO tokens ({names}) VALUES ({places})", [tuple(row.values())])
 
-    def revoke(self, token_ids: list[str]) -> Deferred[Any]:
+    def revoke(self, token_ids: list[str]) -> Deferred[None]:
         """See L{ITokenStore}."""
-        rows = [(token_id,) for token_id in token_ids]
-        return self._database.write(
-            lambda c: c.executemany("UPDATE tokens SET revoked = 1 WHERE token_id = ?", rows) and None
-        )
+        return self._write("UPDATE tokens SET revoked = 1 WHERE token_id = ?", [(name,) for name in token_ids])
 
-    def remove(self, token_ids: list[str]) -> Deferred[Any]:
+    def remove(self, token_ids: list[str]) -> Deferred[None]:
         """See L{ITokenStore}."""
-        rows = [(token_id,) for token_id in token_ids]
-        return self._database.write(lambda c: c.executemany("DELETE FROM tokens WHERE token_id = ?", rows) and None)
+        return self._write("DELETE FROM tokens WHERE token_id = ?", [(name,) for name in token_ids])
+
+    def _write(self, statement: str, rows: list[tuple[object, ...]]) -> Deferred[None]:
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany(statement, rows)
+
+        return self._database.write(write)
 
 
 def _record(row: dict[str, Any]) -> TokenRecord:
