@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
-
 from cell0gw.agents.calls.dealer import Dealer
 from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.conversations import Conversations
@@ -20,7 +18,7 @@ from cell0gw.agents.mail.store import IMailStore
 from cell0gw.agents.message_ids import MessageIds
 from cell0gw.auth.credentials import Credentials
 from cell0gw.presence.directory import Directory
-from cell0gw.process.clocks import Dates
+from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.limits import MailLimits
 from cell0gw.sessions.interfaces import ISessionObserver
@@ -32,8 +30,6 @@ class Agents:
     @param key_window: for how many seconds an idempotency key stands for its message.
     @param silence: for how many seconds a dead connection may go unnoticed.
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
-    @param new_id: makes an id from a prefix.
-    @param randbelow: gives a random number below another.
     @ivar observers: those that are to hear of sessions, after the directory.
     @ivar sweepers: those that are to sweep now and then.
     """
@@ -43,36 +39,32 @@ class Agents:
         limits: MailLimits,
         key_window: float,
         silence: float,
-        clock: IReactorTime,
-        dates: Dates,
         directory: Directory,
         credentials: Credentials,
         store: IMailStore,
         emit: Callable[[str, str, Any], Any],
-        new_id: Callable[[str], str],
-        randbelow: Callable[[int], int],
+        runtime: Runtime,
     ) -> None:
+        clock = runtime.clock
         self._store = store
-        self._recipients = Recipients(store, credentials, dates.wall)
+        self._recipients = Recipients(store, credentials, runtime.wall)
         self._conversations = Conversations(clock, emit, limits.max_hops, limits.conversation_rate)
         self._receipts = Receipts(store, directory, clock, silence)
         quotas = Quotas(limits)
-        self.mailboxes = Mailboxes(store, directory, self._receipts, quotas, clock, dates)
+        self.mailboxes = Mailboxes(store, directory, self._receipts, quotas, runtime)
         self.mail = Mail(
             store,
             directory,
             self._recipients,
             self._conversations,
             self.mailboxes,
-            clock,
-            dates,
-            new_id,
+            runtime,
             ttl=limits.mail_ttl,
             key_window=key_window,
         )
-        self.workers = Workers(directory, randbelow)
+        self.workers = Workers(directory, runtime.randbelow)
         directory.spoke = self.workers.review
-        self.calls = Dealer(self.workers, self._conversations, clock, dates.wall, new_id)
+        self.calls = Dealer(self.workers, self._conversations, runtime)
         self.explain = Explain(
             directory, self.mail, self.mailboxes, quotas, self._conversations, self.workers, self.calls
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-import time
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from cell0gw.engines.sqlite.outage import Damaged, advice
 from cell0gw.engines.sqlite.schema import SchemaTooNew
 from cell0gw.engines.sqlite.tokens import SQLiteTokenStore
 from cell0gw.process.clocks import make_monotonic
+from cell0gw.process.runtime import runtime_of_process
 from cell0gw.process.state import StateError, StateFolder
 from cell0gw.transports.sockets.binding import TCPBinding
 from cell0gw.transports.sockets.endpoints import Endpoint, EndpointError, read_endpoints
@@ -204,7 +204,8 @@ class WebSocketGateway(Gateway):
                 messages = SQLiteMessageStore(self._database, self.config.max_database_size)
                 mail = SQLiteMailStore(self._database)
                 tokens = SQLiteTokenStore(self._database)
-                self.compose(self._reactor, tokens, messages, mail, time.time, audit=self._state.write_audit)
+                runtime = runtime_of_process(self._reactor)
+                self.compose(runtime, tokens, messages, mail, audit=self._state.write_audit)
                 self._database.told = self.health.storage
             self._database.open()
             super().startService()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
 from cell0gw.guard.connections import Connections
+from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import CloseCode
 
 BATCH: Final = 200
@@ -26,16 +25,13 @@ class Drain:
     """Closes every connection, within half of the time; the other half is for those who are slow to go.
 
     @param timeout: after so many seconds whoever is still there is cut off.
-    @param randbelow: gives a random number below another.
     """
 
-    def __init__(
-        self, clock: IReactorTime, connections: Connections, timeout: float, randbelow: Callable[[int], int]
-    ) -> None:
-        self._clock = clock
+    def __init__(self, runtime: Runtime, connections: Connections, timeout: float) -> None:
+        self._clock = runtime.clock
         self._connections = connections
-        self._randbelow = randbelow
-        self._began = clock.seconds()
+        self._randbelow = runtime.randbelow
+        self._began = self._clock.seconds()
         self._until = self._began + timeout
         self._waiting = list(connections)
         batches = min(math.ceil(len(self._waiting) / BATCH), int(timeout / 2 / PAUSE))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +13,6 @@ from cell0gw.agents.agents import Agents
 from cell0gw.agents.mail.store import IMailStore
 from cell0gw.app.drain import Drain
 from cell0gw.app.embedded import Embedded
-from cell0gw.app.ids import Ids
 from cell0gw.auth.credentials import Credentials
 from cell0gw.auth.store import ITokenStore
 from cell0gw.channels.broker import Broker
@@ -32,7 +29,7 @@ from cell0gw.monitoring.health import Health
 from cell0gw.monitoring.statistics import Counts
 from cell0gw.presence.directory import Directory
 from cell0gw.presence.watches import Watches
-from cell0gw.process.clocks import Dates
+from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.rpc.dispatch import Dispatcher
@@ -66,66 +63,50 @@ class Gateway(Embedded):
 
     def compose(
         self,
-        reactor: Any,
+        runtime: Runtime,
         token_store: ITokenStore,
         message_store: IMessageStore,
         mail_store: IMailStore,
-        wall: Callable[[], float] | None = None,
-        new_id: Callable[[str], str] | None = None,
-        random_bytes: Callable[[int], bytes] = os.urandom,
-        randbelow: Callable[[int], int] = secrets.randbelow,
         audit: Callable[[bytes], Any] = lambda line: None,
     ) -> None:
         """Put everything together.
 
-        @param reactor: counts the seconds and runs the timers; a L{twisted.internet.task.Clock} will do.
-        @param wall: gives the seconds since the epoch; None: C{reactor.seconds}.
-        @param new_id: makes an id from a prefix; None: from L{Ids}.
-        @param random_bytes: gives that many unpredictable bytes.
-        @param randbelow: gives a random number below another.
         @param audit: takes the lines of the L{Audit} log.
         """
         config = self.config
-        new_id, wall = new_id or Ids(random_bytes), wall or reactor.seconds
-        dates = Dates(reactor, wall)
-        self._clock = reactor
-        self._randbelow = randbelow
+        clock, wall, dates = runtime.clock, runtime.wall, runtime.dates
+        self._runtime = runtime
         self.health.wall = wall
-        self.guard = guard = Guard(config.limits, reactor.seconds, self.emit, Audit(audit, wall))
+        self.guard = guard = Guard(config.limits, clock.seconds, self.emit, Audit(audit, wall))
         self.connections = guard.connections
-        self.sessions = Sessions(reactor, wall, new_id, random_bytes, config.resume_window)
+        self.sessions = Sessions(runtime, config.resume_window)
         self.sessions.warn = lambda session: tell_of_expiry(session, timestamp(wall()), self.emit)
         self.rules = ChannelRules(config.channels)
         self.channels = Broker(
             self.rules,
             message_store,
-            reactor,
-            wall,
-            new_id,
+            runtime,
             Budget(config.history_bytes, config.total_history_bytes),
             guard.limits,
             config.heartbeat_timeout,
         )
-        disk = DiskRetention(reactor, dates, self.channels, message_store, config.idempotency_window)
-        self.recovery = Recovery(self.channels, message_store, reactor)
+        disk = DiskRetention(self.channels, message_store, runtime, config.idempotency_window)
+        self.recovery = Recovery(self.channels, message_store, clock)
         self.directory = Directory(dates.of, self.channels.emit)
-        self.watches = Watches(self.directory, reactor)
+        self.watches = Watches(self.directory, clock)
         self.sessions.observers += [guard.throttle, self.directory, self.recovery, self.channels, self.watches]
-        self.idempotency = Idempotency(reactor, config.idempotency_window)
-        self.credentials = Credentials(token_store, wall, random_bytes)
+        self.idempotency = Idempotency(clock, config.idempotency_window)
+        self.credentials = Credentials(token_store, runtime)
         self.health.changed.append(self.credentials.sweep)
         self.agents = Agents(
             config.mail_limits,
             config.idempotency_window,
             config.heartbeat_timeout,
-            reactor,
-            dates,
             self.directory,
             self.credentials,
             mail_store,
             self.channels.emit,
-            new_id,
-            randbelow,
+            runtime,
         )
         self.sessions.observers += self.agents.observers
         self.dispatcher = Dispatcher(
@@ -138,39 +119,36 @@ class Gateway(Embedded):
         )
         sweepers: list[ISweeper] = [dates, self.sessions, self.channels.retention, disk, self.idempotency]
         heartbeats = HeartbeatService(
-            reactor,
+            runtime,
             self.connections,
             [*sweepers, *self.agents.sweepers, *guard.sweepers, self.credentials],
             interval=config.heartbeat_interval,
             timeout=config.heartbeat_timeout,
             limits=guard.limits,
-            wall=wall,
             hit=guard.alarms.hit,
         )
         self.factory = GatewayFactory(
-            reactor, self.dispatcher, guard, self.sessions, heartbeats, new_id, wall, config.enable_compression
+            runtime, self.dispatcher, guard, self.sessions, heartbeats, config.enable_compression
         )
         self.factory.admission.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
         registered = list(self)
         self._composed = True
-        for service in (*self._namespaces(wall, dates.of), heartbeats):
+        for service in (*self._namespaces(runtime), heartbeats):
             service.setServiceParent(self)
         for service in registered:
             self._take_up(service)
 
-    def _namespaces(self, wall: Callable[[], float], date: Callable[[float], float]) -> tuple[Any, ...]:
+    def _namespaces(self, runtime: Runtime) -> tuple[Any, ...]:
         """The gateway's own services, thin faces over what is there by now."""
         directory, agents, allows = self.directory, self.agents, self.dispatcher.allows
         return (
-            RPCService(wall, self.dispatcher.methods),
+            RPCService(runtime.wall, self.dispatcher.methods),
             AuthService(self.credentials, self.sessions, directory, self.recovery, agents.workers, allows, self.guard),
-            SessionService(self.sessions, date, directory, self.recovery, self.watches, allows),
+            SessionService(self.sessions, runtime.dates.of, directory, self.recovery, self.watches, allows),
             PresenceService(directory, self.watches),
             ChannelService(self.channels, self.recovery, self.idempotency),
             AgentService(directory, agents, self.idempotency),
-            GatewayService(
-                self._clock, wall, lambda: list(self), self._statistics, agents, self.dispatcher.examine, self.health
-            ),
+            GatewayService(runtime, lambda: list(self), self._statistics, agents, self.dispatcher.examine, self.health),
         )
 
     def startService(self) -> None:
@@ -195,9 +173,9 @@ class Gateway(Embedded):
         self.dispatcher.refuse_work(True)
         self.health.drain(True)
         self.agents.calls.drain()
-        drain = Drain(self._clock, self.connections, self.config.drain_timeout, self._randbelow)
+        drain = Drain(self._runtime, self.connections, self.config.drain_timeout)
         # Whoever waits for a write has the answer before the goodbye; but not for ever.
-        written = self.written().addTimeout(self.config.drain_timeout / 2, self._clock)
+        written = self.written().addTimeout(self.config.drain_timeout / 2, self._runtime.clock)
         return written.addErrback(lambda failure: None).addCallback(lambda result: drain.begin())
 
     def written(self) -> Deferred[Any]:

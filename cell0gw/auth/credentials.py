@@ -17,6 +17,7 @@ from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.store import ITokenStore
 from cell0gw.auth.tokens import TokenRecord
 from cell0gw.process.failures import reported_already
+from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
 from cell0gw.protocol.subjects import covers, has_wildcard
@@ -45,15 +46,13 @@ class Minted(msgspec.Struct, frozen=True):
 class Credentials:
     """Every token that was ever minted and not yet purged, by its digest; the store has the same.
 
-    @param wall: tells the date.
-    @param random_bytes: gives that many unpredictable bytes.
     @ivar suggestions: whom tokens are for, and whoever else has a name here.
     """
 
-    def __init__(self, store: ITokenStore, wall: Callable[[], float], random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, store: ITokenStore, runtime: Runtime) -> None:
         self._store = store
-        self._wall = wall
-        self._random_bytes = random_bytes
+        self._wall = runtime.wall
+        self._random_bytes = runtime.random_bytes
         self._by_digest: dict[str, TokenRecord] = {}
         self._by_id: dict[str, TokenRecord] = {}
         self._minted_by: dict[str, list[str]] = {}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Raw
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -18,6 +17,7 @@ from cell0gw.channels.retention import Retention, mark_lost
 from cell0gw.channels.rules import ChannelRules
 from cell0gw.channels.store import IMessageStore, NewMessage, Position, Stored
 from cell0gw.process.failures import reported_already
+from cell0gw.process.runtime import Runtime
 from cell0gw.protocol import jsonrpc, subjects
 from cell0gw.protocol.errors import TooLarge
 from cell0gw.protocol.keys import Key
@@ -35,7 +35,7 @@ class Broker:
     """All channels and all subscriptions. A channel exists while it has subscribers, or while it holds messages.
 
     @param store: keeps the messages of durable channels.
-    @param new_id: makes an id from a prefix; an epoch must never come back, not in another process either.
+    @param runtime: an id of it names a numbering, and so must never come back, not in another process either.
     @param limits: C{max_subscriptions}: how many channels and patterns one session may be subscribed to.
     @param unheard: for how many seconds a connection may be broken without anyone knowing.
     """
@@ -44,18 +44,16 @@ class Broker:
         self,
         rules: ChannelRules,
         store: IMessageStore,
-        clock: IReactorTime,
-        wall: Callable[[], float],
-        new_id: Callable[[str], str],
+        runtime: Runtime,
         budget: Budget,
         limits: Limits,
         unheard: float = 60.0,
     ) -> None:
         self._rules = rules
         self._store = store
-        self._seconds = clock.seconds
-        self._wall = wall
-        self._new_id = new_id
+        self._seconds = runtime.clock.seconds
+        self._wall = runtime.wall
+        self._new_id = runtime.new_id
         self._budget = budget
         self._limits = limits
         self._unheard = unheard
@@ -63,7 +61,7 @@ class Broker:
         self.patterns: Patterns = PatternTree()
         # Those who are waited for, and the patterns that they were subscribed to.
         self._away: dict[Session, list[str]] = {}
-        self.retention = Retention(clock, self)
+        self.retention = Retention(runtime.clock, self)
         budget.emptied = self.retention.emptied
         self.publications = 0
         self.deliveries = 0

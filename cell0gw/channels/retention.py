@@ -13,8 +13,8 @@ from zope.interface import implementer
 from cell0gw.channels.channel import Channel, Patterns
 from cell0gw.channels.rules import ChannelRules
 from cell0gw.channels.store import IMessageStore
-from cell0gw.process.clocks import Dates
 from cell0gw.process.failures import reported_already
+from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.subjects import covers
 from cell0gw.sessions.session import Session
@@ -78,11 +78,9 @@ class DiskRetention:
     @param key_window: for how many seconds idempotency keys are remembered.
     """
 
-    def __init__(
-        self, clock: IReactorTime, dates: Dates, channels: _Channels, store: IMessageStore, key_window: float
-    ) -> None:
-        self._clock = clock
-        self._dates = dates
+    def __init__(self, channels: _Channels, store: IMessageStore, runtime: Runtime, key_window: float) -> None:
+        self._clock = runtime.clock
+        self._dates = runtime.dates
         self._channels = channels
         self._store = store
         self._key_window = key_window

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from twisted.application.service import Service
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from cell0gw.guard.connections import Connections
+from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
@@ -46,7 +46,6 @@ class HeartbeatService(Service):
     @param timeout: seconds without a byte from a connection after which it is closed. Sending proves nothing.
     @param limits: C{auth_timeout}: seconds that a connection has to authenticate; 0: unlimited.
         C{total_outbound_limit}: maximum bytes that wait for all connections together; those with most are closed first.
-    @param wall: tells the date, for heartbeats.
     @param hit: called with the name of a limit that was hit, and by whom.
     @ivar stalls: how often the reactor was blocked for more than a second.
     """
@@ -56,17 +55,16 @@ class HeartbeatService(Service):
 
     def __init__(
         self,
-        clock: IReactorTime,
+        runtime: Runtime,
         connections: Connections,
         sweepers: Iterable[ISweeper],
         interval: float,
         timeout: float,
         limits: Limits,
-        wall: Callable[[], float],
         hit: Callable[[str, str], None] = lambda limit, by: None,
     ) -> None:
-        self._clock = clock
-        self._wall = wall
+        self._clock = runtime.clock
+        self._wall = runtime.wall
         self._connections = connections
         self._sweepers = list(sweepers)
         self.interval = interval
@@ -83,7 +81,7 @@ class HeartbeatService(Service):
         self._deaf_until = -math.inf
         self.stalls = 0
         self._loop = LoopingCall(self._tick)
-        self._loop.clock = clock
+        self._loop.clock = self._clock
 
     def startService(self) -> None:
         """See L{IService}."""

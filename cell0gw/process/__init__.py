@@ -1,4 +1,4 @@
-"""The process: its clocks, its descriptors, its log, its signals, its folder, and systemd.
+"""The process: its clocks, ids and randomness, its descriptors, its log, its signals, its folder, and systemd.
 
 Imports: protocol.
 """

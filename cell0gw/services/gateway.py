@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Meta, Raw
 from msgspec.structs import asdict
 from twisted.application.service import Service
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
@@ -19,6 +18,7 @@ from cell0gw.agents.explain import Explanation
 from cell0gw.agents.mail.store import DeadLetter
 from cell0gw.monitoring.health import Health, HealthStatus, Problem
 from cell0gw.monitoring.statistics import Counts, IStatistics, Rates
+from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import RPCError
 from cell0gw.protocol.limits import MAX_PAGE
 from cell0gw.protocol.subjects import Name
@@ -89,25 +89,24 @@ class GatewayService(Service):
 
     def __init__(
         self,
-        clock: IReactorTime,
-        wall: Callable[[], float],
+        runtime: Runtime,
         services: Callable[[], Iterable[Any]],
         own: Callable[[], Counts],
         agents: Agents,
         examine: Callable[[Caller, str, bytes], Any],
         health: Health,
     ) -> None:
-        self._clock = clock
-        self._wall = wall
+        self._clock = runtime.clock
+        self._wall = runtime.wall
         self._services = services
         self._mail = agents.mail
         self._explain = agents.explain
         self._examine = examine
         self._health = health
-        self._started, self._started_at = clock.seconds(), ""
+        self._started, self._started_at = self._clock.seconds(), ""
         self._rates = Rates(_SAMPLES)
         self._loop = LoopingCall(self._sample)
-        self._loop.clock = clock
+        self._loop.clock = self._clock
         self.statistics = own
 
     def startService(self) -> None:

@@ -1,4 +1,4 @@
 """Sessions, the authenticated spans of connections: who calls, who hears of it, and who may come back.
 
-Imports: protocol, auth, process.
+Imports: protocol, process, auth.
 """

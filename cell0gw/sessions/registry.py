@@ -10,12 +10,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from cell0gw.auth.principal import Principal
 from cell0gw.auth.tokens import digest
+from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.notifications import Event
@@ -32,28 +32,20 @@ WARNING: Final = 60.0
 class Sessions:
     """Every session, by its id, by the token that opened it, and by its secret.
 
-    @param clock: counts the seconds for which places are kept; L{sweep} ends what has come to its end.
-    @param wall: tells the date, by which tokens expire.
-    @param new_id: makes an id from a prefix.
-    @param random_bytes: gives that many unpredictable bytes.
+    The clock counts the seconds for which places are kept, and the date is that by which tokens expire; L{sweep} ends
+    what has come to its end.
+
     @param resume_window: for how many seconds the place of a session is kept whose connection broke; 0: not at all.
     @ivar warn: called with a session whose token expires within L{WARNING} seconds.
     """
 
     log = Logger()
 
-    def __init__(
-        self,
-        clock: IReactorTime,
-        wall: Callable[[], float],
-        new_id: Callable[[str], str],
-        random_bytes: Callable[[int], bytes],
-        resume_window: float,
-    ) -> None:
-        self._clock = clock
-        self._wall = wall
-        self._new_id = new_id
-        self._random_bytes = random_bytes
+    def __init__(self, runtime: Runtime, resume_window: float) -> None:
+        self._clock = runtime.clock
+        self._wall = runtime.wall
+        self._new_id = runtime.new_id
+        self._random_bytes = runtime.random_bytes
         self._resume_window = resume_window
         self._by_id: dict[str, Session] = {}
         self._by_token: dict[str, dict[str, Session]] = {}

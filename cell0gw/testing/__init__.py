@@ -37,16 +37,11 @@ from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.engines.memory.messages import MemoryMessageStore
 from cell0gw.engines.memory.tokens import MemoryTokenStore
 from cell0gw.testing.recording import EPOCH, RecordingConnection
+from cell0gw.testing.stated import counter, stated
 
 __all__ = ["EPOCH", "CallFailed", "Client", "MemoryGateway", "RecordingConnection", "counter", "now"]
 
 Id = int | float | str | None
-
-
-def counter() -> Callable[[str], str]:
-    """Ids that count, C{conn_1}, C{sess_2}, so that a test can state them."""
-    numbers = itertools.count(1)
-    return lambda prefix: f"{prefix}_{next(numbers)}"
 
 
 class CallFailed(Exception):
@@ -84,16 +79,11 @@ class MemoryGateway(Gateway):
         self.ahead = 0.0
         self._loop = txaio.testutil.replace_loop(self.clock)
         self._loop.__enter__()
-        bytes_of = itertools.count(1)
         self.compose(
-            self.clock,
+            stated(self.clock, lambda: self.clock.seconds() + self.ahead),
             MemoryTokenStore() if token_store is None else token_store,
             MemoryMessageStore() if message_store is None else message_store,
             MemoryMailStore() if mail_store is None else mail_store,
-            wall=lambda: self.clock.seconds() + self.ahead,
-            new_id=counter(),
-            random_bytes=lambda length: next(bytes_of).to_bytes(length, "big"),
-            randbelow=lambda bound: 0,
             audit=audit,
         )
         self.startService()

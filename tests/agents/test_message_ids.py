@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.agents.message_ids import MESSAGE, Lineage, MessageIds, root_of
-from cell0gw.app.ids import Ids
+from cell0gw.process.ids import Ids
 
 KEY = bytes(range(32))
 names = st.text("abz019_-.:", min_size=1, max_size=12)

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.app.drain import ARRIVING, BATCH, PAUSE, Drain
 from cell0gw.guard.connections import Connections
+from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import RecordingConnection
@@ -29,7 +30,8 @@ class DrainTests(SynchronousTestCase):
 
     def begin(self, timeout: float = TIMEOUT, random: int = 50) -> Deferred[None]:
         """Begin with pauses that are 0.5 to 1.5 times as long, by a number from 0 to 100."""
-        return Drain(self.clock, self.connections, timeout, lambda bound: min(random, bound - 1)).begin()
+        runtime = Runtime(self.clock, self.clock.seconds, str, bytes, lambda bound: min(random, bound - 1))
+        return Drain(runtime, self.connections, timeout).begin()
 
     def told(self) -> int:
         return sum(connection.closed is not None for connection in self.everyone)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -16,6 +15,7 @@ from cell0gw.auth.tokens import TokenRecord
 from cell0gw.engines.memory.tokens import MemoryTokenStore
 from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied, Unavailable
 from cell0gw.testing import now
+from cell0gw.testing.stated import stated
 
 
 class BrokenStore(MemoryTokenStore):
@@ -46,12 +46,7 @@ class CredentialsTestCase(SynchronousTestCase):
         self.credentials = self.make()
 
     def make(self, store: MemoryTokenStore | None = None) -> Credentials:
-        numbers = itertools.count(1)
-        return Credentials(
-            self.store if store is None else store,
-            self.clock.seconds,
-            lambda length: next(numbers).to_bytes(length, "big"),
-        )
+        return Credentials(self.store if store is None else store, stated(self.clock))
 
     def mint(self, minter: Principal, entity_id: str, permissions: list[str] | None = None, **facts: Any) -> Minted:
         arguments = {"entity_type": "agent", "expires_in_hours": 1.0, **facts}

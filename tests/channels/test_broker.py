@@ -20,7 +20,8 @@ from cell0gw.protocol.errors import TooLarge
 from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Session
-from cell0gw.testing import RecordingConnection, counter
+from cell0gw.testing import RecordingConnection
+from cell0gw.testing.stated import stated
 
 PRINCIPAL = Principal(
     entity_id=">", entity_type="agent", permissions=Permissions([]), token_id="tok_1", expires_at=None
@@ -38,9 +39,7 @@ class ChannelsTests(SynchronousTestCase):
         return Broker(
             ChannelRules(rules),
             MemoryMessageStore(),
-            self.clock,
-            self.clock.seconds,
-            counter(),
+            stated(self.clock),
             Budget(1_000_000, total),
             Limits(max_subscriptions=3),
         )

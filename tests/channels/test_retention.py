@@ -13,11 +13,11 @@ from cell0gw.channels.history import EMPTY, Budget
 from cell0gw.channels.retention import PURGE_EVERY, DiskRetention
 from cell0gw.channels.rules import ChannelRule, ChannelRules
 from cell0gw.engines.memory.messages import MemoryMessageStore
-from cell0gw.process.clocks import Dates
 from cell0gw.protocol.errors import Unavailable
 from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.session import Session
-from cell0gw.testing import RecordingConnection, counter
+from cell0gw.testing import RecordingConnection
+from cell0gw.testing.stated import stated
 from tests.channels.test_wildcards import PRINCIPAL
 
 PLENTY = 10**9
@@ -55,7 +55,7 @@ class Case(SynchronousTestCase):
             ]
         )
         self.budget = Budget(PLENTY, total)
-        self.channels = Broker(rules, self.store, self.clock, self.clock.seconds, counter(), self.budget, Limits())
+        self.channels = Broker(rules, self.store, stated(self.clock), self.budget, Limits())
 
     def publish(self, channel: str) -> Any:
         return self.channels.publish(channel, 1, "a")
@@ -119,7 +119,7 @@ class DiskRetentionTests(Case):
 
     def setUp(self) -> None:
         super().setUp()
-        self.disk = DiskRetention(self.clock, Dates(self.clock, self.clock.seconds), self.channels, self.store, 300.0)
+        self.disk = DiskRetention(self.channels, self.store, stated(self.clock), 300.0)
 
     def sweep(self, seconds: float = PURGE_EVERY) -> None:
         self.clock.advance(seconds)

@@ -19,7 +19,8 @@ from cell0gw.engines.memory.messages import MemoryMessageStore
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.subjects import OWN_CHANNELS, covers
 from cell0gw.sessions.session import Session
-from cell0gw.testing import Client, MemoryGateway, RecordingConnection, counter
+from cell0gw.testing import Client, MemoryGateway, RecordingConnection
+from cell0gw.testing.stated import stated
 from tests.protocol.test_patterns import names, patterns
 
 PRINCIPAL = Principal(
@@ -248,7 +249,7 @@ class ModelTests(SynchronousTestCase):
     def test_who_gets_what(self, todo: list[tuple[Any, ...]]) -> None:
         """Whoever subscribes to what, with or without a filter, gets each message that one of them wants, once."""
         clock, budget = Clock(), Budget(10**9, 10**9)
-        channels = Broker(ChannelRules(), MemoryMessageStore(), clock, clock.seconds, counter(), budget, Limits())
+        channels = Broker(ChannelRules(), MemoryMessageStore(), stated(clock), budget, Limits())
         sessions = [Session(str(n), str(n), PRINCIPAL, RecordingConnection(str(n)), 0.0) for n in range(3)]
         model: list[dict[str, int | None]] = [{}, {}, {}]
         for step in todo:

@@ -13,6 +13,7 @@ from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
+from cell0gw.testing.stated import stated
 
 
 class BrokenConnection(RecordingConnection):
@@ -42,9 +43,7 @@ class HeartbeatTests(SynchronousTestCase):
         self.clock = Clock()
         self.connections = Connections(Limits(), self.clock.seconds)
         self.sweepers, limits = [Sweeper(), Sweeper()], Limits(auth_timeout=8.0)
-        self.heartbeats = HeartbeatService(
-            self.clock, self.connections, self.sweepers, 4.0, 10.0, limits, self.clock.seconds
-        )
+        self.heartbeats = HeartbeatService(stated(self.clock), self.connections, self.sweepers, 4.0, 10.0, limits)
         self.heartbeats.startService()
         self.addCleanup(self.heartbeats.stopService)
 
@@ -154,7 +153,7 @@ class HeartbeatTests(SynchronousTestCase):
         """An interval below a second is kept, too."""
         clock = Clock()
         heartbeats = HeartbeatService(
-            clock, Connections(Limits(), clock.seconds), [], 0.25, 10.0, Limits(auth_timeout=0), clock.seconds
+            stated(clock), Connections(Limits(), clock.seconds), [], 0.25, 10.0, Limits(auth_timeout=0)
         )
         heartbeats.startService()
         connection = RecordingConnection()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -15,7 +13,8 @@ from cell0gw.protocol.errors import CloseCode
 from cell0gw.sessions.interfaces import ICaller, IConnection, ISessionObserver
 from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import Caller, Session
-from cell0gw.testing import RecordingConnection, counter
+from cell0gw.testing import RecordingConnection
+from cell0gw.testing.stated import stated
 
 
 @implementer(ISessionObserver)
@@ -45,10 +44,7 @@ class SessionsCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        randomness = itertools.count(1)
-        self.sessions = Sessions(
-            self.clock, self.clock.seconds, counter(), lambda length: next(randomness).to_bytes(length, "big"), 120.0
-        )
+        self.sessions = Sessions(stated(self.clock), 120.0)
         self.witness = Witness()
         self.sessions.observers.append(self.witness)
 
@@ -166,7 +162,7 @@ class DetachedTests(SessionsCase):
 
     def test_no_window(self) -> None:
         """Without a window nobody is, and there are no secrets."""
-        sessions = Sessions(self.clock, self.clock.seconds, counter(), bytes, 0.0)
+        sessions = Sessions(stated(self.clock), 0.0)
         sessions.observers.append(self.witness)
         self.sessions = sessions
         session = self.open()

@@ -7,12 +7,10 @@ what is lost after that is told to the caller at once: nobody else does half-don
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from msgspec import Raw
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -22,6 +20,7 @@ from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.message_ids import MESSAGE, Lineage
 from cell0gw.auth.permissions import Permissions
+from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import AgentFailed, Cancelled, Conflict, NotFound, RateLimited, RPCError
 from cell0gw.protocol.jsonrpc import Response
 from cell0gw.protocol.limits import MIB
@@ -45,29 +44,21 @@ MAX_SIZE: Final = 256 * MIB
 class Dealer:
     """All calls that are on their way.
 
-    @param new_id: makes an id from a prefix.
     @ivar assignments: who has which of them.
     @ivar made: how many calls there were; of these C{answered} with a result, C{failed} without; C{late}: how many
         answers came when nobody waited for them.
     """
 
-    def __init__(
-        self,
-        workers: Workers,
-        conversations: Conversations,
-        clock: IReactorTime,
-        wall: Callable[[], float],
-        new_id: Callable[[str], str],
-    ) -> None:
+    def __init__(self, workers: Workers, conversations: Conversations, runtime: Runtime) -> None:
         self._workers = workers
         self._conversations = conversations
-        self._clock = clock
-        self._wall = wall
-        self._new_id = new_id
+        self._clock = runtime.clock
+        self._wall = runtime.wall
+        self._new_id = runtime.new_id
         self._calls: dict[str, Call] = {}
         self._of_caller: dict[Session, dict[bytes, Call]] = {}
         self._sizes: dict[Session | None, int] = {None: 0}  # of None: all of them
-        self.assignments = Assignments(workers, clock)
+        self.assignments = Assignments(workers, runtime.clock)
         self.assignments.moved, self.assignments.failed = self._set_timer, self._fail
         conversations.find_call = self._lineage
         self.made = self.answered = self.failed = self.late = 0

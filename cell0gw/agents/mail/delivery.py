@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -21,7 +20,7 @@ from cell0gw.agents.mail.quotas import Occupancy, Quotas
 from cell0gw.agents.mail.receipts import Receipts
 from cell0gw.agents.mail.store import IMailStore, KeptLetter, Letter, Outcome, StoredMail, Transition
 from cell0gw.presence.directory import Directory
-from cell0gw.process.clocks import Dates
+from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
 from cell0gw.sessions.interfaces import ISessionObserver
@@ -47,20 +46,19 @@ class Mailboxes:
         directory: Directory,
         receipts: Receipts,
         quotas: Quotas,
-        clock: IReactorTime,
-        dates: Dates,
+        runtime: Runtime,
     ) -> None:
         self._store = store
         self._directory = directory
         self._receipts = receipts
         self._quotas = quotas
-        self._clock = clock
-        self._wall = dates.wall
-        self.expiries = Expiry(store, dates, self._recorded)
+        self._clock = runtime.clock
+        self._wall = runtime.wall
+        self.expiries = Expiry(store, runtime.dates, self._recorded)
         self._boxes: dict[str, Mailbox] = {}
         # Whose recipients could not take more, or whose disk could not be read.
         self._stalled: dict[Mailbox, None] = {}
-        self._resends = Resends(clock)
+        self._resends = Resends(runtime.clock)
         # What the disk did not take down; tried again.
         self._unrecorded: list[Outcome] = []
         self.delivered = 0

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from cell0gw.agents.conversations import Conversations
@@ -19,8 +17,8 @@ from cell0gw.agents.mail.store import DeadLetter, Delivery, IMailStore, KeptLett
 from cell0gw.agents.message_ids import MESSAGE
 from cell0gw.auth.permissions import Permissions
 from cell0gw.presence.directory import Directory
-from cell0gw.process.clocks import Dates
 from cell0gw.process.failures import reported_already
+from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import NotFound
@@ -55,7 +53,6 @@ class Mail:
     What is sent without receipts, and without a key, to one who is here and doesn't acknowledge is written to its
     connection, and that is all. Whatever else is kept on disk first.
 
-    @param new_id: makes an id from a prefix.
     @param ttl: how many seconds a message waits whose sender names no time.
     @param key_window: for how many seconds an idempotency key stands for its message.
     """
@@ -67,9 +64,7 @@ class Mail:
         recipients: Recipients,
         conversations: Conversations,
         mailboxes: Mailboxes,
-        clock: IReactorTime,
-        dates: Dates,
-        new_id: Callable[[str], str],
+        runtime: Runtime,
         ttl: float,
         key_window: float,
     ) -> None:
@@ -78,9 +73,10 @@ class Mail:
         self._recipients = recipients
         self._conversations = conversations
         self._mailboxes = mailboxes
-        self._clock = clock
-        self._dates = dates
-        self._new_id = new_id
+        self._clock = runtime.clock
+        self._wall = runtime.wall
+        self._dates = runtime.dates
+        self._new_id = runtime.new_id
         self._ttl = ttl
         self._key_window = key_window
         self._next_purge = -math.inf
@@ -114,7 +110,7 @@ class Mail:
             session = self._directory.route(recipient, reading=True)
             if session is None and not self.reaches(recipient):
                 raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, permissions))
-        nonce, now = self._new_id(MESSAGE), self._dates.wall()
+        nonce, now = self._new_id(MESSAGE), self._wall()
         lineage = self._conversations.place(nonce, sender, recipient, in_reply_to)
         message_id = self._conversations.ids.message_id(nonce, lineage, recipient)
         if session is not None and not (session.acknowledges or receipts or key is not None):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
-from twisted.internet.interfaces import IReactorTime
 
 from cell0gw.guard.guard import Guard
 from cell0gw.guard.heartbeat import HeartbeatService
+from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.notifications import ConnectionWelcome
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.protocol.version import CAPABILITIES, PROTOCOL_VERSION, SERVER_VERSION
@@ -36,18 +35,16 @@ class GatewayFactory(WebSocketServerFactory):
 
     def __init__(
         self,
-        reactor: Any,
+        runtime: Runtime,
         dispatcher: Dispatcher,
         guard: Guard,
         sessions: Sessions,
         heartbeats: HeartbeatService,
-        new_id: Callable[[str], str],
-        wall: Callable[[], float],
         compression: bool,
     ) -> None:
-        super().__init__(protocols=[SUBPROTOCOL], server=None, reactor=reactor)
-        self.clock: IReactorTime = reactor
-        self.seconds = reactor.seconds
+        super().__init__(protocols=[SUBPROTOCOL], server=None, reactor=runtime.clock)
+        self.clock = runtime.clock
+        self.seconds = runtime.clock.seconds
         self.dispatch = dispatcher.dispatch
         self.connections = guard.connections
         self.sessions = sessions
@@ -55,8 +52,8 @@ class GatewayFactory(WebSocketServerFactory):
         self.limits = limits = guard.limits
         self.hit = guard.alarms.hit
         self.admission = Admission(self.connections, self.hit)
-        self.new_id = new_id
-        self._wall = wall
+        self.new_id = runtime.new_id
+        self._wall = runtime.wall
         # Autobahn's own limits are off unless asked for; and setting any option flips allowNullOrigin, so it is named.
         self.setProtocolOptions(
             versions=[13],

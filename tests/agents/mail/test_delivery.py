@@ -23,12 +23,12 @@ from cell0gw.agents.mail.store import LAST_REPORTS, Letter
 from cell0gw.config.options import Config
 from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.presence.directory import Directory, Statement
-from cell0gw.process.clocks import Dates
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
 from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.testing import EPOCH
+from cell0gw.testing.stated import stated
 from tests.presence.test_directory import make_session
 
 PATIENCE = 1000.0
@@ -56,11 +56,12 @@ class OfficeCase(SynchronousTestCase):
 
     def start(self) -> None:
         """A process that finds what the store has."""
-        self.dates = Dates(self.clock, lambda: self.clock.seconds() + self.ahead)
+        runtime = stated(self.clock, lambda: self.clock.seconds() + self.ahead)
+        self.dates = runtime.dates
         self.directory = Directory(float, lambda *event: None)
         self.receipts = Receipts(self.store, self.directory, self.clock, LAST_REPORTS)
         self.quotas = Quotas(self.limits)
-        self.boxes = Mailboxes(self.store, self.directory, self.receipts, self.quotas, self.clock, self.dates)
+        self.boxes = Mailboxes(self.store, self.directory, self.receipts, self.quotas, runtime)
         stored = self.store.load()
         self.boxes.load(stored)
         self.receipts.load(stored.unreported, stored.newest_report)

@@ -16,6 +16,7 @@ from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.engines.memory.tokens import MemoryTokenStore
 from cell0gw.sessions.interfaces import ISessionObserver
 from cell0gw.testing import CallFailed, MemoryGateway
+from cell0gw.testing.stated import stated
 from tests.presence.test_directory import make_session
 
 
@@ -23,7 +24,7 @@ class Tokens(Credentials):
     """Credentials that name whom the test says."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(MemoryTokenStore(), clock, bytes)
+        super().__init__(MemoryTokenStore(), stated(clock))
         self.named: set[str] = set()
 
     def name(self, *entity_ids: str) -> None:

@@ -15,6 +15,7 @@ from cell0gw.guard.connections import Connections
 from cell0gw.guard.heartbeat import LINGER, HeartbeatService
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
+from cell0gw.testing.stated import stated
 from cell0gw.transports.frames import text_frame
 from cell0gw.transports.sockets.tcp import GatewayTransport, PlainTransport
 from cell0gw.transports.sockets.tls import over_tls, read_certificate
@@ -192,7 +193,7 @@ class TogetherTests(SynchronousTestCase):
         limits = Limits(total_outbound_limit=1000)
         connections = Connections(limits, clock.seconds)
         heartbeats = HeartbeatService(
-            clock, connections, [], 4.0, 10.0, limits, clock.seconds, lambda limit, by: hits.append(limit)
+            stated(clock), connections, [], 4.0, 10.0, limits, lambda limit, by: hits.append(limit)
         )
         heartbeats.startService()
         self.addCleanup(heartbeats.stopService)

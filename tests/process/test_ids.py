@@ -6,7 +6,7 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.app.ids import Ids
+from cell0gw.process.ids import Ids
 
 
 class IdsTests(SynchronousTestCase):
