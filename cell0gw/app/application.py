@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
 from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
@@ -19,13 +17,8 @@ from cell0gw.app.awaitable import Awaitable, reactor_of_world
 from cell0gw.app.gateway import Gateway
 from cell0gw.app.reconfiguration import Reconfigured, reconfigure
 from cell0gw.config.options import Config, Option, load
-from cell0gw.engines.sqlite.database import Database
-from cell0gw.engines.sqlite.file import has_space
-from cell0gw.engines.sqlite.mail import SQLiteMailStore
-from cell0gw.engines.sqlite.messages import SQLiteMessageStore
-from cell0gw.engines.sqlite.outage import Damaged, advice
-from cell0gw.engines.sqlite.schema import SchemaTooNew
-from cell0gw.engines.sqlite.tokens import SQLiteTokenStore
+from cell0gw.engines.interfaces import EngineError, IEngine
+from cell0gw.engines.sqlite.engine import SQLiteEngine
 from cell0gw.process.clocks import make_monotonic
 from cell0gw.process.runtime import runtime_of_process
 from cell0gw.process.state import StateError, StateFolder
@@ -33,9 +26,6 @@ from cell0gw.transports.sockets.binding import TCPBinding
 from cell0gw.transports.sockets.endpoints import Endpoint, EndpointError, read_endpoints
 from cell0gw.transports.sockets.listening import ListenError, Listening, Renewal
 from cell0gw.transports.sockets.tls import Certificate, CertificateError, read_certificate
-
-FIRST_LOOK: Final = 0.5
-"""For how many seconds the database is looked at before the start."""
 
 
 class StartError(Exception):
@@ -71,7 +61,7 @@ class WebSocketGateway(Gateway):
         self._state = StateFolder(config.state_dir)
         self._reactor = reactor
         self._listening: Listening | None = None
-        self._database: Database | None = None
+        self._engine: IEngine | None = None
         self._certificate: Certificate | None = None
 
     @property
@@ -112,15 +102,12 @@ class WebSocketGateway(Gateway):
         listening = self._read_endpoints()
         try:
             self._state.lock()
-            self._try_database()
+            self._make_engine().probe()
         except StateError as problem:
             raise StartError(str(problem)) from None
-        except SchemaTooNew as problem:
+        except EngineError as problem:
             self._state.unlock()
-            raise StartError(f"{self._state.database} is of a later release, {problem}: run that one") from None
-        except (sqlite3.Error, Damaged, msgspec.MsgspecError, OSError) as problem:
-            self._state.unlock()
-            raise StartError(advice(self._state.database, problem, has_space(self._state.database))) from None
+            raise StartError(str(problem)) from None
         try:
             listening.open()
         except ListenError as problem:
@@ -175,15 +162,9 @@ class WebSocketGateway(Gateway):
         except EndpointError as problem:
             raise StartError(f"can't listen on {problem}") from None
 
-    def _try_database(self) -> None:
-        """Open the database, read what is read at the start, and close it again."""
-        database = Database(self._state.database, self._reactor)
-        try:
-            database.open()
-            database.check(FIRST_LOOK)
-            SQLiteTokenStore(database).load()
-        finally:
-            database.close()
+    def _make_engine(self) -> IEngine:
+        """The engine that keeps what must outlive the process; nothing is open yet."""
+        return SQLiteEngine(self._state.database, self.config.max_database_size, self._reactor)
 
     def _start(self) -> Deferred[None]:
         if self._reactor is None:
@@ -199,15 +180,10 @@ class WebSocketGateway(Gateway):
             self._reactor = reactor
         try:
             make_monotonic(self._reactor)
-            if self._database is None:
-                self._database = Database(self._state.database, self._reactor)
-                messages = SQLiteMessageStore(self._database, self.config.max_database_size)
-                mail = SQLiteMailStore(self._database)
-                tokens = SQLiteTokenStore(self._database)
-                runtime = runtime_of_process(self._reactor)
-                self.compose(runtime, tokens, messages, mail, audit=self._state.write_audit)
-                self._database.told = self.health.storage
-            self._database.open()
+            if self._engine is None:
+                self._engine = self._make_engine()
+                self.compose(runtime_of_process(self._reactor), self._engine, self._state.write_audit)
+            self._open(self._engine)
             super().startService()
             has_admin = self._first_token()
             assert self._listening is not None
@@ -219,12 +195,18 @@ class WebSocketGateway(Gateway):
             self.log.info("listening on {address}", address=address)
         return has_admin
 
+    def _open(self, engine: IEngine) -> None:
+        try:
+            engine.open()
+        except EngineError as problem:
+            raise StartError(str(problem)) from None
+
     def _let_go(self) -> None:
         """Give back what was taken for a start that did not come about."""
         if self.running:
             super().stopService()
-        if self._database is not None:
-            self._database.close()
+        if self._engine is not None:
+            self._engine.close()
         if self._listening is not None:
             self._listening.close()
             self._listening = None
@@ -236,20 +218,15 @@ class WebSocketGateway(Gateway):
         if not self.running:
             self._let_go()
             return
-        assert self._listening is not None and self._database is not None
+        assert self._listening is not None and self._engine is not None
         yield self._listening.stopService()
         yield self.drain()
         yield maybeDeferred(super().stopService)
         self._listening.close()
         self._listening = None
-        self._database.close()
+        self._engine.close()
         self._state.unlock()
         self.log.info("stopped")
-
-    def written(self) -> Deferred[Any]:
-        """See L{Gateway.written}."""
-        assert self._database is not None
-        return self._database.write(lambda connection: None)
 
     def _first_token(self) -> Deferred[None]:
         """See to it that someone can do something: with the operator's own token, or with one minted here."""

@@ -6,22 +6,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cell0gw.agents.agents import Agents
-from cell0gw.agents.mail.store import IMailStore
 from cell0gw.app.drain import Drain
 from cell0gw.app.embedded import Embedded
 from cell0gw.auth.credentials import Credentials
-from cell0gw.auth.store import ITokenStore
 from cell0gw.channels.broker import Broker
 from cell0gw.channels.history import Budget
 from cell0gw.channels.recovery import Recovery
 from cell0gw.channels.retention import DiskRetention
 from cell0gw.channels.rules import ChannelRules
-from cell0gw.channels.store import IMessageStore
 from cell0gw.config.options import Config
+from cell0gw.engines.interfaces import IEngine
 from cell0gw.guard.guard import Guard
 from cell0gw.guard.heartbeat import HeartbeatService
 from cell0gw.monitoring.audit import Audit
@@ -49,6 +47,7 @@ from cell0gw.transports.websocket.factory import GatewayFactory
 class Gateway(Embedded):
     """The services by namespace, as children by name.
 
+    @ivar engine: where what must outlive the process is kept.
     @ivar factory: makes the protocols of connections.
     @ivar health: what is wrong, and who is to hear of it.
     """
@@ -64,19 +63,20 @@ class Gateway(Embedded):
     def compose(
         self,
         runtime: Runtime,
-        token_store: ITokenStore,
-        message_store: IMessageStore,
-        mail_store: IMailStore,
+        engine: IEngine,
         audit: Callable[[bytes], Any] = lambda line: None,
     ) -> None:
         """Put everything together.
 
+        @param engine: whoever made it opens and closes it.
         @param audit: takes the lines of the L{Audit} log.
         """
         config = self.config
         clock, wall, dates = runtime.clock, runtime.wall, runtime.dates
         self._runtime = runtime
+        self.engine = engine
         self.health.wall = wall
+        engine.changed.append(self.health.storage)
         self.guard = guard = Guard(config.limits, clock.seconds, self.emit, Audit(audit, wall))
         self.connections = guard.connections
         self.sessions = Sessions(runtime, config.resume_window)
@@ -84,19 +84,19 @@ class Gateway(Embedded):
         self.rules = ChannelRules(config.channels)
         self.channels = Broker(
             self.rules,
-            message_store,
+            engine.messages,
             runtime,
             Budget(config.history_bytes, config.total_history_bytes),
             guard.limits,
             config.heartbeat_timeout,
         )
-        disk = DiskRetention(self.channels, message_store, runtime, config.idempotency_window)
-        self.recovery = Recovery(self.channels, message_store, clock)
+        disk = DiskRetention(self.channels, engine.messages, runtime, config.idempotency_window)
+        self.recovery = Recovery(self.channels, engine.messages, clock)
         self.directory = Directory(dates.of, self.channels.emit)
         self.watches = Watches(self.directory, clock)
         self.sessions.observers += [guard.throttle, self.directory, self.recovery, self.channels, self.watches]
         self.idempotency = Idempotency(clock, config.idempotency_window)
-        self.credentials = Credentials(token_store, runtime)
+        self.credentials = Credentials(engine.tokens, runtime)
         self.health.changed.append(self.credentials.sweep)
         self.agents = Agents(
             config.mail_limits,
@@ -104,7 +104,7 @@ class Gateway(Embedded):
             config.heartbeat_timeout,
             self.directory,
             self.credentials,
-            mail_store,
+            engine.mail,
             self.channels.emit,
             runtime,
         )
@@ -175,12 +175,8 @@ class Gateway(Embedded):
         self.agents.calls.drain()
         drain = Drain(self._runtime, self.connections, self.config.drain_timeout)
         # Whoever waits for a write has the answer before the goodbye; but not for ever.
-        written = self.written().addTimeout(self.config.drain_timeout / 2, self._runtime.clock)
+        written = self.engine.written().addTimeout(self.config.drain_timeout / 2, self._runtime.clock)
         return written.addErrback(lambda failure: None).addCallback(lambda result: drain.begin())
-
-    def written(self) -> Deferred[Any]:
-        """Fires once all is written that was asked for."""
-        return succeed(None)
 
     def register(self, service: IService) -> None:
         """Add a namespace of one's own: the service's name is the namespace, its C{rpc_} methods are the methods.

@@ -33,9 +33,7 @@ from cell0gw.auth.principal import EntityType
 from cell0gw.auth.store import ITokenStore
 from cell0gw.channels.store import IMessageStore
 from cell0gw.config.options import Config
-from cell0gw.engines.memory.mail import MemoryMailStore
-from cell0gw.engines.memory.messages import MemoryMessageStore
-from cell0gw.engines.memory.tokens import MemoryTokenStore
+from cell0gw.engines.memory.engine import MemoryEngine
 from cell0gw.testing.recording import EPOCH, RecordingConnection
 from cell0gw.testing.stated import counter, stated
 
@@ -81,10 +79,8 @@ class MemoryGateway(Gateway):
         self._loop.__enter__()
         self.compose(
             stated(self.clock, lambda: self.clock.seconds() + self.ahead),
-            MemoryTokenStore() if token_store is None else token_store,
-            MemoryMessageStore() if message_store is None else message_store,
-            MemoryMailStore() if mail_store is None else mail_store,
-            audit=audit,
+            MemoryEngine(token_store, message_store, mail_store),
+            audit,
         )
         self.startService()
 

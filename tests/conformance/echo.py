@@ -30,9 +30,7 @@ def serve(certificate: Path | None, compression: bool) -> None:
 
     from cell0gw.app.gateway import Gateway
     from cell0gw.config.options import Config
-    from cell0gw.engines.memory.mail import MemoryMailStore
-    from cell0gw.engines.memory.messages import MemoryMessageStore
-    from cell0gw.engines.memory.tokens import MemoryTokenStore
+    from cell0gw.engines.memory.engine import MemoryEngine
     from cell0gw.process.runtime import runtime_of_process
     from cell0gw.protocol.buckets import Rate
     from cell0gw.transports.frames import header
@@ -76,7 +74,7 @@ def serve(certificate: Path | None, compression: bool) -> None:
         heartbeat_timeout=7200,
     )
     gateway = Gateway(config)
-    gateway.compose(runtime_of_process(reactor), MemoryTokenStore(), MemoryMessageStore(), MemoryMailStore())
+    gateway.compose(runtime_of_process(reactor), MemoryEngine())
     gateway.factory.protocol = with_options(EchoProtocol, gateway.factory)
     listening = Listening([Endpoint("127.0.0.1", TCPBinding("127.0.0.1", 0))])
     listening.open()

@@ -251,7 +251,7 @@ class DrainTests(GatewayTestCase):
         for patience in (False, True):
             gateway, writing = MemoryGateway(), Deferred[None]()
             self.addCleanup(gateway.close)
-            self.patch(gateway, "written", lambda writing=writing: writing)
+            self.patch(gateway.engine, "written", lambda writing=writing: writing)
             client = gateway.connect("a")
             gateway.drain()
             gateway.advance(4.5)
