@@ -98,7 +98,7 @@ class DocsTestCase(SynchronousTestCase):
         self.gateway.connect("agent_002", capabilities=["chat"])
 
     def methods(self) -> dict[str, Method]:
-        return {method.name: method for method in self.gateway.dispatcher.methods()}
+        return {method.name: method for method in self.gateway.rpc.dispatcher.methods()}
 
 
 class MethodDocsTests(DocsTestCase):

@@ -27,8 +27,6 @@ from cell0gw.sessions.interfaces import ISessionObserver
 class Agents:
     """The parts, by name.
 
-    @param key_window: for how many seconds an idempotency key stands for its message.
-    @param silence: for how many seconds a dead connection may go unnoticed.
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
     @ivar observers: those that are to hear of sessions, after the directory.
     @ivar sweepers: those that are to sweep now and then.
@@ -36,12 +34,10 @@ class Agents:
 
     def __init__(
         self,
+        store: IMailStore,
         limits: MailLimits,
-        key_window: float,
-        silence: float,
         directory: Directory,
         credentials: Credentials,
-        store: IMailStore,
         emit: Callable[[str, str, Any], Any],
         runtime: Runtime,
     ) -> None:
@@ -49,7 +45,7 @@ class Agents:
         self._store = store
         self._recipients = Recipients(store, credentials, runtime.wall)
         self._conversations = Conversations(clock, emit, limits.max_hops, limits.conversation_rate)
-        self._receipts = Receipts(store, directory, clock, silence)
+        self._receipts = Receipts(store, directory, clock, limits.heartbeat_timeout)
         quotas = Quotas(limits)
         self.mailboxes = Mailboxes(store, directory, self._receipts, quotas, runtime)
         self.mail = Mail(
@@ -60,7 +56,7 @@ class Agents:
             self.mailboxes,
             runtime,
             ttl=limits.mail_ttl,
-            key_window=key_window,
+            key_window=limits.idempotency_window,
         )
         self.workers = Workers(directory, runtime.randbelow)
         directory.spoke = self.workers.review

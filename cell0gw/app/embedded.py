@@ -12,8 +12,8 @@ from cell0gw.app.awaitable import Awaitable
 from cell0gw.auth.credentials import Credentials
 from cell0gw.auth.permissions import EVERYTHING, Permissions
 from cell0gw.auth.principal import EntityType, Principal
-from cell0gw.channels.broker import Broker
 from cell0gw.channels.channel import Publication
+from cell0gw.channels.channels import Channels
 from cell0gw.protocol import subjects
 from cell0gw.protocol.notifications import as_raw
 
@@ -26,7 +26,7 @@ class Embedded(MultiService):
     """The door for the gateway's own process."""
 
     agents: Agents
-    channels: Broker
+    channels: Channels
     credentials: Credentials
 
     def publish(self, channel: str, message: Any, sender: str = "gateway") -> Publication | Awaitable[Publication]:
@@ -38,7 +38,7 @@ class Embedded(MultiService):
         """
         if not subjects.is_name(channel):
             raise ValueError(f"not the name of a channel: {channel}")
-        publication = self.channels.publish(channel, message, sender)
+        publication = self.channels.broker.publish(channel, message, sender)
         return Awaitable(publication) if isinstance(publication, Deferred) else publication
 
     def send(self, agent_id: str, message: Any, sender: str = "gateway") -> str | Awaitable[str]:
@@ -63,7 +63,7 @@ class Embedded(MultiService):
         """
         if not (subjects.is_name(channel) or channel in subjects.OWN_CHANNELS):
             raise ValueError(f"not the name of a channel: {channel}")
-        return self.channels.emit(channel, type, data, source)
+        return self.channels.broker.emit(channel, type, data, source)
 
     def mint(
         self,

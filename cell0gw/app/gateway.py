@@ -13,25 +13,18 @@ from cell0gw.agents.agents import Agents
 from cell0gw.app.drain import Drain
 from cell0gw.app.embedded import Embedded
 from cell0gw.auth.credentials import Credentials
-from cell0gw.channels.broker import Broker
-from cell0gw.channels.history import Budget
-from cell0gw.channels.recovery import Recovery
-from cell0gw.channels.retention import DiskRetention
-from cell0gw.channels.rules import ChannelRules
+from cell0gw.channels.channels import Channels
 from cell0gw.config.options import Config
 from cell0gw.engines.interfaces import IEngine
 from cell0gw.guard.guard import Guard
 from cell0gw.guard.heartbeat import HeartbeatService
-from cell0gw.monitoring.audit import Audit
 from cell0gw.monitoring.health import Health
 from cell0gw.monitoring.statistics import Counts
-from cell0gw.presence.directory import Directory
-from cell0gw.presence.watches import Watches
+from cell0gw.presence.presence import Presence
 from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.rpc.dispatch import Dispatcher
-from cell0gw.rpc.idempotency import Idempotency
+from cell0gw.rpc.rpc import RPC
 from cell0gw.services.agent import AgentService
 from cell0gw.services.auth import AuthService
 from cell0gw.services.channel import ChannelService
@@ -71,64 +64,35 @@ class Gateway(Embedded):
         @param engine: whoever made it opens and closes it.
         @param audit: takes the lines of the L{Audit} log.
         """
-        config = self.config
-        clock, wall, dates = runtime.clock, runtime.wall, runtime.dates
+        config, clock = self.config, runtime.clock
         self._runtime = runtime
         self.engine = engine
-        self.health.wall = wall
+        self.health.wall = runtime.wall
         engine.changed.append(self.health.storage)
-        self.guard = guard = Guard(config.limits, clock.seconds, self.emit, Audit(audit, wall))
-        self.connections = guard.connections
+        limits = config.limits
+        self.channels = channels = Channels(engine.messages, config.channel_options, limits, runtime)
+        self.guard = guard = Guard(limits, self.emit, audit, runtime)
         self.sessions = Sessions(runtime, config.resume_window)
-        self.sessions.warn = lambda session: tell_of_expiry(session, timestamp(wall()), self.emit)
-        self.rules = ChannelRules(config.channels)
-        self.channels = Broker(
-            self.rules,
-            engine.messages,
-            runtime,
-            Budget(config.history_bytes, config.total_history_bytes),
-            guard.limits,
-            config.heartbeat_timeout,
-        )
-        disk = DiskRetention(self.channels, engine.messages, runtime, config.idempotency_window)
-        self.recovery = Recovery(self.channels, engine.messages, clock)
-        self.directory = Directory(dates.of, self.channels.emit)
-        self.watches = Watches(self.directory, clock)
-        self.sessions.observers += [guard.throttle, self.directory, self.recovery, self.channels, self.watches]
-        self.idempotency = Idempotency(clock, config.idempotency_window)
+        self.sessions.warn = lambda session: tell_of_expiry(session, timestamp(runtime.wall()), self.emit)
+        self.presence = presence = Presence(channels.broker.emit, runtime)
         self.credentials = Credentials(engine.tokens, runtime)
         self.health.changed.append(self.credentials.sweep)
-        self.agents = Agents(
-            config.mail_limits,
-            config.idempotency_window,
-            config.heartbeat_timeout,
-            self.directory,
-            self.credentials,
-            engine.mail,
-            self.channels.emit,
-            runtime,
+        self.agents = agents = Agents(
+            engine.mail, config.mail_limits, presence.directory, self.credentials, channels.broker.emit, runtime
         )
-        self.sessions.observers += self.agents.observers
-        self.dispatcher = Dispatcher(
-            self,
-            guard.limits,
-            guard.throttle,
-            config.anonymous_reads,
-            self.agents.calls.answered_by,
-            lambda caller, method, error: guard.audit.refused("call.refused", caller, method, error.message),
-        )
-        sweepers: list[ISweeper] = [dates, self.sessions, self.channels.retention, disk, self.idempotency]
+        self.rpc = RPC(self, guard, agents.calls.answered_by, config.anonymous_reads, config.idempotency_window, clock)
+        for room in (guard, presence, channels, agents):
+            self.sessions.observers += room.observers
+        sweepers: list[ISweeper] = [runtime.dates, self.sessions, *channels.sweepers, *self.rpc.sweepers]
         heartbeats = HeartbeatService(
+            guard,
+            [*sweepers, *agents.sweepers, *guard.sweepers, self.credentials],
+            config.heartbeat_interval,
+            config.heartbeat_timeout,
             runtime,
-            self.connections,
-            [*sweepers, *self.agents.sweepers, *guard.sweepers, self.credentials],
-            interval=config.heartbeat_interval,
-            timeout=config.heartbeat_timeout,
-            limits=guard.limits,
-            hit=guard.alarms.hit,
         )
         self.factory = GatewayFactory(
-            runtime, self.dispatcher, guard, self.sessions, heartbeats, config.enable_compression
+            runtime, self.rpc.dispatcher, guard, self.sessions, heartbeats, config.enable_compression
         )
         self.factory.admission.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
         registered = list(self)
@@ -140,22 +104,25 @@ class Gateway(Embedded):
 
     def _namespaces(self, runtime: Runtime) -> tuple[Any, ...]:
         """The gateway's own services, thin faces over what is there by now."""
-        directory, agents, allows = self.directory, self.agents, self.dispatcher.allows
+        channels, presence, agents, rpc = self.channels, self.presence, self.agents, self.rpc
+        recovery, allows = channels.recovery, rpc.dispatcher.allows
         return (
-            RPCService(runtime.wall, self.dispatcher.methods),
-            AuthService(self.credentials, self.sessions, directory, self.recovery, agents.workers, allows, self.guard),
-            SessionService(self.sessions, runtime.dates.of, directory, self.recovery, self.watches, allows),
-            PresenceService(directory, self.watches),
-            ChannelService(self.channels, self.recovery, self.idempotency),
-            AgentService(directory, agents, self.idempotency),
-            GatewayService(runtime, lambda: list(self), self._statistics, agents, self.dispatcher.examine, self.health),
+            RPCService(runtime.wall, rpc.dispatcher.methods),
+            AuthService(
+                self.credentials, self.sessions, presence.directory, recovery, agents.workers, allows, self.guard
+            ),
+            SessionService(self.sessions, presence, recovery, allows, runtime.dates),
+            PresenceService(presence),
+            ChannelService(channels, rpc.idempotency),
+            AgentService(presence, agents, rpc.idempotency),
+            GatewayService(runtime, lambda: list(self), self._statistics, agents, rpc.dispatcher.examine, self.health),
         )
 
     def startService(self) -> None:
         """See L{IService}."""
-        list(self.dispatcher.methods())  # whatever can't be called shows now
+        list(self.rpc.dispatcher.methods())  # whatever can't be called shows now
         self.factory.draining = False
-        self.dispatcher.refuse_work(False)
+        self.rpc.dispatcher.refuse_work(False)
         self.health.drain(False)
         self.credentials.load()
         self.channels.load()
@@ -170,10 +137,10 @@ class Gateway(Embedded):
         """
         self.emit("gateway.draining", {})
         self.factory.draining = True
-        self.dispatcher.refuse_work(True)
+        self.rpc.dispatcher.refuse_work(True)
         self.health.drain(True)
         self.agents.calls.drain()
-        drain = Drain(self._runtime, self.connections, self.config.drain_timeout)
+        drain = Drain(self._runtime, self.guard.connections, self.config.drain_timeout)
         # Whoever waits for a write has the answer before the goodbye; but not for ever.
         written = self.engine.written().addTimeout(self.config.drain_timeout / 2, self._runtime.clock)
         return written.addErrback(lambda failure: None).addCallback(lambda result: drain.begin())
@@ -193,10 +160,10 @@ class Gateway(Embedded):
 
     def _take_up(self, service: Any) -> None:
         try:
-            for method in self.dispatcher.methods():
+            for method in self.rpc.dispatcher.methods():
                 assert method
         except TypeError:
-            self.dispatcher.forget(service.name)
+            self.rpc.dispatcher.forget(service.name)
             service.disownServiceParent()
             raise
         if ISessionObserver.providedBy(service):
@@ -205,14 +172,14 @@ class Gateway(Embedded):
     def _statistics(self) -> Counts:
         return Counts(
             current={
-                "connections": len(self.connections),
-                "unauthenticated": self.connections.unauthenticated,
+                "connections": len(self.guard.connections),
+                "unauthenticated": self.guard.connections.unauthenticated,
                 "tokens": len(self.credentials),
             },
             total={
-                "connections_accepted": self.connections.total,
-                "calls": self.dispatcher.calls,
-                "errors": self.dispatcher.errors,
+                "connections_accepted": self.guard.connections.total,
+                "calls": self.rpc.dispatcher.calls,
+                "errors": self.rpc.dispatcher.errors,
                 "stalls": self.factory.heartbeats.stalls,
             },
         )

@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 import msgspec
 
 from cell0gw.app.gateway import Gateway
-from cell0gw.channels.retention import follow_rules
 from cell0gw.config.options import Config
 from cell0gw.protocol.limits import Limits
 
@@ -45,12 +44,11 @@ def _who_may_come(gateway: Gateway) -> None:
 
 
 def _anonymous_reads(gateway: Gateway) -> None:
-    gateway.dispatcher.anonymous_reads = gateway.config.anonymous_reads
+    gateway.rpc.dispatcher.anonymous_reads = gateway.config.anonymous_reads
 
 
 def _rules(gateway: Gateway) -> None:
-    gateway.rules.change(gateway.config.channels)
-    follow_rules(gateway.channels, gateway.rules)
+    gateway.channels.follow(gateway.config.channels)
 
 
 def _nothing(gateway: Gateway) -> None:

@@ -11,7 +11,6 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from cell0gw.channels.channel import Channel, Patterns
-from cell0gw.channels.rules import ChannelRules
 from cell0gw.channels.store import IMessageStore
 from cell0gw.process.failures import reported_already
 from cell0gw.process.runtime import Runtime
@@ -25,8 +24,6 @@ PURGE_EVERY: Final = 60.0
 
 class _Channels(Protocol):
     """What is asked of the channels."""
-
-    retention: Retention
 
     def __iter__(self) -> Iterator[Channel]: ...
 
@@ -104,20 +101,6 @@ class DiskRetention:
             channel = self._channels.get(name)
             if channel is not None and channel.stored_oldest is not None:
                 channel.stored_oldest = max(channel.stored_oldest, oldest)
-
-
-def follow_rules(channels: _Channels, rules: ChannelRules) -> None:
-    """Rules have changed, and hold for the channels that there are as well; but one that was durable stays so for the
-    life of the process, and one that was not does, too.
-
-    @param channels: all that there are.
-    """
-    for channel in channels:
-        rule = rules.of(channel.name)
-        if rule.durable == channel.rule.durable and rule != channel.rule:
-            channel.rule = rule
-            channel.history.follow(rule)
-            channels.retention.watch(channel)
 
 
 def mark_lost(name: str, away: Mapping[Session, list[str]], patterns: Patterns | None) -> None:

@@ -28,6 +28,22 @@ class ChannelRule(msgspec.Struct, frozen=True, kw_only=True):
     presence: bool = True
 
 
+class ChannelOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator says of channels.
+
+    @ivar channels: the rules, in their order.
+    @ivar history_bytes: maximum bytes that one channel holds in memory; C{total_history_bytes}: all together.
+    @ivar heartbeat_timeout: seconds for which a connection may be broken without anyone knowing.
+    @ivar idempotency_window: seconds for which an idempotency key stands for its call.
+    """
+
+    channels: tuple[ChannelRule, ...]
+    history_bytes: int
+    total_history_bytes: int
+    heartbeat_timeout: float
+    idempotency_window: float
+
+
 DEFAULT: Final = ChannelRule()
 DURABLE: Final = ChannelRule(history_size=10_000, history_ttl=7 * 86400.0, durable=True)
 """The default of durable channels."""

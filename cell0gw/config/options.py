@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from cell0gw.channels.rules import ChannelRule
+from cell0gw.channels.rules import ChannelOptions, ChannelRule
 from cell0gw.config.file import ConfigError, read_file, read_rules
 from cell0gw.config.parsers import (
     boolean,
@@ -101,6 +101,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """The part that limits what peers may do."""
         chosen = {name: getattr(self, name) for name in Limits.__struct_fields__ if hasattr(self, name)}
         return Limits(**(chosen | {"max_connections": self.max_connections or (open_file_limit() - SPARE_DESCRIPTORS)}))
+
+    @property
+    def channel_options(self) -> ChannelOptions:
+        """The part that is about channels."""
+        return ChannelOptions(**{name: getattr(self, name) for name in ChannelOptions.__struct_fields__})
 
     @property
     def mail_limits(self) -> MailLimits:

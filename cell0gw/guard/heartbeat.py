@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from cell0gw.guard.connections import Connections
+from cell0gw.guard.guard import Guard
 from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
-from cell0gw.protocol.limits import KIB, Limits
+from cell0gw.protocol.limits import KIB
 from cell0gw.protocol.notifications import Heartbeat
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.interfaces import IConnection
@@ -44,9 +44,8 @@ class HeartbeatService(Service):
     @param sweepers: sweep on each tick, in this order.
     @param interval: seconds between two beats of a connection.
     @param timeout: seconds without a byte from a connection after which it is closed. Sending proves nothing.
-    @param limits: C{auth_timeout}: seconds that a connection has to authenticate; 0: unlimited.
+    @param guard: of its limits C{auth_timeout}: seconds that a connection has to authenticate; 0: unlimited; and
         C{total_outbound_limit}: maximum bytes that wait for all connections together; those with most are closed first.
-    @param hit: called with the name of a limit that was hit, and by whom.
     @ivar stalls: how often the reactor was blocked for more than a second.
     """
 
@@ -55,22 +54,20 @@ class HeartbeatService(Service):
 
     def __init__(
         self,
-        runtime: Runtime,
-        connections: Connections,
+        guard: Guard,
         sweepers: Iterable[ISweeper],
         interval: float,
         timeout: float,
-        limits: Limits,
-        hit: Callable[[str, str], None] = lambda limit, by: None,
+        runtime: Runtime,
     ) -> None:
         self._clock = runtime.clock
         self._wall = runtime.wall
-        self._connections = connections
+        self._connections = guard.connections
         self._sweepers = list(sweepers)
         self.interval = interval
         self.timeout = timeout
-        self._limits = limits
-        self._hit = hit
+        self._limits = guard.limits
+        self._hit = guard.alarms.hit
         slots = max(1, min(math.ceil(interval), MAX_SLOTS))
         self._tick_length = interval / slots
         self._slots: list[dict[str, IConnection]] = [{} for _ in range(slots)]

@@ -1,4 +1,4 @@
 """Presence: who is here, and who watches.
 
-Imports: protocol, auth, sessions.
+Imports: protocol, process, auth, sessions.
 """

@@ -73,7 +73,12 @@ section 5.5.3
 
 
 class MailLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of the mail that waits, and of conversations. Sizes are bytes, C{mail_ttl} seconds."""
+    """The limits of the mail that waits, and of conversations. Sizes are bytes, times seconds.
+
+    @ivar mail_ttl: how long a message waits whose sender names no time.
+    @ivar heartbeat_timeout: how long a connection may be broken without anyone knowing.
+    @ivar idempotency_window: how long an idempotency key stands for its message.
+    """
 
     mail_ttl: float
     mailbox_messages: int
@@ -82,6 +87,8 @@ class MailLimits(msgspec.Struct, frozen=True, kw_only=True):
     total_mailbox_bytes: int
     max_hops: int
     conversation_rate: int
+    heartbeat_timeout: float
+    idempotency_window: float
 
 
 class Limits(msgspec.Struct, kw_only=True):

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import prefixedMethodNames
 
 from cell0gw.auth.permissions import Permissions
-from cell0gw.guard.throttle import Throttle
+from cell0gw.guard.guard import Guard
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import (
     InternalError,
@@ -32,7 +32,6 @@ from cell0gw.protocol.errors import (
     Unavailable,
 )
 from cell0gw.protocol.jsonrpc import Entry, NotARequest, Request, Response
-from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.printable import printable
 from cell0gw.rpc.authorisation import allows, authorise, check_anonymous
 from cell0gw.rpc.methods import ALLOWED_WHILE_DRAINING, HEARTBEAT, PREFIX, Method
@@ -49,10 +48,9 @@ class Dispatcher:
     """Calls the C{rpc_} methods of the services in a collection.
 
     @param services: C{channel.publish} is the method C{rpc_publish} of the one named C{channel}.
-    @param anonymous_reads: whether strangers may use the methods declared as L{anonymous_read}.
-    @param throttle: says who asks for too much.
+    @param guard: says who asks for too much, and hears of refusals for want of permission.
     @param answered: called with a session and its L{Response} to a request of the gateway's.
-    @param refused: called with a caller, the method and the refusal, when it is for a want of permission.
+    @ivar anonymous_reads: whether strangers may use the methods declared as L{anonymous_read}.
     @ivar calls: how many requests and notifications were taken up; C{errors}: how many failed.
     """
 
@@ -61,18 +59,16 @@ class Dispatcher:
     def __init__(
         self,
         services: MultiService,
-        limits: Limits,
-        throttle: Throttle,
+        guard: Guard,
+        answered: Callable[[Session, Response], None],
         anonymous_reads: bool = True,
-        answered: Callable[[Session, Response], None] = lambda session, response: None,
-        refused: Callable[[Caller, str, RPCError], None] = lambda caller, method, error: None,
     ) -> None:
         self._services = services
-        self._limits = limits
-        self._throttle = throttle
-        self.anonymous_reads = anonymous_reads
+        self._limits = guard.limits
+        self._throttle = guard.throttle
+        self._audit = guard.audit
         self._answered = answered
-        self._refused = refused
+        self.anonymous_reads = anonymous_reads
         self._methods: dict[str, Method] = {}
         self._open = self._methods
         self.calls = 0
@@ -253,7 +249,7 @@ class Dispatcher:
             error = InternalError()
         self._throttle.erred(caller, error)
         if isinstance(error, PermissionDenied):
-            self._refused(caller, method, error)
+            self._audit.refused("call.refused", caller, method, error.message)
         return jsonrpc.error(error, request_id) if request_id else None
 
     def _too_large(self) -> TooLarge:

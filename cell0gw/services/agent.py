@@ -20,8 +20,8 @@ from cell0gw.agents.mail.sending import Dispatched
 from cell0gw.agents.mail.status import Acknowledgement, DeliveryStatus
 from cell0gw.agents.mail.store import Delivery, Transition
 from cell0gw.monitoring.statistics import Counts, IStatistics
-from cell0gw.presence.directory import AnonymousEntry, Directory, PresenceEntry
-from cell0gw.presence.listings import Listings
+from cell0gw.presence.directory import AnonymousEntry, PresenceEntry
+from cell0gw.presence.presence import Presence
 from cell0gw.protocol.errors import InvalidParams, NotFound
 from cell0gw.protocol.keys import IdempotencyKey, Key, digest_of
 from cell0gw.protocol.limits import MAX_DETAIL, MAX_TTL
@@ -94,12 +94,12 @@ class AgentService(Service):
 
     def __init__(
         self,
-        directory: Directory,
+        presence: Presence,
         agents: Agents,
         idempotency: Idempotency,
     ) -> None:
-        self._directory = directory
-        self._listings = Listings(directory)
+        self._directory = presence.directory
+        self._listings = presence.by_capability
         self._mail = agents.mail
         self._mailboxes = agents.mailboxes
         self._calls = agents.calls

@@ -11,10 +11,10 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cell0gw.channels.broker import Broker
 from cell0gw.channels.channel import Publication
+from cell0gw.channels.channels import Channels
 from cell0gw.channels.filters import Filter, FilterError
-from cell0gw.channels.recovery import Page, Recovery
+from cell0gw.channels.recovery import Page
 from cell0gw.channels.store import Position
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.protocol.errors import InvalidParams
@@ -107,9 +107,9 @@ class ChannelService(Service):
 
     name = "channel"
 
-    def __init__(self, channels: Broker, recovery: Recovery, idempotency: Idempotency) -> None:
-        self._channels = channels
-        self._recovery = recovery
+    def __init__(self, channels: Channels, idempotency: Idempotency) -> None:
+        self._channels = channels.broker
+        self._recovery = channels.recovery
         self._idempotency = idempotency
 
     @permission(resource="channel", open=("$agents", "$presence"))

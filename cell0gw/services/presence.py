@@ -12,9 +12,9 @@ from zope.interface import implementer
 
 from cell0gw.auth.principal import EntityType
 from cell0gw.monitoring.statistics import Counts, IStatistics
-from cell0gw.presence.directory import AnonymousEntry, Directory, PresenceEntry, PresenceStatus, anonymous
-from cell0gw.presence.listings import Listings
-from cell0gw.presence.watches import Snapshot, Watches
+from cell0gw.presence.directory import AnonymousEntry, PresenceEntry, PresenceStatus, anonymous
+from cell0gw.presence.presence import Presence
+from cell0gw.presence.watches import Snapshot
 from cell0gw.protocol.errors import InvalidParams, NotFound, TooLarge
 from cell0gw.protocol.limits import MAX_METADATA_SIZE
 from cell0gw.protocol.subjects import Name, Pattern
@@ -48,10 +48,10 @@ class PresenceService(Service):
 
     name = "presence"
 
-    def __init__(self, directory: Directory, watches: Watches) -> None:
-        self._directory = directory
-        self._listings = Listings(directory)
-        self._watches = watches
+    def __init__(self, presence: Presence) -> None:
+        self._directory = presence.directory
+        self._listings = presence.by_type
+        self._watches = presence.watches
 
     def stopService(self) -> None:
         """See L{IService}."""

@@ -13,8 +13,8 @@ from cell0gw.auth.principal import EntityType
 from cell0gw.channels.recovery import Recovered, Recovery
 from cell0gw.channels.store import Position
 from cell0gw.monitoring.statistics import Counts, IStatistics
-from cell0gw.presence.directory import Directory
-from cell0gw.presence.watches import Watches
+from cell0gw.presence.presence import Presence
+from cell0gw.process.clocks import Dates
 from cell0gw.protocol.subjects import Name
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.rpc.access import session
@@ -54,18 +54,16 @@ class SessionService(Service):
     def __init__(
         self,
         sessions: Sessions,
-        date: Callable[[float], float],
-        directory: Directory,
+        presence: Presence,
         recovery: Recovery,
-        watches: Watches,
         allows: Callable[[Permissions, str, str], bool],
+        dates: Dates,
     ) -> None:
         self._sessions = sessions
-        self._date = date
-        self._directory = directory
+        self._presence = presence
         self._recovery = recovery
-        self._watches = watches
         self._allows = allows
+        self._dates = dates
 
     @session
     def rpc_getInfo(self, caller: Caller) -> SessionInfo:
@@ -77,7 +75,7 @@ class SessionService(Service):
             entity_id=own.entity_id,
             entity_type=own.principal.entity_type,
             connected_at=timestamp(own.connected_at),
-            last_activity=timestamp(self._date(own.connection.last_received)),
+            last_activity=timestamp(self._dates.of(own.connection.last_received)),
             authenticated=True,
             permissions=own.principal.permissions.granted,
             subscriptions=list(own.subscriptions),
@@ -96,8 +94,7 @@ class SessionService(Service):
         channels = self._recovery.resume(
             old, new, seen, lambda name: self._allows(permissions, "channel.subscribe", name)
         )
-        self._directory.resume(old, new)
-        presence = {pattern: snapshot(seen) for pattern, seen in self._watches.resume(old, new).items()}
+        presence = {pattern: snapshot(seen) for pattern, seen in self._presence.resume(old, new).items()}
         self._sessions.close(old, "resumed")
         return Resumed(resumed=True, channels=channels, presence=presence)
 

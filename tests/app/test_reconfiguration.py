@@ -115,7 +115,7 @@ class ReconfigureTests(SynchronousTestCase):
         client.call("channel.publish", channel="old", message=1)
         self.change(gateway, channels=(msgspec.structs.replace(DURABLE, pattern=">"),))
         client.call("channel.publish", channel="new", message=1)
-        stored = {channel.name: channel.stored_oldest for channel in gateway.channels}
+        stored = {channel.name: channel.stored_oldest for channel in gateway.channels.broker}
         self.assertEqual(stored, {"old": None, "new": 1})
         client.call("channel.publish", channel="old", message=2)
         self.assertEqual(len(client.call("channel.history", channel="old")["messages"]), 2)

@@ -201,7 +201,7 @@ class KeepingTests(DurableCase):
         """What memory has no room for is read from disk."""
         gateway = self.gateway
         self.fill(50, D)
-        channel = gateway.channels.get(D)
+        channel = gateway.channels.broker.get(D)
         assert channel is not None
         channel.history.clear()
         self.fill(10, D)

@@ -216,7 +216,7 @@ class GatewayMachine(RuleBasedStateMachine):
         if not covering:
             assert channel not in outcomes
             return
-        there = self.gateway.channels.get(channel)
+        there = self.gateway.channels.broker.get(channel)
         epoch = None if there is None else there.epoch
         since = min(covering.values())
         missed = self.log.of(channel, since) if position is None else self.log.after(channel, position)
@@ -267,7 +267,7 @@ class GatewayMachine(RuleBasedStateMachine):
     def wait(self, seconds: float, forget: bool) -> None:
         """Memory may forget meanwhile what the disk has."""
         self.gateway.advance(seconds, step=1.0)
-        channel = self.gateway.channels.get("d")
+        channel = self.gateway.channels.broker.get("d")
         if channel is not None and forget:
             channel.history.clear()
 

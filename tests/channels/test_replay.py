@@ -49,7 +49,7 @@ class ReplayCase(RecoveryCase):
         return self.b.server.transport.producer
 
     def channel(self, name: str = "x") -> Channel:
-        channel = self.gateway.channels.get(name)
+        channel = self.gateway.channels.broker.get(name)
         assert channel is not None
         return channel
 

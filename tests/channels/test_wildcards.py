@@ -120,7 +120,7 @@ class DeliveryTests(Case):
         self.subscribe(">", client=self.a)
         self.b.disconnect()
         self.assertEqual(self.publish("a.x"), 1)
-        self.assertEqual(len(self.gateway.channels.patterns), 1)
+        self.assertEqual(len(self.gateway.channels.broker.patterns), 1)
 
     def test_limit(self) -> None:
         """Patterns count as subscriptions."""

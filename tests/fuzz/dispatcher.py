@@ -108,7 +108,7 @@ class Talk:
             judge(message, answer, self._gateway.config.max_batch)
         gateway = self._gateway
         check(not self._pending, "never answered", list(self._pending.values()))
-        left = (len(gateway.connections), len(gateway.sessions), len(gateway.agents.calls))
+        left = (len(gateway.guard.connections), len(gateway.sessions), len(gateway.agents.calls))
         check(left == (0, 0, 0), "connections, sessions or calls are left", left)
 
     def _say(self, peer: int, message: bytes) -> None:

@@ -126,7 +126,7 @@ class Frames:
 
     def _dispatch(self, caller: Any, payload: bytes) -> Any:
         run = self.runs.get(caller.connection)
-        return run.dispatch(caller, payload) if run else self.gateway.dispatcher.dispatch(caller, payload)
+        return run.dispatch(caller, payload) if run else self.gateway.rpc.dispatcher.dispatch(caller, payload)
 
     def run(self, data: bytes) -> None:
         """See L{Target}."""

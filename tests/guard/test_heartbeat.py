@@ -7,13 +7,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cell0gw.guard.connections import Connections
 from cell0gw.guard.heartbeat import HANDSHAKE, LINGER, HeartbeatService
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
 from cell0gw.testing.stated import stated
+from tests.guard.guards import quiet_guard
 
 
 class BrokenConnection(RecordingConnection):
@@ -41,9 +41,9 @@ class HeartbeatTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.connections = Connections(Limits(), self.clock.seconds)
-        self.sweepers, limits = [Sweeper(), Sweeper()], Limits(auth_timeout=8.0)
-        self.heartbeats = HeartbeatService(stated(self.clock), self.connections, self.sweepers, 4.0, 10.0, limits)
+        guard, self.sweepers = quiet_guard(Limits(auth_timeout=8.0), self.clock), [Sweeper(), Sweeper()]
+        self.connections = guard.connections
+        self.heartbeats = HeartbeatService(guard, self.sweepers, 4.0, 10.0, stated(self.clock))
         self.heartbeats.startService()
         self.addCleanup(self.heartbeats.stopService)
 
@@ -152,9 +152,8 @@ class HeartbeatTests(SynchronousTestCase):
     def test_short_interval(self) -> None:
         """An interval below a second is kept, too."""
         clock = Clock()
-        heartbeats = HeartbeatService(
-            stated(clock), Connections(Limits(), clock.seconds), [], 0.25, 10.0, Limits(auth_timeout=0)
-        )
+        guard = quiet_guard(Limits(auth_timeout=0), clock)
+        heartbeats = HeartbeatService(guard, [], 0.25, 10.0, stated(clock))
         heartbeats.startService()
         connection = RecordingConnection()
         heartbeats.opened(connection)
@@ -191,6 +190,6 @@ class OnTheWireTests(SynchronousTestCase):
         client.protocol.onPing = lambda payload: None
         gateway.advance(61)
         self.assertEqual(client.close_code, CloseCode.HEARTBEAT_TIMEOUT)
-        self.assertEqual(gateway.directory.get("a").status, "away")  # type: ignore[union-attr]
+        self.assertEqual(gateway.presence.directory.get("a").status, "away")  # type: ignore[union-attr]
         gateway.advance(121)
-        self.assertIsNone(gateway.directory.get("a"))
+        self.assertIsNone(gateway.presence.directory.get("a"))

@@ -167,7 +167,7 @@ class SubscribeTests(Case):
         self.gateway.connect("b")
         self.settle()
         self.assertEqual(len(self.watcher.received("presence.diff")), 1)
-        self.assertEqual(len(self.gateway.watches._watches), 0)
+        self.assertEqual(len(self.gateway.presence.watches._watches), 0)
 
     def test_twice(self) -> None:
         """Subscribing again is a new snapshot, and no second watch; it comes after what was gathered."""
@@ -188,8 +188,8 @@ class SubscribeTests(Case):
         self.settle()
         self.assertEqual(self.diffs(), [([], ["other"], [])])
         self.watcher.disconnect()
-        self.assertEqual(len(self.gateway.watches._watches), 0)
-        self.assertEqual(self.gateway.watches._of_session, {})
+        self.assertEqual(len(self.gateway.presence.watches._watches), 0)
+        self.assertEqual(self.gateway.presence.watches._of_session, {})
 
     def test_chunks(self) -> None:
         """Many changes are told by several diffs, each a version of its own."""
@@ -296,7 +296,7 @@ class WatchMachine(RuleBasedStateMachine):
 
     @invariant()
     def sees_what_is_true(self) -> None:
-        if self.gateway.watches._pending is None:
+        if self.gateway.presence.watches._pending is None:
             for client in self.watchers:
                 catch_up(client, [view for view in self.views if view.client is client])
             for view in self.views:

@@ -147,7 +147,7 @@ class SteppedCase(SynchronousTestCase):
         return [each["message"] for each in self.admin.call("gateway.getDeadLetters")["messages"]]
 
     def history(self, channel: str) -> list[Any]:
-        if self.gateway.channels.get(channel) is None:
+        if self.gateway.channels.broker.get(channel) is None:
             return []
         return [each["message"] for each in self.admin.call("channel.history", channel=channel)["messages"]]
 
@@ -288,7 +288,7 @@ class Stepped:
         published = self.admin.call("channel.publish", channel="durable.x", message=1, idempotency_key="k")["offset"]
         self.step(self.by)
         self.gateway.advance(200, 1.0)
-        self.gateway.idempotency._calls.clear()  # what is on disk must do
+        self.gateway.rpc.idempotency._calls.clear()  # what is on disk must do
         self.assertEqual(self.admin.call("agent.send", **params)["message_id"], first)
         again = self.admin.call("channel.publish", channel="durable.x", message=1, idempotency_key="k")
         self.assertEqual(again["offset"], published)

@@ -66,7 +66,7 @@ class SuiteTests(SynchronousTestCase):
                 expected = name.startswith("y_") or name in NUMBERS
                 self.assertEqual(self.is_json(client, request), expected, name)
                 if expected:
-                    answer = self.gateway.dispatcher.dispatch(client.server.caller, request)
+                    answer = self.gateway.rpc.dispatcher.dispatch(client.server.caller, request)
                     self.assertEqual(answer, b'{"jsonrpc":"2.0","result":%b,"id":1}' % document.strip(), name)
                 client.disconnect()
 
@@ -76,7 +76,7 @@ class SuiteTests(SynchronousTestCase):
         self.assertEqual(len(documents), 25)
         for document in documents:
             client = self.gateway.connect("a")
-            answer: Any = self.gateway.dispatcher.dispatch(client.server.caller, document)
+            answer: Any = self.gateway.rpc.dispatcher.dispatch(client.server.caller, document)
             self.assertEqual(json.loads(answer)["error"]["code"], PARSE_ERROR)
             self.assertEqual(client.send(document), [])
             self.assertEqual(client.protocol.remoteCloseCode, 1007)

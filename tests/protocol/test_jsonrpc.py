@@ -20,7 +20,7 @@ from cell0gw.protocol.limits import MAX_DEPTH, MAX_ID_LENGTH, Limits
 from cell0gw.rpc.access import anyone
 from cell0gw.rpc.dispatch import Dispatcher
 from cell0gw.sessions.session import Caller
-from tests.guard.throttles import unthrottled
+from tests.guard.guards import quiet_guard
 
 
 class Examples(Service):
@@ -115,7 +115,7 @@ class SpecificationTests(SynchronousTestCase):
     def setUp(self) -> None:
         services = MultiService()
         Examples().setServiceParent(services)
-        self.dispatcher = Dispatcher(services, Limits(), unthrottled(Limits()))
+        self.dispatcher = Dispatcher(services, quiet_guard(Limits()), lambda session, response: None)
 
     def test_section_7(self) -> None:
         """Every example of section 7 is answered as it is there."""

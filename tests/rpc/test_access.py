@@ -46,7 +46,7 @@ class AccessTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.gateway = MemoryGateway()
         self.addCleanup(self.gateway.close)
-        self.methods = {method.name: method.access for method in self.gateway.dispatcher.methods()}
+        self.methods = {method.name: method.access for method in self.gateway.rpc.dispatcher.methods()}
 
     def outcome(self, client: Client, method: str) -> str:
         """C{"ok"}, or the code of the refusal; what the method looks for and does not find, it was reached for."""

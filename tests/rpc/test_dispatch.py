@@ -18,7 +18,7 @@ from cell0gw.rpc.access import anonymous_read, anyone, permission, session
 from cell0gw.rpc.dispatch import Dispatcher
 from cell0gw.sessions.session import Caller, Session
 from cell0gw.testing import RecordingConnection
-from tests.guard.throttles import unthrottled
+from tests.guard.guards import quiet_guard
 
 
 class Lab(Service):
@@ -89,8 +89,11 @@ class DispatchTestCase(SynchronousTestCase):
         self.lab = Lab()
         self.services = MultiService()
         self.lab.setServiceParent(self.services)
-        self.dispatcher = Dispatcher(self.services, self.limits, unthrottled(self.limits))
+        self.dispatcher = self.make()
         self.caller = Caller()
+
+    def make(self, answered: Any = None, anonymous_reads: bool = True) -> Dispatcher:
+        return Dispatcher(self.services, quiet_guard(self.limits), answered, anonymous_reads)
 
     def bearer(self, *permissions: str) -> Caller:
         return Caller(
@@ -275,7 +278,7 @@ class JudgementTests(DispatchTestCase):
     def test_anonymous_reads(self) -> None:
         """Reads are open to strangers until that is switched off."""
         self.assertEqual(self.call("lab.read"), "ok")
-        self.dispatcher = Dispatcher(self.services, self.limits, unthrottled(self.limits), anonymous_reads=False)
+        self.dispatcher = self.make(anonymous_reads=False)
         self.assertEqual(self.call("lab.read"), -32001)
         self.assertEqual(self.call("lab.read", (), self.bearer()), "ok")
 
@@ -313,7 +316,7 @@ class ResponseTests(DispatchTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.answered: list[tuple[Session, Response]] = []
-        self.dispatcher = Dispatcher(self.services, self.limits, unthrottled(self.limits), answered=self.take)
+        self.dispatcher = self.make(self.take)
         bearer = self.bearer().principal
         assert bearer is not None
         self.member = Caller(RecordingConnection(), bearer)

@@ -52,7 +52,7 @@ class AuthenticateTests(AuthTestCase):
                 "expires_at": "2026-02-13T10:30:00.000Z",
             },
         )
-        entry = self.gateway.directory.get("agent_001")
+        entry = self.gateway.presence.directory.get("agent_001")
         assert entry is not None
         self.assertEqual(entry.capabilities, ("chat", "task_execution"))
 
@@ -216,7 +216,7 @@ class RevokeTokenTests(AuthTestCase):
         calls = (("auth.revokeToken", {"entity_id": "a"}), ("channel.publish", {"channel": "events", "message": 1}))
         client.send(json.dumps([{"jsonrpc": "2.0", "method": method, "params": params} for method, params in calls]))
         self.assertEqual(client.close_code, CloseCode.TOKEN_ENDED)
-        self.assertEqual([channel.name for channel in self.gateway.channels], [])
+        self.assertEqual([channel.name for channel in self.gateway.channels.broker], [])
 
     def test_one_or_the_other(self) -> None:
         """Either the token or the entity is named; and it must exist."""

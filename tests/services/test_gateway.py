@@ -216,7 +216,7 @@ class DrainTests(GatewayTestCase):
         drained = self.gateway.drain()
         self.gateway.advance(10)
         self.successResultOf(drained)
-        self.assertEqual(len(self.gateway.connections), 0)
+        self.assertEqual(len(self.gateway.guard.connections), 0)
 
     def test_no_new_work(self) -> None:
         """While others are sent away new work is refused, in a way that says try again; pings and figures go on."""

@@ -130,7 +130,7 @@ class SubscriptionTests(ResumeCase):
         self.assertEqual(set(answer["channels"]), {"y", "z.1"})
         self.publish("x", "later")
         self.assertEqual([m["channel"] for m in client.received("channel.message")], ["y", "z.1"])
-        self.assertEqual(len(self.gateway.channels.patterns), 0)
+        self.assertEqual(len(self.gateway.channels.broker.patterns), 0)
 
     def test_own_channels(self) -> None:
         """Events go on; those that were missed are not told again, and that is said."""

@@ -62,7 +62,7 @@ class OrderTests(AssignmentCase):
         for message in range(4):
             self.call(capability="dance", message=message)
         self.assertEqual(self.messages(opened), [0])
-        self.gateway.directory.update(opened.server.session, max_inflight=3)
+        self.gateway.presence.directory.update(opened.server.session, max_inflight=3)
         self.assertEqual(self.messages(opened), [0, 1, 2])
 
     def test_after_a_rest(self) -> None:

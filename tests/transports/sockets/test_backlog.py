@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.certificate import make_certificate
-from cell0gw.guard.connections import Connections
+from cell0gw.guard.guard import Guard
 from cell0gw.guard.heartbeat import LINGER, HeartbeatService
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
@@ -160,11 +160,11 @@ class GatewayTests(PollerCase):
             self.reactor.turn()
         self.assertEqual(server.localCloseCode, 4008)
         self.assertLess(transport.backlog, LIMIT + 10_000)
-        self.assertEqual(self.gateway.directory.get("slow").status, "away")  # type: ignore[union-attr]
+        self.assertEqual(self.gateway.presence.directory.get("slow").status, "away")  # type: ignore[union-attr]
         self.assertEqual([m["message"]["number"] for m in quick.received("channel.message")], list(range(200)))
         self.gateway.advance(LINGER + 1)
         self.reactor.turn()
-        self.assertEqual((transport.backlog, len(self.gateway.connections)), (0, 1))
+        self.assertEqual((transport.backlog, len(self.gateway.guard.connections)), (0, 1))
 
     def test_pings_of_one_that_does_not_read(self) -> None:
         """Pongs, too, wait only up to the limit."""
@@ -190,11 +190,9 @@ class TogetherTests(SynchronousTestCase):
     def test_worst_first(self) -> None:
         """When it is too much those are let go of for whom most waits, no more of them than it takes."""
         clock, hits = Clock(), []
-        limits = Limits(total_outbound_limit=1000)
-        connections = Connections(limits, clock.seconds)
-        heartbeats = HeartbeatService(
-            stated(clock), connections, [], 4.0, 10.0, limits, lambda limit, by: hits.append(limit)
-        )
+        runtime, limits = stated(clock), Limits(total_outbound_limit=1000)
+        guard = Guard(limits, lambda type, data: hits.append(data["limit"]), lambda line: None, runtime)
+        heartbeats = HeartbeatService(guard, [], 4.0, 10.0, runtime)
         heartbeats.startService()
         self.addCleanup(heartbeats.stopService)
         backlogs = {"a": 100, "b": 900, "c": 300, "d": 0}
@@ -203,7 +201,7 @@ class TogetherTests(SynchronousTestCase):
             connection = all_of_them[name] = RecordingConnection(name, 0.0)
             connection.session = object()  # type: ignore[assignment]
             connection.backlog = backlog
-            connections.opened(connection)
+            guard.connections.opened(connection)
         clock.advance(1)
         closed = {name for name, connection in all_of_them.items() if connection.closed}
         self.assertEqual((closed, hits), ({"b"}, ["total_outbound_limit"]))

@@ -148,10 +148,10 @@ class CountTests(Case):
             self.assertEqual(self.come(gateway), (None, None))
             gateway.clock.advance(1)
             third, _ = self.come(gateway, request())
-            self.assertNotIn(stalled, gateway.connections.arriving())
+            self.assertNotIn(stalled, gateway.guard.connections.arriving())
             self.come(gateway, request())
             self.assertEqual((silent.localCloseCode, third.localCloseCode), (4502, None))
-            self.assertEqual(gateway.connections.unauthenticated, 2)
+            self.assertEqual(gateway.guard.connections.unauthenticated, 2)
 
     def test_the_authenticated_stay(self) -> None:
         """Who has authenticated is nobody's room."""
@@ -184,7 +184,7 @@ class CountTests(Case):
             server, _ = self.come(gateway, data)
             server.abort()
         gateway.connect("a").disconnect()
-        self.assertEqual((gateway.connections._sources, gateway.connections.unauthenticated), ({}, 0))
+        self.assertEqual((gateway.guard.connections._sources, gateway.guard.connections.unauthenticated), ({}, 0))
 
 
 class ProxyTests(Case):

@@ -70,22 +70,22 @@ class ConnectionTests(WireTestCase):
             client = self.gateway.connect("a")
             client.call("channel.subscribe", channel="events")
             getattr(client, way)()
-            self.assertEqual(len(self.gateway.connections), 0, way)
+            self.assertEqual(len(self.gateway.guard.connections), 0, way)
             self.assertEqual(len(self.gateway.sessions), 0, way)
             if way == "vanish":
-                self.assertEqual(self.gateway.directory.get("a").status, "away")  # type: ignore[union-attr]
+                self.assertEqual(self.gateway.presence.directory.get("a").status, "away")  # type: ignore[union-attr]
                 self.gateway.advance(121, step=10)
-            self.assertIsNone(self.gateway.directory.get("a"), way)
+            self.assertIsNone(self.gateway.presence.directory.get("a"), way)
             self.assertEqual(self.gateway.publish("events", 1).recipients, 0, way)
 
     def test_presence_ends_when_the_closing_begins(self) -> None:
         """Who is being closed is away from then on, though its socket may take its time."""
         client = self.gateway.connect("a")
         client.server.close(CloseCode.DRAINING, "go")
-        self.assertEqual(self.gateway.directory.get("a").status, "away")  # type: ignore[union-attr]
-        self.assertEqual(len(self.gateway.connections), 1)
+        self.assertEqual(self.gateway.presence.directory.get("a").status, "away")  # type: ignore[union-attr]
+        self.assertEqual(len(self.gateway.guard.connections), 1)
         client.flush()
-        self.assertEqual((client.close_code, len(self.gateway.connections)), (4001, 0))
+        self.assertEqual((client.close_code, len(self.gateway.guard.connections)), (4001, 0))
 
     def test_peer_that_does_not_answer_a_close(self) -> None:
         """A socket whose peer does not finish the closing is taken away."""
@@ -93,7 +93,7 @@ class ConnectionTests(WireTestCase):
         client.protocol.onCloseFrame = lambda code, reason: None
         client.server.close(CloseCode.DRAINING, "go")
         self.gateway.advance(10)
-        self.assertEqual(len(self.gateway.connections), 0)
+        self.assertEqual(len(self.gateway.guard.connections), 0)
 
     def test_beat(self) -> None:
         """A ping follows the message of a heartbeat."""

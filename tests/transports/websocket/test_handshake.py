@@ -201,7 +201,7 @@ class HandshakeTests(SynchronousTestCase):
             server.dataReceived(request())
             self.assertEqual((transport.value().decode(), server.data), (response, b""), name)
             server.abort()
-        self.assertEqual(len(self.gateway.connections), 0)
+        self.assertEqual(len(self.gateway.guard.connections), 0)
 
     def test_fields_of_refusals(self) -> None:
         """A refusal says what would be right, where HTTP has a field for it."""
@@ -218,7 +218,7 @@ class HandshakeTests(SynchronousTestCase):
         for _ in range(5):
             server.dataReceived(b"x" * 65536)
         self.assertTrue(transport.disconnected or not transport.connected)
-        self.assertEqual(self.gateway.connections.arriving(), [])
+        self.assertEqual(self.gateway.guard.connections.arriving(), [])
 
     def test_two_handshakes(self) -> None:
         """What follows a request is frames, if it looks like a request or not."""

@@ -213,9 +213,9 @@ class ViolationTests(Case):
         for _ in range(DISCARDED // 65_536):
             self.receive(b"x" * 65_536)
             self.assertEqual(self.server.data, b"")
-        self.assertEqual(len(self.gateway.connections), 1)
+        self.assertEqual(len(self.gateway.guard.connections), 1)
         self.receive(b"x")
-        self.assertEqual(len(self.gateway.connections), 0)
+        self.assertEqual(len(self.gateway.guard.connections), 0)
 
     def test_nothing_is_kept_of_what_came_before(self) -> None:
         """Of a message that has come in part nothing is left after a violation, and nothing once the peer is gone."""
@@ -255,4 +255,4 @@ class ViolationTests(Case):
         self.server.closing_since = None
         self.receive(frame(b"x", 0x83))
         self.gateway.advance(LINGER + 2)
-        self.assertEqual(len(self.gateway.connections), 0)
+        self.assertEqual(len(self.gateway.guard.connections), 0)

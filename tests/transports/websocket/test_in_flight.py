@@ -76,7 +76,7 @@ class InFlightTests(SynchronousTestCase):
             self.store.answer(1)
         self.assertEqual(sorted(self.answered()), list(range(100, 110)))
         self.assertEqual((self.told[-1], self.client.server.caller.in_flight), ("resume", 0))
-        history = self.gateway.channels.get("d.a")
+        history = self.gateway.channels.broker.get("d.a")
         assert history is not None
         self.assertEqual(history.history.newest, 10)
 
@@ -136,5 +136,5 @@ class InFlightTests(SynchronousTestCase):
         self.client.server.close(4001, "go")
         self.assertEqual(self.told, ["pause", "resume"])
         self.client.flush()
-        self.assertEqual((self.client.close_code, len(self.gateway.connections)), (4001, 0))
+        self.assertEqual((self.client.close_code, len(self.gateway.guard.connections)), (4001, 0))
         self.store.answer(4)

@@ -1,0 +1,51 @@
+"""Channels, put together: subscriptions, publications, what is held of them, and how what was missed is recovered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cell0gw.channels.broker import Broker
+from cell0gw.channels.history import Budget
+from cell0gw.channels.recovery import Recovery
+from cell0gw.channels.retention import DiskRetention
+from cell0gw.channels.rules import ChannelOptions, ChannelRule, ChannelRules
+from cell0gw.channels.store import IMessageStore
+from cell0gw.process.runtime import Runtime
+from cell0gw.process.sweeping import ISweeper
+from cell0gw.protocol.limits import Limits
+from cell0gw.sessions.interfaces import ISessionObserver
+
+
+class Channels:
+    """The parts, by name.
+
+    @param store: keeps the messages of durable channels.
+    @param limits: how many channels and patterns one session may be subscribed to.
+    @ivar broker: all channels, and all subscriptions.
+    @ivar recovery: subscriptions that begin in the past.
+    """
+
+    def __init__(self, store: IMessageStore, options: ChannelOptions, limits: Limits, runtime: Runtime) -> None:
+        self._rules = ChannelRules(options.channels)
+        budget = Budget(options.history_bytes, options.total_history_bytes)
+        self.broker = Broker(self._rules, store, runtime, budget, limits, options.heartbeat_timeout)
+        self.recovery = Recovery(self.broker, store, runtime.clock)
+        self._disk = DiskRetention(self.broker, store, runtime, options.idempotency_window)
+        self.observers: list[ISessionObserver] = [self.recovery, self.broker]
+        self.sweepers: list[ISweeper] = [self.broker.retention, self._disk]
+
+    def load(self) -> None:
+        """Take up what the store kept."""
+        self.broker.load()
+
+    def follow(self, rules: Iterable[ChannelRule]) -> None:
+        """Rules have changed, and hold for the channels that there are as well; but one that was durable stays so for
+        the life of the process, and one that was not does, too.
+        """
+        self._rules.change(rules)
+        for channel in self.broker:
+            rule = self._rules.of(channel.name)
+            if rule.durable == channel.rule.durable and rule != channel.rule:
+                channel.rule = rule
+                channel.history.follow(rule)
+                self.broker.retention.watch(channel)
