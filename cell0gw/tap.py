@@ -14,7 +14,8 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
-from cell0gw.app.application import StartError, WebSocketGateway
+from cell0gw.app.application import WebSocketGateway
+from cell0gw.app.entrance import StartError
 from cell0gw.app.reload import Reload
 from cell0gw.config.file import ConfigError
 from cell0gw.config.options import OPTIONS, Config, load
@@ -85,12 +86,12 @@ def makeService(options: Options) -> IService:
         _observer(config, threshold, options.parent),
         Notifier(os.environ),
         reload=Reload(gateway, read, threshold),
-        status=lambda: "; ".join([f"listening on {', '.join(gateway.addresses)}", *gateway.health.summary]),
+        status=lambda: "; ".join(gateway.summary),
         patience=lambda: gateway.config.drain_timeout + CLOSING,
     )
     for warning in warnings:
         process.log.warn("{problem}", problem=warning)
-    gateway.health.changed.append(process.tell_status)
+    gateway.changed.append(process.tell_status)
     gateway.setServiceParent(process)
     return process
 

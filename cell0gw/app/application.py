@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
-from functools import partial
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
-from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 
 from cell0gw.app.awaitable import Awaitable, reactor_of_world
+from cell0gw.app.entrance import Entrance, StartError
 from cell0gw.app.gateway import Gateway
-from cell0gw.app.reconfiguration import Reconfigured, reconfigure
+from cell0gw.app.reconfiguration import Reconfigured
+from cell0gw.auth.credentials import Credentials
+from cell0gw.auth.principal import EntityType
+from cell0gw.channels.channel import Publication
 from cell0gw.config.options import Config, Option, load
 from cell0gw.engines.interfaces import EngineError, IEngine
 from cell0gw.engines.sqlite.engine import SQLiteEngine
 from cell0gw.process.clocks import make_monotonic
 from cell0gw.process.runtime import runtime_of_process
 from cell0gw.process.state import StateError, StateFolder
-from cell0gw.transports.sockets.binding import TCPBinding
-from cell0gw.transports.sockets.endpoints import Endpoint, EndpointError, read_endpoints
-from cell0gw.transports.sockets.listening import ListenError, Listening, Renewal
-from cell0gw.transports.sockets.tls import Certificate, CertificateError, read_certificate
 
 
-class StartError(Exception):
-    """The gateway can't start; the message is one line that says why and what to do."""
-
-
-class WebSocketGateway(Gateway):
+class WebSocketGateway(Service):
     """The Cell 0 OS gateway on a WebSocket port.
 
     >>> gateway = WebSocketGateway(host="0.0.0.0", port=18801, heartbeat_interval=30.0)
@@ -42,6 +37,7 @@ class WebSocketGateway(Gateway):
     @param reactor: None takes the one that runs, or installs one on the asyncio loop that runs.
     @param options: any option by its name, see L{Config}: C{host}, C{port}, C{heartbeat_interval} (seconds),
         C{heartbeat_timeout} (seconds), C{max_message_size} (bytes), C{enable_compression}, ...
+    @ivar changed: each is called, without arguments, when L{summary} may be another than before.
     @raise ConfigError: an option can't be so.
     """
 
@@ -53,26 +49,48 @@ class WebSocketGateway(Gateway):
             config, warnings = load(options, os.environ, spelling=_keyword)
         elif options:
             raise TypeError("either config or options")
-        super().__init__(config)
         for warning in warnings:
             self.log.warn("{problem}", problem=warning)
         assert config.state_dir is not None
         self._folder = Path.cwd()  # a daemon may be somewhere else when it reads certificates again
         self._state = StateFolder(config.state_dir)
+        self._config = config
         self._reactor = reactor
-        self._listening: Listening | None = None
-        self._engine: IEngine | None = None
-        self._certificate: Certificate | None = None
+        self._entrance: Entrance | None = None
+        self._gateway: Gateway | None = None  # made by the first start, which knows the reactor
+        self._registered = MultiService()
+        self.changed: list[Callable[[], Any]] = []
+
+    @property
+    def config(self) -> Config:
+        """The options that hold now."""
+        return self._config if self._gateway is None else self._gateway.config
+
+    @property
+    def gateway(self) -> Gateway:
+        """What is served.
+
+        @raise RuntimeError: it has not started yet.
+        """
+        if self._gateway is None:
+            raise RuntimeError("the gateway has not started yet")
+        return self._gateway
+
+    @property
+    def summary(self) -> list[str]:
+        """Where it listens, and all that is wrong, for a line about the process."""
+        problems = [] if self._gateway is None else self._gateway.health.summary
+        return [f"listening on {', '.join(self.addresses)}", *problems]
 
     @property
     def port(self) -> int:
         """The TCP port that is bound, the first of several; the one asked for, as long as none is."""
-        return self.config.port if self._listening is None else self._listening.port
+        return self.config.port if self._entrance is None else self._entrance.port
 
     @property
     def addresses(self) -> list[str]:
         """Where it listens, for people."""
-        return [] if self._listening is None else self._listening.addresses
+        return [] if self._entrance is None else self._entrance.addresses
 
     def start(self) -> Awaitable[None]:
         """Open the port.
@@ -97,9 +115,7 @@ class WebSocketGateway(Gateway):
 
         @raise StartError: one of them can't be had.
         """
-        certificate = self._read_certificate(self.config)
-        self._certificate = None if certificate is None else Certificate(certificate)
-        listening = self._read_endpoints()
+        entrance = self._make_entrance()
         try:
             self._state.lock()
             self._make_engine().probe()
@@ -109,14 +125,44 @@ class WebSocketGateway(Gateway):
             self._state.unlock()
             raise StartError(str(problem)) from None
         try:
-            listening.open()
-        except ListenError as problem:
+            entrance.open()
+        except StartError:
             self._state.unlock()
-            options = "--host and --port" if self.config.listen is None else "--listen"
-            raise StartError(
-                f"can't listen on {problem}: stop what listens there, or choose another with {options}"
-            ) from None
-        self._listening = listening
+            raise
+        self._entrance = entrance
+
+    def publish(self, channel: str, message: Any, sender: str = "gateway") -> Publication | Awaitable[Publication]:
+        """See L{Embedded.publish}."""
+        return self.gateway.publish(channel, message, sender)
+
+    def send(self, agent_id: str, message: Any, sender: str = "gateway") -> str | Awaitable[str]:
+        """See L{Embedded.send}."""
+        return self.gateway.send(agent_id, message, sender)
+
+    def emit(self, type: str, data: Any, channel: str = "$system", source: str = "gateway") -> int:
+        """See L{Embedded.emit}."""
+        return self.gateway.emit(type, data, channel, source)
+
+    def mint(
+        self,
+        entity_id: str,
+        entity_type: EntityType = "agent",
+        permissions: list[str] | None = None,
+        expires_in_hours: float = 24,
+    ) -> Awaitable[str]:
+        """See L{Embedded.mint}."""
+        return self.gateway.mint(entity_id, entity_type, permissions, expires_in_hours)
+
+    def drain(self) -> Deferred[None]:
+        """See L{Gateway.drain}."""
+        return self.gateway.drain()
+
+    def register(self, service: IService) -> None:
+        """See L{Gateway.register}. Before the start, whether its methods can be called shows at the start."""
+        if self._gateway is None:
+            service.setServiceParent(self._registered)
+        else:
+            self._gateway.register(service)
 
     def reconfigure(self, config: Config) -> Reconfigured:
         """Take over other options, as far as a gateway can that runs; connections stay. The files of certificates are
@@ -124,17 +170,14 @@ class WebSocketGateway(Gateway):
 
         @raise StartError: a certificate can't be used: nothing has changed.
         """
-        renewals: list[Renewal] = []
-        if self._certificate is not None and (options := self._read_certificate(config)) is not None:
-            renewals.append(partial(self._certificate.renew, options))
-        if self._listening is not None:
-            try:
-                renewals += self._listening.read_again()
-            except EndpointError as problem:
-                raise StartError(f"can't speak TLS: {problem}") from None
-        for renew in renewals:
-            renew()
-        return reconfigure(self, config)
+        if self._entrance is not None:
+            self._entrance.renew(config)
+        return self.gateway.reconfigure(config)
+
+    def privilegedStartService(self) -> None:
+        """See L{IService}."""
+        super().privilegedStartService()
+        self._registered.privilegedStartService()
 
     def startService(self) -> None:
         """See L{IService}.
@@ -143,24 +186,9 @@ class WebSocketGateway(Gateway):
         """
         self._begin()
 
-    def _read_certificate(self, config: Config) -> CertificateOptions | None:
-        path = config.tls_cert
-        if path is None:
-            return None
-        try:
-            return read_certificate(self._folder / path, self._folder / (config.tls_key or path))
-        except CertificateError as problem:
-            raise StartError(f"can't speak TLS: {problem}") from None
-
-    def _read_endpoints(self) -> Listening:
-        """Where to listen; nothing is open yet."""
-        host, port, listen = self.config.host, self.config.port, self.config.listen
-        if listen is None:
-            return Listening([Endpoint(f"{host} port {port}", TCPBinding(host, port))])
-        try:
-            return Listening(read_endpoints(listen))
-        except EndpointError as problem:
-            raise StartError(f"can't listen on {problem}") from None
+    def _make_entrance(self) -> Entrance:
+        """Where it will listen; nothing is open yet."""
+        return Entrance(self.config, self._folder)
 
     def _make_engine(self) -> IEngine:
         """The engine that keeps what must outlive the process; nothing is open yet."""
@@ -172,7 +200,7 @@ class WebSocketGateway(Gateway):
         return self._begin()
 
     def _begin(self) -> Deferred[None]:
-        if self._listening is None:
+        if self._entrance is None:
             self.prepare()
         if self._reactor is None:
             from twisted.internet import reactor
@@ -180,14 +208,19 @@ class WebSocketGateway(Gateway):
             self._reactor = reactor
         try:
             make_monotonic(self._reactor)
-            if self._engine is None:
-                self._engine = self._make_engine()
-                self.compose(runtime_of_process(self._reactor), self._engine, self._state.write_audit)
-            self._open(self._engine)
+            gateway = self._gateway = self._gateway or self._make_gateway()
+            for service in list(self._registered):
+                service.disownServiceParent()
+                gateway.register(service)
+            gateway.engine.open()
+            gateway.startService()
             super().startService()
-            has_admin = self._first_token()
-            assert self._listening is not None
-            self._listening.serve(self.factory, self._certificate, self._reactor)
+            has_admin = self._first_token(gateway.credentials)
+            assert self._entrance is not None
+            self._entrance.serve(gateway.factory, self._reactor)
+        except EngineError as problem:
+            self._let_go()
+            raise StartError(str(problem)) from None
         except BaseException:
             self._let_go()
             raise
@@ -195,21 +228,25 @@ class WebSocketGateway(Gateway):
             self.log.info("listening on {address}", address=address)
         return has_admin
 
-    def _open(self, engine: IEngine) -> None:
-        try:
-            engine.open()
-        except EngineError as problem:
-            raise StartError(str(problem)) from None
+    def _make_gateway(self) -> Gateway:
+        gateway = Gateway(self._config, self._make_engine(), runtime_of_process(self._reactor), self._state.write_audit)
+        gateway.health.changed.append(self._tell_changed)
+        return gateway
+
+    def _tell_changed(self) -> None:
+        for tell in self.changed:
+            tell()
 
     def _let_go(self) -> None:
         """Give back what was taken for a start that did not come about."""
-        if self.running:
-            super().stopService()
-        if self._engine is not None:
-            self._engine.close()
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+        super().stopService()
+        if self._gateway is not None:
+            if self._gateway.running:
+                self._gateway.stopService()
+            self._gateway.engine.close()
+        if self._entrance is not None:
+            self._entrance.close()
+            self._entrance = None
         self._state.unlock()
 
     @inlineCallbacks
@@ -218,22 +255,23 @@ class WebSocketGateway(Gateway):
         if not self.running:
             self._let_go()
             return
-        assert self._listening is not None and self._engine is not None
-        yield self._listening.stopService()
-        yield self.drain()
-        yield maybeDeferred(super().stopService)
-        self._listening.close()
-        self._listening = None
-        self._engine.close()
+        assert self._entrance is not None
+        yield self._entrance.stop()
+        yield self.gateway.drain()
+        yield maybeDeferred(self.gateway.stopService)
+        super().stopService()
+        self._entrance.close()
+        self._entrance = None
+        self.gateway.engine.close()
         self._state.unlock()
         self.log.info("stopped")
 
-    def _first_token(self) -> Deferred[None]:
+    def _first_token(self, credentials: Credentials) -> Deferred[None]:
         """See to it that someone can do something: with the operator's own token, or with one minted here."""
         if self.config.admin_token is not None:
-            self.credentials.accept(self.config.admin_token)
-        elif not len(self.credentials):
-            minting = self.credentials.mint_admin(self._state.keep_admin_token)
+            credentials.accept(self.config.admin_token)
+        elif not len(credentials):
+            minting = credentials.mint_admin(self._state.keep_admin_token)
             return Deferred.fromCoroutine(minting).addCallback(lambda minted: self._show(minted.token))
         return succeed(None)
 

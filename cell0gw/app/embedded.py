@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 
-from cell0gw.agents.agents import Agents
+from cell0gw.agents.mail.sending import Mail
 from cell0gw.app.awaitable import Awaitable
 from cell0gw.auth.credentials import Credentials
 from cell0gw.auth.permissions import EVERYTHING, Permissions
 from cell0gw.auth.principal import EntityType, Principal
+from cell0gw.channels.broker import Broker
 from cell0gw.channels.channel import Publication
-from cell0gw.channels.channels import Channels
 from cell0gw.protocol import subjects
 from cell0gw.protocol.notifications import as_raw
 
@@ -22,12 +21,13 @@ _PROCESS: Final = Principal(
 )
 
 
-class Embedded(MultiService):
-    """The door for the gateway's own process."""
+class Embedded:
+    """What stands open to the gateway's own process."""
 
-    agents: Agents
-    channels: Channels
-    credentials: Credentials
+    def __init__(self, broker: Broker, mail: Mail, credentials: Credentials) -> None:
+        self._broker = broker
+        self._mail = mail
+        self._credentials = credentials
 
     def publish(self, channel: str, message: Any, sender: str = "gateway") -> Publication | Awaitable[Publication]:
         """Publish to a channel.
@@ -38,7 +38,7 @@ class Embedded(MultiService):
         """
         if not subjects.is_name(channel):
             raise ValueError(f"not the name of a channel: {channel}")
-        publication = self.channels.broker.publish(channel, message, sender)
+        publication = self._broker.publish(channel, message, sender)
         return Awaitable(publication) if isinstance(publication, Deferred) else publication
 
     def send(self, agent_id: str, message: Any, sender: str = "gateway") -> str | Awaitable[str]:
@@ -49,7 +49,7 @@ class Embedded(MultiService):
         @raise NotFound: nobody holds that id.
         @raise RateLimited: too much mail waits.
         """
-        sent = self.agents.mail.send(sender, "system", _PROCESS.permissions, agent_id, bytes(as_raw(message)))
+        sent = self._mail.send(sender, "system", _PROCESS.permissions, agent_id, bytes(as_raw(message)))
         if isinstance(sent, Deferred):
             return Awaitable(sent.addCallback(lambda dispatched: dispatched.message_id))
         return sent.message_id
@@ -63,7 +63,7 @@ class Embedded(MultiService):
         """
         if not (subjects.is_name(channel) or channel in subjects.OWN_CHANNELS):
             raise ValueError(f"not the name of a channel: {channel}")
-        return self.channels.broker.emit(channel, type, data, source)
+        return self._broker.emit(channel, type, data, source)
 
     def mint(
         self,
@@ -81,5 +81,5 @@ class Embedded(MultiService):
         """
         if not subjects.is_pattern(entity_id):
             raise ValueError(f"not the name of an entity: {entity_id}")
-        minting = self.credentials.mint(_PROCESS, entity_id, entity_type, permissions, expires_in_hours)
+        minting = self._credentials.mint(_PROCESS, entity_id, entity_type, permissions, expires_in_hours)
         return Awaitable(Deferred.fromCoroutine(minting).addCallback(lambda minted: minted.token))

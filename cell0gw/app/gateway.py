@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cell0gw.agents.agents import Agents
 from cell0gw.app.drain import Drain
 from cell0gw.app.embedded import Embedded
+from cell0gw.app.reconfiguration import Reconfigured, merge
 from cell0gw.auth.credentials import Credentials
 from cell0gw.channels.channels import Channels
 from cell0gw.config.options import Config
@@ -21,6 +23,7 @@ from cell0gw.guard.heartbeat import HeartbeatService
 from cell0gw.monitoring.health import Health
 from cell0gw.monitoring.statistics import Counts
 from cell0gw.presence.presence import Presence
+from cell0gw.process.interfaces import IDraining, IReconfigurable
 from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.timestamps import timestamp
@@ -37,53 +40,46 @@ from cell0gw.sessions.registry import Sessions, tell_of_expiry
 from cell0gw.transports.websocket.factory import GatewayFactory
 
 
-class Gateway(Embedded):
-    """The services by namespace, as children by name.
+class Gateway(MultiService):
+    """The services by namespace, as children by name, and the parts that they stand on.
 
-    @ivar engine: where what must outlive the process is kept.
+    @param engine: where what must outlive the process is kept; whoever made it opens and closes it.
+    @param audit: takes the lines of the L{cell0gw.monitoring.audit.Audit} log.
     @ivar factory: makes the protocols of connections.
     @ivar health: what is wrong, and who is to hear of it.
+    @ivar publish: see L{Embedded}; so for C{send}, C{emit} and C{mint}.
     """
 
     log = Logger()
 
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        self.health = Health(self.emit)
-        self._composed = False
-
-    def compose(
+    def __init__(
         self,
-        runtime: Runtime,
+        config: Config,
         engine: IEngine,
+        runtime: Runtime,
         audit: Callable[[bytes], Any] = lambda line: None,
     ) -> None:
-        """Put everything together.
-
-        @param engine: whoever made it opens and closes it.
-        @param audit: takes the lines of the L{Audit} log.
-        """
-        config, clock = self.config, runtime.clock
-        self._runtime = runtime
+        super().__init__()
+        self.config = config
         self.engine = engine
-        self.health.wall = runtime.wall
-        engine.changed.append(self.health.storage)
+        self._runtime = runtime
         limits = config.limits
         self.channels = channels = Channels(engine.messages, config.channel_options, limits, runtime)
-        self.guard = guard = Guard(limits, self.emit, audit, runtime)
+        emit, tell = channels.broker.emit, partial(channels.broker.emit, "$system")
+        self.guard = guard = Guard(limits, tell, audit, runtime)
         self.sessions = Sessions(runtime, config.resume_window)
-        self.sessions.warn = lambda session: tell_of_expiry(session, timestamp(runtime.wall()), self.emit)
-        self.presence = presence = Presence(channels.broker.emit, runtime)
+        self.sessions.warn = lambda session: tell_of_expiry(session, timestamp(runtime.wall()), tell)
+        self.presence = presence = Presence(emit, runtime)
         self.credentials = Credentials(engine.tokens, runtime)
-        self.health.changed.append(self.credentials.sweep)
         self.agents = agents = Agents(
-            engine.mail, config.mail_limits, presence.directory, self.credentials, channels.broker.emit, runtime
+            engine.mail, config.mail_limits, presence.directory, self.credentials, emit, runtime
         )
-        self.rpc = RPC(self, guard, agents.calls.answered_by, config.anonymous_reads, config.idempotency_window, clock)
+        self.rpc = rpc = RPC(
+            self, guard, agents.calls.answered_by, config.anonymous_reads, config.idempotency_window, runtime.clock
+        )
         for room in (guard, presence, channels, agents):
             self.sessions.observers += room.observers
-        sweepers: list[ISweeper] = [runtime.dates, self.sessions, *channels.sweepers, *self.rpc.sweepers]
+        sweepers: list[ISweeper] = [runtime.dates, self.sessions, *channels.sweepers, *rpc.sweepers]
         heartbeats = HeartbeatService(
             guard,
             [*sweepers, *agents.sweepers, *guard.sweepers, self.credentials],
@@ -92,18 +88,22 @@ class Gateway(Embedded):
             runtime,
         )
         self.factory = GatewayFactory(
-            runtime, self.rpc.dispatcher, guard, self.sessions, heartbeats, config.enable_compression
+            runtime, rpc.dispatcher, guard, self.sessions, heartbeats, config.enable_compression
         )
-        self.factory.admission.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
-        registered = list(self)
-        self._composed = True
-        for service in (*self._namespaces(runtime), heartbeats):
+        self.factory.reconfigure(config)
+        self.health = Health(tell, runtime.wall)
+        self.health.changed.append(self.credentials.sweep)
+        engine.changed.append(self.health.storage)
+        embedded = Embedded(channels.broker, agents.mail, self.credentials)
+        self.publish, self.send, self.emit, self.mint = embedded.publish, embedded.send, embedded.emit, embedded.mint
+        self._draining: list[IDraining] = [self.factory, rpc.dispatcher, self.health, agents.calls]
+        self._reconfigurable: list[IReconfigurable] = [guard, channels, self.factory, rpc.dispatcher]
+        for service in (*self._namespaces(), heartbeats):
             service.setServiceParent(self)
-        for service in registered:
-            self._take_up(service)
 
-    def _namespaces(self, runtime: Runtime) -> tuple[Any, ...]:
-        """The gateway's own services, thin faces over what is there by now."""
+    def _namespaces(self) -> tuple[Any, ...]:
+        """The gateway's own services, thin faces over the parts."""
+        runtime = self._runtime
         channels, presence, agents, rpc = self.channels, self.presence, self.agents, self.rpc
         recovery, allows = channels.recovery, rpc.dispatcher.allows
         return (
@@ -121,9 +121,8 @@ class Gateway(Embedded):
     def startService(self) -> None:
         """See L{IService}."""
         list(self.rpc.dispatcher.methods())  # whatever can't be called shows now
-        self.factory.draining = False
-        self.rpc.dispatcher.refuse_work(False)
-        self.health.drain(False)
+        for part in self._draining:
+            part.drain(False)
         self.credentials.load()
         self.channels.load()
         self.agents.load()
@@ -136,14 +135,22 @@ class Gateway(Embedded):
         @return: fires when all are gone, after C{drain_timeout} seconds at the latest.
         """
         self.emit("gateway.draining", {})
-        self.factory.draining = True
-        self.rpc.dispatcher.refuse_work(True)
-        self.health.drain(True)
-        self.agents.calls.drain()
+        for part in self._draining:
+            part.drain(True)
         drain = Drain(self._runtime, self.guard.connections, self.config.drain_timeout)
         # Whoever waits for a write has the answer before the goodbye; but not for ever.
         written = self.engine.written().addTimeout(self.config.drain_timeout / 2, self._runtime.clock)
         return written.addErrback(lambda failure: None).addCallback(lambda result: drain.begin())
+
+    def reconfigure(self, config: Config) -> Reconfigured:
+        """Take over other options, as far as a gateway can that runs; connections stay.
+
+        Whoever calls this has seen to the certificates already, and to the log's level.
+        """
+        self.config, outcome = merge(self.config, config)
+        for part in self._reconfigurable:
+            part.reconfigure(self.config)
+        return outcome
 
     def register(self, service: IService) -> None:
         """Add a namespace of one's own: the service's name is the namespace, its C{rpc_} methods are the methods.
@@ -155,10 +162,6 @@ class Gateway(Embedded):
         @raise RuntimeError: the name is taken.
         """
         service.setServiceParent(self)
-        if self._composed:
-            self._take_up(service)
-
-    def _take_up(self, service: Any) -> None:
         try:
             for method in self.rpc.dispatcher.methods():
                 assert method

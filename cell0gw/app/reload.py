@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from cell0gw.app.application import StartError, WebSocketGateway
+from cell0gw.app.application import WebSocketGateway
+from cell0gw.app.entrance import StartError
 from cell0gw.config.file import ConfigError
 from cell0gw.config.options import Config
 from cell0gw.process.logs import Threshold

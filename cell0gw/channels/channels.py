@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Protocol
+
+from zope.interface import implementer
 
 from cell0gw.channels.broker import Broker
 from cell0gw.channels.history import Budget
@@ -10,12 +12,21 @@ from cell0gw.channels.recovery import Recovery
 from cell0gw.channels.retention import DiskRetention
 from cell0gw.channels.rules import ChannelOptions, ChannelRule, ChannelRules
 from cell0gw.channels.store import IMessageStore
+from cell0gw.process.interfaces import IReconfigurable
 from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.interfaces import ISessionObserver
 
 
+class _Options(Protocol):
+    """What is asked of the options."""
+
+    @property
+    def channels(self) -> tuple[ChannelRule, ...]: ...
+
+
+@implementer(IReconfigurable)
 class Channels:
     """The parts, by name.
 
@@ -38,11 +49,11 @@ class Channels:
         """Take up what the store kept."""
         self.broker.load()
 
-    def follow(self, rules: Iterable[ChannelRule]) -> None:
-        """Rules have changed, and hold for the channels that there are as well; but one that was durable stays so for
-        the life of the process, and one that was not does, too.
+    def reconfigure(self, config: _Options) -> None:
+        """See L{IReconfigurable}: other rules hold for the channels that there are as well; but one that was durable
+        stays so for the life of the process, and one that was not does, too.
         """
-        self._rules.change(rules)
+        self._rules.change(config.channels)
         for channel in self.broker:
             rule = self._rules.of(channel.name)
             if rule.durable == channel.rule.durable and rule != channel.rule:

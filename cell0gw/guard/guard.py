@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+
+from zope.interface import implementer
 
 from cell0gw.guard.bad_tokens import BadTokens
 from cell0gw.guard.connections import Connections
 from cell0gw.guard.throttle import Throttle
 from cell0gw.monitoring.alarms import Alarms
 from cell0gw.monitoring.audit import Audit
+from cell0gw.process.interfaces import IReconfigurable
 from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.interfaces import ISessionObserver
 
 
+class _Options(Protocol):
+    """What is asked of the options."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+
+@implementer(IReconfigurable)
 class Guard:
     """The limits of a gateway, and all who see to it that they are kept.
 
@@ -36,3 +47,7 @@ class Guard:
         self.bad_tokens = BadTokens(seconds, self.alarms.hit)
         self.observers: list[ISessionObserver] = [self.throttle]
         self.sweepers: list[ISweeper] = [self.alarms, self.throttle]
+
+    def reconfigure(self, config: _Options) -> None:
+        """See L{IReconfigurable}: limits hold at once, for those who are connected as well."""
+        self.limits.change(config.limits)

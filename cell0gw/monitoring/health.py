@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import msgspec
+from zope.interface import implementer
 
+from cell0gw.process.interfaces import IDraining
 from cell0gw.protocol.timestamps import timestamp
 
 HealthStatus = Literal["ok", "degraded", "draining"]
@@ -22,17 +23,18 @@ class Problem(msgspec.Struct, frozen=True):
     since: str
 
 
+@implementer(IDraining)
 class Health:
     """What is wrong now, by name.
 
     @param emit: brings an event to C{$system}: its type and its data.
-    @ivar wall: tells the date.
+    @param wall: tells the date.
     @ivar draining: whether the gateway goes down.
     @ivar changed: each is called, without arguments, after L{status} or L{problems} may have changed.
     """
 
-    def __init__(self, emit: Callable[[str, Any], Any]) -> None:
-        self.wall: Callable[[], float] = time.time
+    def __init__(self, emit: Callable[[str, Any], Any], wall: Callable[[], float]) -> None:
+        self._wall = wall
         self._emit = emit
         self._problems: dict[str, Problem] = {}
         self.draining = False
@@ -58,7 +60,7 @@ class Health:
     def report(self, name: str, cause: str, message: str) -> None:
         """Something is wrong, or wrong in another way than before."""
         before = self._problems.get(name)
-        since = timestamp(self.wall()) if before is None else before.since
+        since = timestamp(self._wall()) if before is None else before.since
         problem = self._problems[name] = Problem(name, cause, message, since)
         if problem != before:
             self._emit("gateway.degraded", problem)
@@ -72,7 +74,7 @@ class Health:
             self._tell()
 
     def drain(self, draining: bool) -> None:
-        """The gateway goes down, or is up."""
+        """See L{IDraining}."""
         self.draining = draining
         self._tell()
 

@@ -1,4 +1,4 @@
 """From a message to its answer.
 
-Imports: protocol, auth, process, sessions, guard.
+Imports: protocol, process, auth, sessions, guard.
 """

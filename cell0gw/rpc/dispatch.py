@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -18,9 +18,11 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.reflect import prefixedMethodNames
+from zope.interface import implementer
 
 from cell0gw.auth.permissions import Permissions
 from cell0gw.guard.guard import Guard
+from cell0gw.process.interfaces import IDraining, IReconfigurable
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import (
     InternalError,
@@ -44,13 +46,21 @@ Answer = bytes | None
 """What goes back to the peer; None after notifications."""
 
 
+class _Options(Protocol):
+    """What is asked of the options."""
+
+    @property
+    def anonymous_reads(self) -> bool: ...
+
+
+@implementer(IDraining, IReconfigurable)
 class Dispatcher:
     """Calls the C{rpc_} methods of the services in a collection.
 
     @param services: C{channel.publish} is the method C{rpc_publish} of the one named C{channel}.
     @param guard: says who asks for too much, and hears of refusals for want of permission.
     @param answered: called with a session and its L{Response} to a request of the gateway's.
-    @ivar anonymous_reads: whether strangers may use the methods declared as L{anonymous_read}.
+    @param anonymous_reads: whether strangers may use the methods declared as L{anonymous_read}.
     @ivar calls: how many requests and notifications were taken up; C{errors}: how many failed.
     """
 
@@ -68,7 +78,7 @@ class Dispatcher:
         self._throttle = guard.throttle
         self._audit = guard.audit
         self._answered = answered
-        self.anonymous_reads = anonymous_reads
+        self._anonymous_reads = anonymous_reads
         self._methods: dict[str, Method] = {}
         self._open = self._methods
         self.calls = 0
@@ -90,9 +100,13 @@ class Dispatcher:
         for name in [name for name in self._methods if name.startswith(f"{namespace}.")]:
             del self._methods[name]
 
-    def refuse_work(self, refuse: bool) -> None:
-        """Whether nothing new is begun, since the gateway goes down; what ends something that was begun is still."""
-        self._open = {} if refuse else self._methods
+    def drain(self, draining: bool) -> None:
+        """See L{IDraining}: nothing new is begun, but what ends something that was begun is still done."""
+        self._open = {} if draining else self._methods
+
+    def reconfigure(self, config: _Options) -> None:
+        """See L{IReconfigurable}."""
+        self._anonymous_reads = config.anonymous_reads
 
     def allows(self, permissions: Permissions, name: str, resource: str) -> bool:
         """Whether some permissions let a method be called on a resource."""
@@ -144,7 +158,7 @@ class Dispatcher:
         try:
             method = self._open.get(name) or self._admit(name)
             if caller.principal is None:
-                check_anonymous(caller, method, self.anonymous_reads)
+                check_anonymous(caller, method, self._anonymous_reads)
             caller.credit -= 1
             if caller.credit < 0:
                 self._throttle.refill(caller)
@@ -195,7 +209,7 @@ class Dispatcher:
         """
         method = self._locate(name)
         if caller.principal is None:
-            check_anonymous(caller, method, self.anonymous_reads)
+            check_anonymous(caller, method, self._anonymous_reads)
         return authorise(caller, method, params)
 
     def _admit(self, name: str) -> Method:

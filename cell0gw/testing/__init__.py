@@ -70,18 +70,14 @@ class MemoryGateway(Gateway):
         audit: Callable[[bytes], Any] = lambda line: None,
         **options: Any,
     ) -> None:
-        super().__init__(Config(**options))
         self.clock = Clock()
-        self._clients: list[Client] = []
         self.clock.rightNow = EPOCH
         self.ahead = 0.0
+        runtime = stated(self.clock, lambda: self.clock.seconds() + self.ahead)
+        super().__init__(Config(**options), MemoryEngine(token_store, message_store, mail_store), runtime, audit)
+        self._clients: list[Client] = []
         self._loop = txaio.testutil.replace_loop(self.clock)
         self._loop.__enter__()
-        self.compose(
-            stated(self.clock, lambda: self.clock.seconds() + self.ahead),
-            MemoryEngine(token_store, message_store, mail_store),
-            audit,
-        )
         self.startService()
 
     def close(self) -> None:

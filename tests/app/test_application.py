@@ -12,8 +12,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, Logger, LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.app.application import StartError, WebSocketGateway
+from cell0gw.app.application import WebSocketGateway
 from cell0gw.app.awaitable import Awaitable
+from cell0gw.app.entrance import Entrance, StartError
 from cell0gw.auth.permissions import EVERYTHING
 from cell0gw.config.file import ConfigError
 from cell0gw.config.options import Config
@@ -22,6 +23,7 @@ from cell0gw.process.state import StateError, StateFolder
 from cell0gw.transports.sockets.endpoints import Endpoint
 from cell0gw.transports.sockets.listening import Listening
 from tests.engines.test_token_stores import QueueReactor
+from tests.services.test_gateway import CarelessService, WeatherService
 from tests.transports.sockets.test_listening import Nowhere, Port
 
 ELSEWHERE = "192.0.2.1"
@@ -217,8 +219,17 @@ class Threaded(QueueReactor, MemoryReactorClock):
 class Portless(WebSocketGateway):
     """A gateway whose port is none."""
 
-    def _read_endpoints(self) -> Listening:
-        return Listening([Endpoint("nowhere", Nowhere())], self._reactor.listen)
+    def _make_entrance(self) -> Entrance:
+        listening = Listening([Endpoint("nowhere", Nowhere())], self._reactor.listen)
+
+        class Nothing(Entrance):
+            """No door."""
+
+            def read_endpoints(self, config: Config) -> Listening:
+                """See L{Entrance}."""
+                return listening
+
+        return Nothing(self.config, Path.cwd())
 
 
 class LifeCase(Case):
@@ -249,7 +260,7 @@ class LifeTests(LifeCase):
         """The first start keeps an admin token for the owner alone, which may do everything; the log names the file."""
         with capturedLogs() as events:
             gateway = self.started()
-        principal = gateway.credentials.verify(self.admin_token())
+        principal = gateway.gateway.credentials.verify(self.admin_token())
         self.assertEqual((principal.entity_id, principal.entity_type, principal.expires_at), ("admin", "system", None))
         self.assertTrue(principal.permissions.covers(EVERYTHING))
         self.assertEqual((self.state / "admin.token").stat().st_mode & 0o777, 0o600)
@@ -270,15 +281,54 @@ class LifeTests(LifeCase):
                 self.wait(gateway.start())
             self.assertRaises(StateError, StateFolder(self.state).lock)
             self.assertEqual(self.admin_token(), token)
-            self.assertEqual(gateway.credentials.verify(token).entity_id, "admin")
-            self.assertEqual(len(gateway.credentials), 1)
+            self.assertEqual(gateway.gateway.credentials.verify(token).entity_id, "admin")
+            self.assertEqual(len(gateway.gateway.credentials), 1)
         self.wait(gateway.stop())
+
+    def test_registered_before(self) -> None:
+        """A service that is registered before the start is served after it, and has the program's own face by then."""
+        gateway = Portless(host=ELSEWHERE, state_dir=self.state, reactor=self.reactor)
+        self.assertRaises(RuntimeError, gateway.publish, "events", 1)
+        weather = WeatherService()
+        gateway.register(weather)
+        self.assertRaises(RuntimeError, gateway.register, WeatherService())  # the name is taken
+        self.wait(gateway.start())
+        self.assertIn("weather.report", [method.name for method in gateway.gateway.rpc.dispatcher.methods()])
+        self.assertTrue(weather.running)
+        self.assertEqual(gateway.publish("events", 1).recipients, 0)
+        self.wait(gateway.stop())
+        self.assertFalse(weather.running)
+
+    def test_careless_before(self) -> None:
+        """One whose methods declare no permission is refused at the start, and nothing stays taken; the next start goes
+        on without it.
+        """
+        gateway = Portless(host=ELSEWHERE, state_dir=self.state, reactor=self.reactor)
+        for service in (CarelessService(), WeatherService()):
+            gateway.register(service)
+        self.failureResultOf(gateway.start().deferred, TypeError)
+        self.assertUnlocked()
+        self.wait(gateway.start())
+        self.assertIn("weather", gateway.gateway.namedServices)
+        self.wait(gateway.stop())
+
+    def test_what_is_wrong(self) -> None:
+        """Whoever wants to know hears when something is wrong with it, and when it goes down."""
+        gateway = Portless(host=ELSEWHERE, state_dir=self.state, reactor=self.reactor)
+        heard: list[list[str]] = []
+        gateway.changed.append(lambda: heard.append(gateway.summary))
+        self.wait(gateway.start())
+        gateway.gateway.health.storage("full")
+        self.assertEqual(heard[-1], ["listening on :: port 40123", "storage: full"])
+        heard.clear()
+        self.wait(gateway.stop())
+        self.assertEqual(len(heard), 1)
 
     def test_operators_own_token(self) -> None:
         """A token that the operator handed in is good, and is nowhere on the disk."""
         token = f"cell0_{'Sesame' * 6}_1"
         gateway = self.started(admin_token=token)
-        self.assertTrue(gateway.credentials.verify(token).permissions.covers(EVERYTHING))
+        self.assertTrue(gateway.gateway.credentials.verify(token).permissions.covers(EVERYTHING))
         self.wait(gateway.stop())
         for path in self.state.iterdir():
             self.assertNotIn(b"Sesame", path.read_bytes(), str(path))
@@ -303,5 +353,5 @@ class LifeTests(LifeCase):
         self.wait(gateway.stop())
         token = self.successResultOf(minting)
         again = self.started()
-        self.assertEqual(again.credentials.verify(token).entity_id, "agent_001")
+        self.assertEqual(again.gateway.credentials.verify(token).entity_id, "agent_001")
         self.wait(again.stop())

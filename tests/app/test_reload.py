@@ -48,7 +48,7 @@ class ReloadTests(LifeCase):
                 ("warn", "these options need a restart to change: port, mail_ttl"),
             ],
         )
-        self.assertEqual(self.running.guard.limits.max_batch, 7)
+        self.assertEqual(self.running.gateway.guard.limits.max_batch, 7)
         self.assertIs(self.threshold.logLevelForNamespace("any"), LogLevel.error)
         self.wait(self.running.stop())
 
@@ -68,7 +68,7 @@ class ReloadTests(LifeCase):
             self.assertIn(word, line)
             self.assertIn("nothing has changed", line)
         self.assertIs(self.running.config, before)
-        self.assertEqual(self.running.guard.limits.max_subscriptions, 1000)
+        self.assertEqual(self.running.gateway.guard.limits.max_subscriptions, 1000)
         self.wait(self.running.stop())
 
     def test_bad_certificate(self) -> None:
@@ -83,7 +83,7 @@ class ReloadTests(LifeCase):
         ((level, line),) = self.reload(options)
         self.assertEqual(level, "error")
         self.assertIn(str(certificate), line)
-        self.assertEqual(self.running.guard.limits.max_batch, 50)
+        self.assertEqual(self.running.gateway.guard.limits.max_batch, 50)
         certificate.write_bytes(good)
         self.assertEqual(self.reload(options)[1:], [("info", "the options were read again; changed: max_batch")])
         self.wait(self.running.stop())

@@ -30,12 +30,12 @@ class ChannelsTests(SynchronousTestCase):
         again.load()
         self.assertEqual([(channel.name, channel.position.offset) for channel in again.broker], [("d", 1)])
 
-    def test_follow(self) -> None:
+    def test_reconfigure(self) -> None:
         """Other rules hold for a channel that there is, but that it goes on to be held where it was."""
         channels = self.make()
         channels.broker.publish("a", 1, "x")
         (channel,) = channels.broker
-        channels.follow([ChannelRule(pattern="a", history_size=7)])
+        channels.reconfigure(Config(channels=(ChannelRule(pattern="a", history_size=7),)))
         self.assertEqual(channel.rule.history_size, 7)
-        channels.follow([ChannelRule(pattern="a", durable=True)])
+        channels.reconfigure(Config(channels=(ChannelRule(pattern="a", durable=True),)))
         self.assertEqual((channel.rule.history_size, channel.rule.durable), (7, False))

@@ -73,8 +73,7 @@ def serve(certificate: Path | None, compression: bool) -> None:
         heartbeat_interval=3600,
         heartbeat_timeout=7200,
     )
-    gateway = Gateway(config)
-    gateway.compose(runtime_of_process(reactor), MemoryEngine())
+    gateway = Gateway(config, MemoryEngine(), runtime_of_process(reactor))
     gateway.factory.protocol = with_options(EchoProtocol, gateway.factory)
     listening = Listening([Endpoint("127.0.0.1", TCPBinding("127.0.0.1", 0))])
     listening.open()

@@ -117,13 +117,13 @@ class DispatchTestCase(SynchronousTestCase):
 
 
 class GoingDownTests(DispatchTestCase):
-    """L{Dispatcher.refuse_work}."""
+    """L{Dispatcher.drain}."""
 
     def test_refused(self) -> None:
         """New work is refused, whether the method was called before or not; what is unknown stays unknown."""
         self.assertEqual(self.call("lab.coroutine.x"), -32601)
         self.assertIsNone(self.call("lab.note", ["before"]))
-        self.dispatcher.refuse_work(True)
+        self.dispatcher.drain(True)
         for method in ("lab.note", "lab.read"):
             self.assertEqual(self.call(method, ["now"] if method == "lab.note" else ()), -32000)
         self.assertEqual(self.call("lab.nothing"), -32601)
@@ -134,14 +134,14 @@ class GoingDownTests(DispatchTestCase):
     def test_what_was_begun(self) -> None:
         """What was begun before is answered."""
         answer = self.send({"jsonrpc": "2.0", "method": "lab.wait", "id": 1})
-        self.dispatcher.refuse_work(True)
+        self.dispatcher.drain(True)
         self.lab.pending[0].callback("done")
         self.assertEqual(json.loads(self.successResultOf(answer))["result"], "done")
 
     def test_again(self) -> None:
         """A gateway that starts again takes work again."""
-        self.dispatcher.refuse_work(True)
-        self.dispatcher.refuse_work(False)
+        self.dispatcher.drain(True)
+        self.dispatcher.drain(False)
         self.assertEqual(self.call("lab.read"), "ok")
 
 

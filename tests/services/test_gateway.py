@@ -10,7 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from cell0gw.app.drain import BATCH
-from cell0gw.app.gateway import Gateway
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.protocol.errors import CloseCode, NotFound
 from cell0gw.rpc.access import anyone, permission
@@ -187,12 +186,6 @@ class RegisterTests(GatewayTestCase):
         weather = WeatherService()
         weather.name = "channel"
         self.assertRaises(RuntimeError, self.gateway.register, weather)
-
-    def test_before_it_is_composed(self) -> None:
-        """A service may be registered before the gateway starts."""
-        gateway = Gateway(self.gateway.config)
-        gateway.register(WeatherService())
-        self.assertIn("weather", gateway.namedServices)
 
 
 class DrainTests(GatewayTestCase):

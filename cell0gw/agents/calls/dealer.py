@@ -20,6 +20,7 @@ from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.message_ids import MESSAGE, Lineage
 from cell0gw.auth.permissions import Permissions
+from cell0gw.process.interfaces import IDraining
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import AgentFailed, Cancelled, Conflict, NotFound, RateLimited, RPCError
 from cell0gw.protocol.jsonrpc import Response
@@ -40,7 +41,7 @@ MAX_SIZE: Final = 256 * MIB
 """The same for all sessions."""
 
 
-@implementer(ISessionObserver)
+@implementer(ISessionObserver, IDraining)
 class Dealer:
     """All calls that are on their way.
 
@@ -184,9 +185,10 @@ class Dealer:
             said = {"code": failure.code, "message": failure.message, "data": failure.data}
             self._fail(call, AgentFailed(f"{session.entity_id} failed", agent_id=session.entity_id, agent_error=said))
 
-    def drain(self) -> None:
-        """The gateway goes down: whoever waits for an answer is told, and may ask again if nobody has begun."""
-        waiting_first = sorted(self._calls.values(), key=lambda call: call.worker is not None)
+    def drain(self, draining: bool) -> None:
+        """See L{IDraining}: whoever waits for an answer is told, and may ask again if nobody has begun."""
+        running = self._calls.values() if draining else ()
+        waiting_first = sorted(running, key=lambda call: call.worker is not None)
         for call in waiting_first:
             if call.call_id in self._calls:  # else it ended with another one
                 self._give_up(call, self.assignments.interruption(call), "draining")

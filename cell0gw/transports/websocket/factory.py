@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerFactory
+from zope.interface import implementer
 
 from cell0gw.guard.guard import Guard
 from cell0gw.guard.heartbeat import HeartbeatService
+from cell0gw.process.interfaces import IDraining, IReconfigurable
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.notifications import ConnectionWelcome
 from cell0gw.protocol.timestamps import timestamp
@@ -22,6 +24,20 @@ from cell0gw.transports.websocket.handshake import SUBPROTOCOL
 from cell0gw.transports.websocket.lean import with_options
 
 
+class _Options(Protocol):
+    """What is asked of the options."""
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]: ...
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]: ...
+
+    @property
+    def trusted_proxies(self) -> tuple[str, ...]: ...
+
+
+@implementer(IDraining, IReconfigurable)
 class GatewayFactory(WebSocketServerFactory):
     """All that a connection needs to know of the gateway.
 
@@ -68,6 +84,14 @@ class GatewayFactory(WebSocketServerFactory):
             perMessageCompressionAccept=accept_deflate if compression else None,
         )
         self.protocol = with_options(GatewayProtocol, self)
+
+    def drain(self, draining: bool) -> None:
+        """See L{IDraining}: who connects from now on is sent away."""
+        self.draining = draining
+
+    def reconfigure(self, config: _Options) -> None:
+        """See L{IReconfigurable}: who may come changes for those who come."""
+        self.admission.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
 
     def buildProtocol(self, addr: Any) -> Any:
         """See L{IProtocolFactory}. None, and so a closed socket, when there is no capacity."""

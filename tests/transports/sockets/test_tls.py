@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from twisted.internet.protocol import Factory
 
 from bench.certificate import make_certificate
-from cell0gw.app.application import StartError
+from cell0gw.app.entrance import StartError
 from cell0gw.config.file import ConfigError
 from cell0gw.config.options import Config, load
 from cell0gw.protocol.messages import Batch

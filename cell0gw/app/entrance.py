@@ -1,0 +1,113 @@
+"""Where clients come in: the sockets that the options name, and the certificate for them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.ssl import CertificateOptions
+
+from cell0gw.config.options import Config
+from cell0gw.transports.sockets.binding import TCPBinding
+from cell0gw.transports.sockets.endpoints import Endpoint, EndpointError, read_endpoints
+from cell0gw.transports.sockets.listening import ListenError, Listening, Renewal
+from cell0gw.transports.sockets.tls import Certificate, CertificateError, read_certificate
+
+
+class StartError(Exception):
+    """The gateway can't start; the message is one line that says why and what to do."""
+
+
+class Entrance:
+    """What is listened on. Nothing is open before L{open}.
+
+    @param folder: where relative paths of certificates begin.
+    @raise StartError: a certificate or an endpoint can't be used.
+    """
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self._folder = folder
+        certificate = self._read_certificate(config)
+        self._certificate = None if certificate is None else Certificate(certificate)
+        self._choose = "--host and --port" if config.listen is None else "--listen"
+        self._listening = self.read_endpoints(config)
+
+    @property
+    def port(self) -> int:
+        """The TCP port that is bound, the first of several; 0: none is."""
+        return self._listening.port
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, for people."""
+        return self._listening.addresses
+
+    def open(self) -> None:
+        """Take the sockets; forks after this are fine.
+
+        @raise StartError: one of them can't be had; then none is.
+        """
+        try:
+            self._listening.open()
+        except ListenError as problem:
+            raise StartError(
+                f"can't listen on {problem}: stop what listens there, or choose another with {self._choose}"
+            ) from None
+
+    def serve(self, factory: IProtocolFactory, reactor: Any) -> None:
+        """Accept connections.
+
+        @param factory: makes their protocols.
+        """
+        self._listening.serve(factory, self._certificate, reactor)
+
+    def renew(self, config: Config) -> None:
+        """Read the files of certificates again, whether their names are other ones or not, for new handshakes.
+
+        @raise StartError: one can't be used: nothing has changed.
+        """
+        renewals: list[Renewal] = []
+        if self._certificate is not None and (options := self._read_certificate(config)) is not None:
+            renewals.append(partial(self._certificate.renew, options))
+        try:
+            renewals += self._listening.read_again()
+        except EndpointError as problem:
+            raise StartError(f"can't speak TLS: {problem}") from None
+        for renew in renewals:
+            renew()
+
+    def stop(self) -> Deferred[Any]:
+        """Accept no more connections; those that are open stay open.
+
+        @return: fires once none is accepted.
+        """
+        return self._listening.stopService()
+
+    def close(self) -> None:
+        """Let go of all that is open, and of whoever is connected still."""
+        self._listening.close()
+
+    def read_endpoints(self, config: Config) -> Listening:
+        """Where to listen; nothing is open yet.
+
+        @raise StartError: one of the endpoints is none.
+        """
+        host, port, listen = config.host, config.port, config.listen
+        if listen is None:
+            return Listening([Endpoint(f"{host} port {port}", TCPBinding(host, port))])
+        try:
+            return Listening(read_endpoints(listen))
+        except EndpointError as problem:
+            raise StartError(f"can't listen on {problem}") from None
+
+    def _read_certificate(self, config: Config) -> CertificateOptions | None:
+        path = config.tls_cert
+        if path is None:
+            return None
+        try:
+            return read_certificate(self._folder / path, self._folder / (config.tls_key or path))
+        except CertificateError as problem:
+            raise StartError(f"can't speak TLS: {problem}") from None
