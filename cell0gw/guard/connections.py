@@ -70,7 +70,7 @@ class Connections:
         """Whether there is no capacity for one more open connection."""
         return len(self._open) >= self._limits.max_connections
 
-    def has_room_from(self, address: str) -> bool:
+    def has_capacity_for(self, address: str) -> bool:
         """Whether the connections from an address, this one included, are within their limit."""
         most, source = self._limits.max_connections_per_address, self._sources.get(address)
         return not most or source is None or source.total <= most

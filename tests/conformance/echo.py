@@ -59,9 +59,9 @@ def serve(certificate: Path | None, compression: bool) -> None:
             if isBinary:
                 self.transport.write(header(BINARY, len(payload)) + payload)
             else:
-                self._take_up(payload)
+                self._handle(payload)
 
-        def _take_up(self, payload: bytes) -> None:
+        def _handle(self, payload: bytes) -> None:
             self.send(payload)
 
     log.startLogging(sys.stderr, setStdout=False)

@@ -44,7 +44,7 @@ class GatewayProtocol(SendingProtocol):
     __slots__ = (
         "_farewell",
         "_held",
-        "_share",
+        "_slot",
         "address",
         "bad_tokens",
         "caller",
@@ -61,7 +61,7 @@ class GatewayProtocol(SendingProtocol):
         self.opened_at = 0.0
         self.closing_since: float | None = None
         self.bad_tokens = 0
-        self._share: int | None = None
+        self._slot: int | None = None
         self._farewell: tuple[int, str] | None = None
         self._held: deque[bytes] | None = None
 
@@ -90,8 +90,8 @@ class GatewayProtocol(SendingProtocol):
             UNAUTHENTICATED_MESSAGE_SIZE, factory.limits.max_message_size
         )
         factory.connections.opened(self)
-        self._share = factory.heartbeats.opened(self)
-        if not factory.connections.has_room_from(self.address):
+        self._slot = factory.heartbeats.opened(self)
+        if not factory.connections.has_capacity_for(self.address):
             factory.hit("max_connections_per_address", self.address)
             self.close(CloseCode.CONNECTION_LIMIT, "too many connections from this address")
             return
@@ -125,7 +125,7 @@ class GatewayProtocol(SendingProtocol):
             payloads, end = read_text_frames(data, self.maxMessagePayloadSize, unmask_long)
             for payload in payloads:
                 if self.closing_since is None:
-                    self._take_up(payload)
+                    self._handle(payload)
             if end == len(data):
                 return
             data = data[end:]
@@ -136,7 +136,7 @@ class GatewayProtocol(SendingProtocol):
             self.abort()
 
     def processData(self) -> bool:
-        """See L{HardenedProtocol.processData}. What is not taken up now stays as it is, maybe compressed."""
+        """See L{HardenedProtocol.processData}. What is not handled now stays as it is, maybe compressed."""
         return self._held is None and super().processData()
 
     def _between_messages(self) -> bool:
@@ -151,9 +151,9 @@ class GatewayProtocol(SendingProtocol):
         if isBinary:
             self.close(CloseCode.UNSUPPORTED_DATA, "binary frames are not spoken here")
         else:
-            self._take_up(payload)
+            self._handle(payload)
 
-    def _take_up(self, payload: bytes) -> None:
+    def _handle(self, payload: bytes) -> None:
         if self._held is not None:
             self._held.append(payload)
             return
@@ -186,7 +186,7 @@ class GatewayProtocol(SendingProtocol):
         if held is None:
             return
         while held and self._held is None and self.closing_since is None:
-            self._take_up(held.popleft())
+            self._handle(held.popleft())
         if self._held is not None:  # as many wait again
             self._held.extend(held)
             return
@@ -202,7 +202,7 @@ class GatewayProtocol(SendingProtocol):
         self.factory.connections.closed(self)
 
     def sendCloseFrame(self, *arguments: Any, **options: Any) -> None:
-        """Whoever begins the closing, it begins here: the session ends now, not when the peer lets go of the socket."""
+        """Every closing begins here, on either side: the session ends now, not when the peer lets go of the socket."""
         super().sendCloseFrame(*arguments, **options)
         self._leave(str(self.localCloseCode if self.closedByMe else self.remoteCloseCode or NO_CODE))
         if self.failedByMe:
@@ -250,12 +250,12 @@ class GatewayProtocol(SendingProtocol):
 
     def _leave(self, reason: str) -> None:
         """The connection is on its way out: nobody shall see its entity here, or route to it, any more."""
-        if self.closing_since is not None or self._share is None:
+        if self.closing_since is not None or self._slot is None:
             return
         factory = self.factory
         self.closing_since = factory.clock.seconds()
         self.stop_sending()
-        factory.heartbeats.closed(self, self._share)
+        factory.heartbeats.closed(self, self._slot)
         factory.connections.forget_unauthenticated(self)
         if self._held is not None:
             self.resume()
