@@ -251,6 +251,14 @@ class OperationsDocsTests(SynchronousTestCase):
         for name, imported in packages().items():
             self.assertGreater(min([len(table), *map(table.index, imported)]), table.index(name), name)
 
+    def test_names(self) -> None:
+        """The files and the classes that architecture.md names are there."""
+        modules = [path for folder in ("cell0gw", "tests") for path in (ROOT / folder).rglob("*.py")]
+        for name in re.findall(r"`([\w/]+\.py)`", ARCHITECTURE):
+            self.assertTrue(any(path.match(name) for path in modules), name)
+        words = {word for path in modules for word in re.findall(r"\w+", path.read_text())}
+        self.assertEqual(set(re.findall(r"`(I?[A-Z][a-z]\w+)", ARCHITECTURE)) - words, set())
+
     def test_links(self) -> None:
         """What the documents link to is there, the heading included."""
         for name, text in DOCUMENTS.items():

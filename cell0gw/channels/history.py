@@ -20,7 +20,7 @@ EMPTY: Final = 2000
 class HeldMessage(msgspec.Struct, gc=False):
     """One publication.
 
-    C{time} is seconds of the steady clock; C{tick} counts the publications of all channels.
+    C{time} is seconds of the monotonic clock; C{tick} counts the publications of all channels.
     """
 
     message: bytes

@@ -21,12 +21,12 @@ class BadTokens:
     A valid token is never asked about here: nobody can lock its bearer out.
 
     @param seconds: tells the time.
-    @param hit: called with the name of a limit that was hit, and by whom.
+    @param limit_exceeded: called with the name of a limit that was exceeded, and by whom.
     """
 
-    def __init__(self, seconds: Callable[[], float], hit: Callable[[str, str], None]) -> None:
+    def __init__(self, seconds: Callable[[], float], limit_exceeded: Callable[[str, str], None]) -> None:
         self._seconds = seconds
-        self._hit = hit
+        self._limit_exceeded = limit_exceeded
         self._all = Bucket(seconds())
         self._by_address: OrderedDict[str, Bucket] = OrderedDict()
 
@@ -47,6 +47,6 @@ class BadTokens:
     def _take(self, bucket: Bucket, a_minute: int, now: float, limit: str, address: str) -> None:
         rate = a_minute / 60
         if not bucket.take(1, now, rate, a_minute):
-            self._hit(limit, address)
+            self._limit_exceeded(limit, address)
             wait = math.ceil(bucket.wait(rate, a_minute) * 1000) + 1
             raise RateLimited("Too many wrong tokens", retry_after_ms=wait)

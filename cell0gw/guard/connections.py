@@ -15,8 +15,6 @@ PATIENCE: Final = 1.0
 MAX_REFUSED: Final = 64
 """Maximum sockets over the limit that still get a 503; the rest are closed at once."""
 
-Hit = Callable[[str, str], None]
-
 
 class _Source:
     """The connections from one address."""
@@ -35,14 +33,19 @@ class Connections:
     others out.
 
     @param seconds: tells the time.
-    @param hit: called with the name of a limit that was hit, and by whom.
+    @param limit_exceeded: called with the name of a limit that was exceeded, and by whom.
     @ivar total: how many handshakes have ever been done.
     """
 
-    def __init__(self, limits: Limits, seconds: Callable[[], float], hit: Hit = lambda limit, by: None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        seconds: Callable[[], float],
+        limit_exceeded: Callable[[str, str], None] = lambda limit, by: None,
+    ) -> None:
         self._limits = limits
         self._seconds = seconds
-        self._hit = hit
+        self._limit_exceeded = limit_exceeded
         self._arriving: dict[IConnection, None] = {}
         self._open: dict[str, IConnection] = {}
         self._unauthenticated: dict[IConnection, None] = {}
@@ -125,7 +128,7 @@ class Connections:
             self._forget_source(connection)
 
     def _close_oldest(self, limit: str, unauthenticated: Iterable[IConnection], address: str | None) -> bool:
-        self._hit(limit, address or "a proxy")
+        self._limit_exceeded(limit, address or "a proxy")
         oldest = next(iter(unauthenticated), None)
         if oldest is None or oldest.opened_at > self._seconds() - PATIENCE:
             return False

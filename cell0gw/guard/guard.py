@@ -42,9 +42,9 @@ class Guard:
         self.limits = limits
         self.audit = Audit(audit, runtime.wall)
         self.alarms = Alarms(seconds, emit)
-        self.connections = Connections(limits, seconds, self.alarms.hit)
-        self.throttle = Throttle(limits, seconds, self.alarms.hit)
-        self.bad_tokens = BadTokens(seconds, self.alarms.hit)
+        self.connections = Connections(limits, seconds, self.alarms.limit_exceeded)
+        self.throttle = Throttle(limits, seconds, self.alarms.limit_exceeded)
+        self.bad_tokens = BadTokens(seconds, self.alarms.limit_exceeded)
         self.observers: list[ISessionObserver] = [self.throttle]
         self.sweepers: list[ISweeper] = [self.alarms, self.throttle]
 

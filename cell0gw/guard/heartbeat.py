@@ -67,7 +67,7 @@ class HeartbeatService(Service):
         self.interval = interval
         self.timeout = timeout
         self._limits = guard.limits
-        self._hit = guard.alarms.hit
+        self._limit_exceeded = guard.alarms.limit_exceeded
         slots = max(1, min(math.ceil(interval), MAX_SLOTS))
         self._tick_length = interval / slots
         self._slots: list[dict[str, IConnection]] = [{} for _ in range(slots)]
@@ -170,7 +170,7 @@ class HeartbeatService(Service):
             if excess <= 0:
                 break
             excess -= connection.backlog
-            self._hit("total_outbound_limit", connection.address)
+            self._limit_exceeded("total_outbound_limit", connection.address)
             connection.close(CloseCode.SLOW_CONSUMER, "too much waits to be read, by all together")
             connection.abort()
 

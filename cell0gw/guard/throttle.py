@@ -38,13 +38,15 @@ class Throttle:
     """Counts what callers do.
 
     @param seconds: tells the time.
-    @param hit: called with the name of a limit that was hit, and by whom.
+    @param limit_exceeded: called with the name of a limit that was exceeded, and by whom.
     """
 
-    def __init__(self, limits: Limits, seconds: Callable[[], float], hit: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, limits: Limits, seconds: Callable[[], float], limit_exceeded: Callable[[str, str], None]
+    ) -> None:
         self._limits = limits
         self._seconds = seconds
-        self._hit = hit
+        self._limit_exceeded = limit_exceeded
         self._of_entity: dict[str, tuple[Bucket, dict[str, Caller | None]]] = {}
         self._gone: set[str] = set()
 
@@ -84,7 +86,7 @@ class Throttle:
             caller.errors_since, caller.errors = now, 0
         caller.errors += 1
         if caller.errors == most + 1:
-            self._hit("max_errors", _name(caller))
+            self._limit_exceeded("max_errors", _name(caller))
             connection.close_when_answered(CloseCode.TOO_MANY_ERRORS, f"{caller.errors} errors in {ERROR_WINDOW:g} s")
 
     def session_opened(self, session: Any) -> None:
@@ -131,7 +133,7 @@ class Throttle:
     def _refuse(self, caller: Caller, limit: str, wait: float) -> NoReturn:
         limits, now = self._limits, self._seconds()
         caller.credit = 0
-        self._hit(limit, _name(caller))
+        self._limit_exceeded(limit, _name(caller))
         # As many as may pass may be refused: a flood goes on, and now and then one of it is let through.
         refusals = caller.refusals = caller.refusals or Bucket(now)
         bearable = refusals.take(1, now, limits.calls_per_second or limits.entity_calls_per_second, limits.calls_burst)

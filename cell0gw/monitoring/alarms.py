@@ -38,11 +38,11 @@ class Alarms:
         self._emit = emit
         self._causes: dict[str, _Cause] = {}
 
-    def hit(self, limit: str, by: str) -> None:
-        """A limit was hit.
+    def limit_exceeded(self, limit: str, by: str) -> None:
+        """A limit was exceeded.
 
         @param limit: its name, as the option's, or what it is called in the documentation.
-        @param by: who hit it: an address, an entity, a connection.
+        @param by: who exceeded it: an address, an entity, a connection.
         """
         cause = self._causes.get(limit)
         if cause is not None:

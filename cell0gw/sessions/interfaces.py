@@ -15,7 +15,7 @@ class IConnection(Interface):
     connection_id = Attribute("str: names the connection in logs.")
     address = Attribute("str: where it comes from, as L{cell0gw.guard.addresses.source} spells it.")
     session = Attribute("Session or None: its authenticated span.")
-    last_received = Attribute("float: when anything, pongs included, last came from it; seconds of the steady clock.")
+    last_received = Attribute("float: when anything, pongs included, last came; seconds of the monotonic clock.")
     opened_at = Attribute("float: when the handshake was done.")
     closing_since = Attribute("float or None: since when the connection is on its way out.")
     backlog = Attribute("int: how many bytes wait for the peer to read.")

@@ -1,4 +1,4 @@
-"""What is told of limits that are hit."""
+"""What is told of limits that are exceeded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AlarmsTests(SynchronousTestCase):
     def test_once_a_second(self) -> None:
         """The first is told with its name, all that follow in the second as a number, and a silence with nothing."""
         for _ in range(1000):
-            self.alarms.hit("calls_per_second", "agent_1")
+            self.alarms.limit_exceeded("calls_per_second", "agent_1")
         self.pass_seconds(5)
         self.assertEqual(
             self.events,
@@ -49,10 +49,10 @@ class AlarmsTests(SynchronousTestCase):
         )
 
     def test_on_and_on(self) -> None:
-        """A limit that is hit all the time is a line a second, and every hit is counted."""
+        """A limit that is exceeded all the time is a line a second, and every time is counted."""
         for _ in range(10):
             for _ in range(100):
-                self.alarms.hit("max_errors", "x")
+                self.alarms.limit_exceeded("max_errors", "x")
             self.pass_seconds(1)
         self.pass_seconds(3)
         self.assertLessEqual(len(self.events), 11)
@@ -61,12 +61,12 @@ class AlarmsTests(SynchronousTestCase):
     def test_causes_apart(self) -> None:
         """Each limit is told for itself; and again, with a name, once it was quiet."""
         for _ in range(2):
-            self.alarms.hit("a", "x")
-            self.alarms.hit("b", "y")
+            self.alarms.limit_exceeded("a", "x")
+            self.alarms.limit_exceeded("b", "y")
             self.pass_seconds(2)
         self.assertEqual([data["limit"] for _, data in self.events], ["a", "b", "a", "b"])
 
     def test_fit_for_a_log(self) -> None:
         """What a peer called itself begins no line."""
-        self.alarms.hit("a", "x\nERROR")
+        self.alarms.limit_exceeded("a", "x\nERROR")
         self.assertEqual(self.lines, ["a was hit by x\\nERROR"])

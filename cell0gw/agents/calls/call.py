@@ -83,7 +83,7 @@ class Call:
 
     @param caller: whose it is; None: nobody's who could be told of progress.
     @param request_id: as the caller wrote it; empty: there is none.
-    @param created: when it was made, by the steady clock; C{date}: by the wall clock.
+    @param created: when it was made, by the monotonic clock; C{date}: by the wall clock.
     @ivar deadline: when it must be over; C{idle_until}: by when there must be progress.
     @ivar pool: where it waits, or whose worker has it.
     @ivar worker: who has it; None while it waits.

@@ -14,12 +14,12 @@ from cell0gw.transports.websocket.handshake import Refused, UpgradeRequest
 class Admission:
     """Judges requests that are well-formed.
 
-    @param hit: called with the name of a limit that was hit, and by whom.
+    @param limit_exceeded: called with the name of a limit that was exceeded, and by whom.
     """
 
-    def __init__(self, connections: Connections, hit: Callable[[str, str], None]) -> None:
+    def __init__(self, connections: Connections, limit_exceeded: Callable[[str, str], None]) -> None:
         self._connections = connections
-        self._hit = hit
+        self._limit_exceeded = limit_exceeded
         self.allow((), (), ())
 
     def allow(self, origins: Iterable[str], hosts: Iterable[str], proxies: Iterable[str]) -> None:
@@ -55,13 +55,13 @@ class Admission:
                 raise Refused(503, "Retry-After: 1")
             connections.comes_from(connection, address)
         if connections.is_full:
-            self._hit("max_connections", connection.address)
+            self._limit_exceeded("max_connections", connection.address)
             raise Refused(503, "Retry-After: 1")
         if self._hosts and request.host not in self._hosts:
-            self._hit("allowed_hosts", f"{connection.address}, which asked for {request.host}")
+            self._limit_exceeded("allowed_hosts", f"{connection.address}, which asked for {request.host}")
             raise Refused(403)
         listed = request.origin is not None and read_origin(request.origin) in self._origins
         if self._origins and request.origin is not None and not listed:
-            self._hit("allowed_origins", f"{connection.address}, a page of {request.origin}")
+            self._limit_exceeded("allowed_origins", f"{connection.address}, a page of {request.origin}")
             raise Refused(403)
         return request.origin is not None and not listed

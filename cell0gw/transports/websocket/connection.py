@@ -92,7 +92,7 @@ class GatewayProtocol(SendingProtocol):
         factory.connections.opened(self)
         self._slot = factory.heartbeats.opened(self)
         if not factory.connections.has_capacity_for(self.address):
-            factory.hit("max_connections_per_address", self.address)
+            factory.limit_exceeded("max_connections_per_address", self.address)
             self.close(CloseCode.CONNECTION_LIMIT, "too many connections from this address")
             return
         self.notify("connection.welcome", factory.welcome(self))
@@ -221,7 +221,7 @@ class GatewayProtocol(SendingProtocol):
     def fall_behind(self) -> None:
         """See L{IConnection}."""
         if self.closing_since is None:
-            self.factory.hit("outbound_limit", self.caller.entity_id or self.address)
+            self.factory.limit_exceeded("outbound_limit", self.caller.entity_id or self.address)
             self.close(CloseCode.SLOW_CONSUMER, "too much waits to be read")
 
     def close_when_answered(self, code: int, reason: str) -> None:

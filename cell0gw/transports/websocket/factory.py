@@ -66,8 +66,8 @@ class GatewayFactory(WebSocketServerFactory):
         self.sessions = sessions
         self.heartbeats = heartbeats
         self.limits = limits = guard.limits
-        self.hit = guard.alarms.hit
-        self.admission = Admission(self.connections, self.hit)
+        self.limit_exceeded = guard.alarms.limit_exceeded
+        self.admission = Admission(self.connections, self.limit_exceeded)
         self.new_id = runtime.new_id
         self._wall = runtime.wall
         # Autobahn's own limits are off unless asked for; and setting any option flips allowNullOrigin, so it is named.
