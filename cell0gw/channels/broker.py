@@ -140,7 +140,7 @@ class Broker:
             raise TooLarge(f"A message on {name} has at most {rule.max_message_size} bytes")
         now = self._wall()
         if rule.durable:
-            draft = NewMessage(
+            new = NewMessage(
                 channel=name,
                 epoch=channel.epoch,
                 sender=sender,
@@ -149,8 +149,8 @@ class Broker:
                 keep=max(1, rule.history_size),
                 key=key,
             )
-            storing = self._store.append(draft)
-            return storing.addCallbacks(self._stored, self._not_stored, (draft, exclude), {}, (channel,))
+            storing = self._store.append(new)
+            return storing.addCallbacks(self._stored, self._not_stored, (new, exclude), {}, (channel,))
         publication = self._accept(channel, raw, sender, now, exclude)
         if not channel.due:
             self.retention.watch(channel)
@@ -245,14 +245,14 @@ class Broker:
         self.deliveries += recipients
         return Publication(recipients, Position(history.newest, channel.epoch))
 
-    def _stored(self, stored: Stored, draft: NewMessage, exclude: Session | None) -> Publication:
+    def _stored(self, stored: Stored, new: NewMessage, exclude: Session | None) -> Publication:
         if stored.replayed:
             return Publication(0, stored.position, replayed=True)
-        channel = self._channels.get(draft.channel)
+        channel = self._channels.get(new.channel)
         if channel is None or (channel.history.newest + 1, channel.epoch) != stored.position:
-            channel = self._renumber(draft.channel, stored.position)
+            channel = self._renumber(new.channel, stored.position)
         channel.stored_oldest = max(stored.oldest, 1)
-        publication = self._accept(channel, Raw(draft.message), draft.sender, draft.time, exclude)
+        publication = self._accept(channel, Raw(new.message), new.sender, new.time, exclude)
         if not channel.due:
             self.retention.watch(channel)
         return publication

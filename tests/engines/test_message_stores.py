@@ -21,7 +21,7 @@ FAR = 1_000_000
 PLENTY = 1 << 40
 
 
-def draft(channel: str = "x", message: bytes = b"1", **facts: Any) -> NewMessage:
+def new_message(channel: str = "x", message: bytes = b"1", **facts: Any) -> NewMessage:
     known: dict[str, Any] = {"epoch": "e1", "sender": "a", "time": 0.0, "keep": FAR}
     return NewMessage(channel=channel, message=message, **(known | facts))
 
@@ -46,13 +46,13 @@ class StoreCase:
     def reopen(self) -> None:
         """As the next process would."""
 
-    def append(self, *drafts: NewMessage) -> list[Stored]:
+    def append(self, *messages: NewMessage) -> list[Stored]:
         """Append them in one go."""
-        asked = [self.store.append(each) for each in drafts]
+        asked = [self.store.append(each) for each in messages]
         return [self.outcome(each) for each in asked]
 
     def fill(self, count: int, channel: str = "x", **facts: Any) -> None:
-        self.append(*(draft(channel, b"%d" % n, **facts) for n in range(1, count + 1)))
+        self.append(*(new_message(channel, b"%d" % n, **facts) for n in range(1, count + 1)))
 
     def read(self, channel: str = "x", after: int = 0, limit: int = FAR) -> list[int]:
         return [message.offset for message in self.outcome(self.store.read(channel, after, limit))]
@@ -77,14 +77,20 @@ class StoreTests(StoreCase):
         self.assertEqual((self.loaded(), self.read(), self.read_before(9)), ({}, [], []))
         self.assertEqual(self.outcome(self.store.purge({"x": 5.0}, 5.0)), {})
         self.assertIs(self.outcome(self.store.drop("x", 0)), True)
-        self.assertEqual(self.append(draft()), [Stored(position=Position(1, "e1"), oldest=1)])
+        self.assertEqual(self.append(new_message()), [Stored(position=Position(1, "e1"), oldest=1)])
 
     def test_numbering(self) -> None:
         """Each channel counts from 1, in the epoch of its first message, whatever later ones propose."""
-        drafts = [draft("x"), draft("y", epoch="e2"), draft("x", epoch="e3"), draft("y", epoch="e4"), draft("x")]
+        messages = [
+            new_message("x"),
+            new_message("y", epoch="e2"),
+            new_message("x", epoch="e3"),
+            new_message("y", epoch="e4"),
+            new_message("x"),
+        ]
         positions = [(1, "e1"), (1, "e2"), (2, "e1"), (2, "e2"), (3, "e1")]
-        self.assertEqual([stored.position for stored in self.append(*drafts)], positions)
-        self.assertEqual([stored.position for stored in self.append(*drafts[:2])], [(4, "e1"), (3, "e2")])
+        self.assertEqual([stored.position for stored in self.append(*messages)], positions)
+        self.assertEqual([stored.position for stored in self.append(*messages[:2])], [(4, "e1"), (3, "e2")])
 
     def test_order(self) -> None:
         """What is asked for in one go is numbered and told of in that order, however much it is."""
@@ -93,7 +99,7 @@ class StoreTests(StoreCase):
         for n in range(700):
             name = f"c{n % 3}"
             tell = lambda stored, name=name: told.append((name, stored.position.offset))  # noqa: E731
-            asked.append(self.store.append(draft(name, b"%d" % n)).addCallback(tell))
+            asked.append(self.store.append(new_message(name, b"%d" % n)).addCallback(tell))
         self.settle(asked[-1])
         self.assertEqual(told, [(f"c{n % 3}", n // 3 + 1) for n in range(700)])
         for start in range(3):
@@ -103,7 +109,7 @@ class StoreTests(StoreCase):
     def test_round_trip(self) -> None:
         """A message comes back with its number, time, sender and bytes, whatever those are."""
         messages = (b"", b"null", b'"\xc3\xa9\\u0000"', bytes(range(256)))
-        self.append(*(draft(message=m, sender=f"s.{n}", time=n + 0.125) for n, m in enumerate(messages)))
+        self.append(*(new_message(message=m, sender=f"s.{n}", time=n + 0.125) for n, m in enumerate(messages)))
         expected = [
             StoredMessage(offset=n + 1, time=n + 0.125, sender=f"s.{n}", message=m) for n, m in enumerate(messages)
         ]
@@ -137,7 +143,7 @@ class StoreTests(StoreCase):
         for count in (1, 10, 55):
             name = f"keep{count}"
             for n in range(1, 200):
-                (stored,) = self.append(draft(name, keep=count))
+                (stored,) = self.append(new_message(name, keep=count))
                 kept = self.read(name)
                 self.assertEqual(kept, list(range(stored.oldest, n + 1)))
                 self.assertTrue(min(n, count) <= len(kept) <= count + count // SLACK, (count, kept))
@@ -145,22 +151,22 @@ class StoreTests(StoreCase):
     def test_keep_less(self) -> None:
         """A rule that keeps less holds from the next message on."""
         self.fill(50)
-        (stored,) = self.append(draft(keep=5))
+        (stored,) = self.append(new_message(keep=5))
         self.assertEqual((stored.oldest, self.read()), (47, [47, 48, 49, 50, 51]))
 
     def test_purge(self) -> None:
         """What is older than a moment goes; the newest stays, whatever its age; what changed is told."""
         for name in "xyz":
-            self.append(*(draft(name, time=float(n)) for n in range(1, 6)))
+            self.append(*(new_message(name, time=float(n)) for n in range(1, 6)))
         self.assertEqual(self.outcome(self.store.purge({"x": 3.0, "y": 1.0, "unknown": 9.0}, 0.0)), {"x": 3})
         self.assertEqual([self.read(name) for name in "xyz"], [[3, 4, 5], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5]])
         self.assertEqual(self.outcome(self.store.purge({"x": 3.0, "y": 99.0}, 0.0)), {"y": 5})
         self.assertEqual((self.read("x"), self.read("y")), ([3, 4, 5], [5]))
-        self.assertEqual(self.append(draft("y"))[0], Stored(position=Position(6, "e1"), oldest=5))
+        self.assertEqual(self.append(new_message("y"))[0], Stored(position=Position(6, "e1"), oldest=5))
 
     def test_purge_after_the_clock_was_set_back(self) -> None:
         """What is kept never has a hole, in whatever order the times stand."""
-        self.append(*(draft(time=float(at)) for at in (10, 5, 20, 6)))
+        self.append(*(new_message(time=float(at)) for at in (10, 5, 20, 6)))
         self.outcome(self.store.purge({"x": 8.0}, 0.0))
         self.assertEqual(self.read(), [1, 2, 3, 4])
         self.outcome(self.store.purge({"x": 15.0}, 0.0))
@@ -168,28 +174,33 @@ class StoreTests(StoreCase):
 
     def test_keys(self) -> None:
         """A message whose key is known is not stored again: its first place is told, in another process as well."""
-        (first,) = self.append(draft(key=key()))
+        (first,) = self.append(new_message(key=key()))
         known = Stored(position=first.position, oldest=0, replayed=True)
-        self.assertEqual(self.append(draft(key=key()), draft(), draft(key=key(), epoch="e9"))[::2], [known, known])
+        self.assertEqual(
+            self.append(new_message(key=key()), new_message(), new_message(key=key(), epoch="e9"))[::2], [known, known]
+        )
         self.reopen()
-        self.assertEqual(self.append(draft(key=key())), [known])
+        self.assertEqual(self.append(new_message(key=key())), [known])
         self.assertEqual(self.read(), [1, 2])
 
     def test_keys_in_one_go(self) -> None:
         """Of several with one key that are asked for in one go the first one is stored."""
-        stored = self.append(*(draft(message=b"%d" % n, key=key()) for n in range(3)))
+        stored = self.append(*(new_message(message=b"%d" % n, key=key()) for n in range(3)))
         self.assertEqual([(s.position.offset, s.replayed) for s in stored], [(1, False), (1, True), (1, True)])
 
     def test_whose_keys(self) -> None:
         """A key is one entity's, for one method."""
         keys = (key(), key("l"), key(entity="b"), key(method="n"))
-        stored = self.append(*(draft(key=each) for each in keys))
+        stored = self.append(*(new_message(key=each) for each in keys))
         self.assertEqual([s.position.offset for s in stored], [1, 2, 3, 4])
 
     def test_conflict(self) -> None:
         """A key that stands for something else is refused alone: nothing is stored, its neighbours are."""
-        self.append(draft(key=key()))
-        asked = [self.store.append(each) for each in (draft(), draft(key=key(digest=b"2")), draft("new", key=key("l")))]
+        self.append(new_message(key=key()))
+        asked = [
+            self.store.append(each)
+            for each in (new_message(), new_message(key=key(digest=b"2")), new_message("new", key=key("l")))
+        ]
         self.settle(asked[-1])
         self.failureResultOf(asked[1], Conflict)  # type: ignore[attr-defined]
         self.assertEqual([self.outcome(asked[n]).position.offset for n in (0, 2)], [2, 1])
@@ -197,26 +208,26 @@ class StoreTests(StoreCase):
 
     def test_keys_that_are_too_old(self) -> None:
         """A key is forgotten with its time, not with its message; the same one is a new message then."""
-        self.append(draft(key=key("old"), time=1.0), draft(key=key("new"), time=2.0))
+        self.append(new_message(key=key("old"), time=1.0), new_message(key=key("new"), time=2.0))
         self.outcome(self.store.purge({"x": 99.0}, 2.0))
         self.assertEqual(self.read(), [2])
-        old, new = self.append(draft(key=key("old")), draft(key=key("new")))
+        old, new = self.append(new_message(key=key("old")), new_message(key=key("new")))
         self.assertEqual((old.position.offset, old.replayed), (3, False))
         self.assertEqual((new.position.offset, new.replayed), (2, True))
 
     def test_drop(self) -> None:
         """A channel that is dropped is gone, its key stands for its place still; it begins anew in another epoch."""
-        self.append(draft(key=key()), draft(), draft("y"))
+        self.append(new_message(key=key()), new_message(), new_message("y"))
         self.assertIs(self.outcome(self.store.drop("x", 2)), True)
         self.assertEqual((self.read(), list(self.loaded())), ([], ["y"]))
-        self.assertEqual(self.append(draft(epoch="e2", key=key()))[0].position, (1, "e1"))
-        self.assertEqual(self.append(draft(epoch="e2"))[0], Stored(position=Position(1, "e2"), oldest=1))
+        self.assertEqual(self.append(new_message(epoch="e2", key=key()))[0].position, (1, "e1"))
+        self.assertEqual(self.append(new_message(epoch="e2"))[0], Stored(position=Position(1, "e2"), oldest=1))
         self.assertEqual(self.read(), [1])
 
     def test_drop_of_a_newer_one(self) -> None:
         """A channel that has a newer message than whoever drops it knows of stays, and goes on."""
         self.fill(2)
-        asked = [self.store.append(draft()), self.store.drop("x", 2), self.store.append(draft(epoch="e2"))]
+        asked = [self.store.append(new_message()), self.store.drop("x", 2), self.store.append(new_message(epoch="e2"))]
         self.assertIs(self.outcome(asked[1]), False)
         self.settle(asked[2])
         self.assertEqual([self.outcome(asked[n]).position for n in (0, 2)], [(3, "e1"), (4, "e1")])
@@ -225,14 +236,16 @@ class StoreTests(StoreCase):
     def test_drop_and_begin_anew(self) -> None:
         """What is published right after a drop is the first message of the new epoch, or the next of the old one."""
         self.fill(2)
-        dropping, appending = self.store.drop("x", 2), self.store.append(draft(epoch="e2"))
+        dropping, appending = self.store.drop("x", 2), self.store.append(new_message(epoch="e2"))
         self.settle(appending)
         expected = Position(1, "e2") if self.outcome(dropping) else Position(3, "e1")
         self.assertEqual(self.outcome(appending).position, expected)
 
     def test_load(self) -> None:
         """The next process finds every channel with its numbering, what is kept and when the newest came."""
-        self.append(*(draft(time=float(n)) for n in range(5)), draft("y", epoch="e2", time=9.5), draft("z"))
+        self.append(
+            *(new_message(time=float(n)) for n in range(5)), new_message("y", epoch="e2", time=9.5), new_message("z")
+        )
         self.outcome(self.store.purge({"x": 2.0}, 0.0))
         self.outcome(self.store.drop("z", 1))
         self.assertEqual(
@@ -242,13 +255,13 @@ class StoreTests(StoreCase):
                 "y": StoredChannel(name="y", epoch="e2", oldest=1, newest=1, time=9.5),
             },
         )
-        self.assertEqual([s.position for s in self.append(draft("y"), draft())], [(2, "e2"), (6, "e1")])
+        self.assertEqual([s.position for s in self.append(new_message("y"), new_message())], [(2, "e2"), (6, "e1")])
         self.assertEqual((self.read(), self.read("y")), ([3, 4, 5, 6], [1, 2]))
 
     def test_long_messages(self) -> None:
         """Messages of megabytes are kept; fewer than asked for may be read at once, but never none, and no hole."""
         lengths = [2_000_000, 10, 2_000_001, 3_000_000, 5]
-        self.append(*(draft(message=bytes([n]) * length) for n, length in enumerate(lengths)))
+        self.append(*(new_message(message=bytes([n]) * length) for n, length in enumerate(lengths)))
         seen: list[StoredMessage] = []
         while len(seen) < len(lengths):
             found = self.outcome(self.store.read("x", len(seen), 2))
@@ -268,7 +281,7 @@ class MemoryMessageStoreTests(StoreTests, SynchronousTestCase):
     def test_held(self) -> None:
         """While it is held nothing is stored or told; then all is, in order."""
         self.store.held = True
-        asked = [self.store.append(draft()) for _ in range(3)]
+        asked = [self.store.append(new_message()) for _ in range(3)]
         for each in asked:
             self.assertNoResult(each)
         self.assertEqual(self.read(), [])
@@ -277,11 +290,11 @@ class MemoryMessageStoreTests(StoreTests, SynchronousTestCase):
 
     def test_broken(self) -> None:
         """A broken store numbers nothing; once it is whole again the numbers go on."""
-        self.append(draft())
+        self.append(new_message())
         self.store.broken = True
-        self.failureResultOf(self.store.append(draft()), Unavailable)
+        self.failureResultOf(self.store.append(new_message()), Unavailable)
         self.store.broken = False
-        self.assertEqual(self.append(draft())[0].position.offset, 2)
+        self.assertEqual(self.append(new_message())[0].position.offset, 2)
 
 
 class SQLiteCase(StoreCase, SynchronousTestCase):

@@ -12,7 +12,7 @@ from cell0gw.channels.store import NewMessage, Stored
 from cell0gw.engines.sqlite.messages import SQLiteMessageStore
 from cell0gw.protocol.errors import Unavailable
 from tests.engines.sqlite.test_database import out_of_order
-from tests.engines.test_message_stores import SQLiteCase, draft, key
+from tests.engines.test_message_stores import SQLiteCase, key, new_message
 from tests.engines.test_token_stores import PATIENCE
 
 
@@ -22,12 +22,12 @@ class Case(SQLiteCase):
     def execute(self, statement: str) -> Any:
         return self.outcome(self.database.write(lambda connection: connection.execute(statement).fetchall()))
 
-    def together(self, *drafts: NewMessage) -> list[Deferred[Stored]]:
+    def together(self, *messages: NewMessage) -> list[Deferred[Stored]]:
         """Have these gather while the thread is busy with something else, and be written by one job."""
         busy, go_on = threading.Event(), threading.Event()
         self.database.write(lambda connection: busy.set() or go_on.wait(PATIENCE))
         self.assertTrue(busy.wait(PATIENCE))
-        asked = [self.store.append(each) for each in drafts]
+        asked = [self.store.append(each) for each in messages]
         go_on.set()
         self.settle(asked[-1])
         return asked
@@ -55,16 +55,19 @@ class FailureTests(Case):
         self.fill(3)
         self.fill(2, "y")
         self.full(how)
-        asked = self.together(draft(key=key()), draft("y", sender="bad"), draft("new", epoch="e2"))
+        asked = self.together(new_message(key=key()), new_message("y", sender="bad"), new_message("new", epoch="e2"))
         for each in asked:
             self.failureResultOf(each)
         self.flushLoggedErrors(sqlite3.Error)
         self.assertEqual([self.read(name) for name in ("x", "y", "new")], [[1, 2, 3], [1, 2], []])
-        stored = [self.outcome(each) for each in self.together(draft("new", epoch="e3"), draft(key=key()), draft("y"))]
+        stored = [
+            self.outcome(each)
+            for each in self.together(new_message("new", epoch="e3"), new_message(key=key()), new_message("y"))
+        ]
         self.assertEqual([(*s.position, s.replayed) for s in stored],
                          [(1, "e3", False), (4, "e1", False), (3, "e1", False)])  # fmt: skip
         self.consistent()
-        self.assertEqual(self.append(draft(), draft("new"))[1].position, (2, "e3"))
+        self.assertEqual(self.append(new_message(), new_message("new"))[1].position, (2, "e3"))
         self.consistent()
 
     def test_the_statement(self) -> None:
@@ -81,13 +84,13 @@ class FailureTests(Case):
         busy, go_on = threading.Event(), threading.Event()
         self.database.write(lambda connection: busy.set() or go_on.wait(PATIENCE))
         self.assertTrue(busy.wait(PATIENCE))
-        appending = self.store.append(draft())
+        appending = self.store.append(new_message())
         failing = self.database.write(out_of_order)
         go_on.set()
         self.settle(failing)
         for each in (appending, failing):
             self.failureResultOf(each, Unavailable)
-        self.assertEqual(self.append(draft())[0].position.offset, 3)
+        self.assertEqual(self.append(new_message())[0].position.offset, 3)
         self.consistent()
 
     def test_dropping(self) -> None:
@@ -96,12 +99,12 @@ class FailureTests(Case):
         self.execute("CREATE TRIGGER full BEFORE DELETE ON channels BEGIN SELECT RAISE(ROLLBACK, 'full'); END")
         self.failureResultOf(self.settle(self.store.drop("x", 3)), Unavailable)
         self.flushLoggedErrors(sqlite3.Error)
-        self.assertEqual(self.append(draft(epoch="e2"))[0].position, (4, "e1"))
+        self.assertEqual(self.append(new_message(epoch="e2"))[0].position, (4, "e1"))
         self.consistent()
 
     def test_purging(self) -> None:
         """A purge that came to nothing has purged nothing."""
-        self.append(*(draft(time=float(n)) for n in range(5)))
+        self.append(*(new_message(time=float(n)) for n in range(5)))
         self.execute("CREATE TRIGGER full BEFORE DELETE ON messages BEGIN SELECT RAISE(ROLLBACK, 'full'); END")
         self.failureResultOf(self.settle(self.store.purge({"x": 3.0}, 0.0)), Unavailable)
         self.flushLoggedErrors(sqlite3.Error)
@@ -114,17 +117,17 @@ class FailureTests(Case):
         self.fill(2)
         self.database.close()
         for asked in (
-            self.store.append(draft()), self.store.append(draft()), self.store.read("x", 0, 9),
+            self.store.append(new_message()), self.store.append(new_message()), self.store.read("x", 0, 9),
             self.store.read_before("x", 9, 9), self.store.purge({"x": 1.0}, 0.0), self.store.drop("x", 2),
         ):  # fmt: skip
             self.failureResultOf(asked, Unavailable)
         self.open()
-        self.assertEqual(self.append(draft())[0].position.offset, 3)
+        self.assertEqual(self.append(new_message())[0].position.offset, 3)
         self.assertEqual(self.read(), [1, 2, 3])
 
     def test_asked_for_before_the_close(self) -> None:
         """What was asked for before the close is on disk after it."""
-        asked = [self.store.append(draft()) for _ in range(5)]
+        asked = [self.store.append(new_message()) for _ in range(5)]
         self.database.close()
         self.settle(asked[-1])
         self.assertEqual([self.outcome(each).position.offset for each in asked], [1, 2, 3, 4, 5])
@@ -134,9 +137,9 @@ class FailureTests(Case):
         """A store whose file is closed and opened again is of use again."""
         self.fill(2)
         self.database.close()
-        self.failureResultOf(self.store.append(draft()), Unavailable)
+        self.failureResultOf(self.store.append(new_message()), Unavailable)
         self.database.open()
-        self.assertEqual(self.append(draft())[0].position.offset, 3)
+        self.assertEqual(self.append(new_message())[0].position.offset, 3)
 
 
 class SizeTests(Case):
@@ -152,7 +155,7 @@ class SizeTests(Case):
     def test_the_longest_lose(self) -> None:
         """When the file is too large the longest channels lose their oldest messages, until it is not; others none."""
         for name, count in (("long", 2000), ("longer", 3000)):
-            self.append(*(draft(name, bytes(1000)) for _ in range(count)))
+            self.append(*(new_message(name, bytes(1000)) for _ in range(count)))
         self.fill(100, "short")
         full = self.size()
         self.store = SQLiteMessageStore(self.database, full // 2)
@@ -162,7 +165,7 @@ class SizeTests(Case):
         self.assertEqual(set(changed), {"long", "longer"})
         for name, newest in (("long", 2000), ("longer", 3000), ("short", 100)):
             self.assertEqual(self.read(name), list(range(changed.get(name, 1), newest + 1)))
-        self.assertEqual(self.append(draft("longer"))[0].position.offset, 3001)
+        self.assertEqual(self.append(new_message("longer"))[0].position.offset, 3001)
         self.consistent()
 
     def test_nothing_too_large(self) -> None:
@@ -173,18 +176,18 @@ class SizeTests(Case):
     def test_nothing_left_to_lose(self) -> None:
         """The newest message of each channel stays, whatever the size: its number is needed."""
         for name in "xyz":
-            self.append(*(draft(name, bytes(100_000)) for _ in range(4)))
+            self.append(*(new_message(name, bytes(100_000)) for _ in range(4)))
         self.store = SQLiteMessageStore(self.database, 1000)
         self.assertEqual(self.outcome(self.store.purge({}, 0.0)), {"x": 4, "y": 4, "z": 4})
         self.assertEqual([self.read(name) for name in "xyz"], [[4], [4], [4]])
         self.assertEqual(self.outcome(self.store.purge({}, 0.0)), {})
-        self.assertEqual(self.append(draft("y"))[0].position.offset, 5)
+        self.assertEqual(self.append(new_message("y"))[0].position.offset, 5)
 
     def test_space_is_used_again(self) -> None:
         """What was forgotten makes room: a channel that keeps its newest few does not make the file grow for ever."""
         sizes = []
         for _ in range(6):
-            self.append(*(draft(message=bytes(1000), keep=50) for _ in range(500)))
+            self.append(*(new_message(message=bytes(1000), keep=50) for _ in range(500)))
             sizes.append(self.execute("PRAGMA page_count")[0][0])
         # How much is forgotten before it is all there depends on how many the writer takes at a time.
         self.assertLess(max(sizes), 2 * sizes[0])

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.channels.rules import ChannelRule
-from cell0gw.channels.store import Stored
+from cell0gw.channels.store import NewMessage, Stored
 from cell0gw.engines.memory.messages import MemoryMessageStore
 from cell0gw.testing import Client, MemoryGateway
 
@@ -21,19 +21,19 @@ class SlowStore(MemoryMessageStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.waiting: list[tuple[Deferred[Stored], Any]] = []
+        self.waiting: list[tuple[Deferred[Stored], NewMessage]] = []
 
-    def append(self, draft: Any) -> Deferred[Stored]:
+    def append(self, message: NewMessage) -> Deferred[Stored]:
         """See L{IMessageStore}."""
         deferred: Deferred[Stored] = Deferred()
-        self.waiting.append((deferred, draft))
+        self.waiting.append((deferred, message))
         return deferred
 
     def answer(self, count: int) -> None:
         """Let the oldest writes be done."""
         for _ in range(count):
-            deferred, draft = self.waiting.pop(0)
-            super().append(draft).chainDeferred(deferred)
+            deferred, message = self.waiting.pop(0)
+            super().append(message).chainDeferred(deferred)
 
 
 class InFlightTests(SynchronousTestCase):
