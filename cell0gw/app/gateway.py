@@ -140,7 +140,7 @@ class Gateway(MultiService):
         drain = Drain(self._runtime, self.guard.connections, self.config.drain_timeout)
         # Whoever waits for a write has the answer before the goodbye; but not for ever.
         written = self.engine.written().addTimeout(self.config.drain_timeout / 2, self._runtime.clock)
-        return written.addErrback(lambda failure: None).addCallback(lambda result: drain.begin())
+        return written.addBoth(lambda outcome: drain.begin())
 
     def reconfigure(self, config: Config) -> Reconfigured:
         """Take over other options, as far as a gateway can that runs; connections stay.

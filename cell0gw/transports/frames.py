@@ -43,14 +43,6 @@ def frames_of(batch: Batch) -> bytes:
     return encoded
 
 
-def text_frame(message: bytes) -> bytes:
-    """One final, unmasked text frame, as servers send them.
-
-    @param message: UTF-8.
-    """
-    return header(FINAL_TEXT, len(message)) + message
-
-
 def header(first: int, length: int) -> bytes:
     """The header of an unmasked frame.
 

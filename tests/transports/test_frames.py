@@ -11,8 +11,9 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from cell0gw.protocol.messages import LONG, Batch, LongMessage
-from cell0gw.transports.frames import PING, UNMASK_BELOW, frames_of, join, read_text_frames, text_frame, unmask
+from cell0gw.transports.frames import PING, UNMASK_BELOW, frames_of, join, read_text_frames, unmask
 from cell0gw.transports.websocket.lean import unmask_long
+from tests.transports.framing import text_frame
 
 masks = st.binary(min_size=4, max_size=4)
 

@@ -16,9 +16,9 @@ from cell0gw.guard.heartbeat import LINGER, HeartbeatService
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
 from cell0gw.testing.stated import stated
-from cell0gw.transports.frames import text_frame
 from cell0gw.transports.sockets.tcp import GatewayTransport, PlainTransport
 from cell0gw.transports.sockets.tls import over_tls, read_certificate
+from tests.transports.framing import text_frame
 from tests.transports.sockets.pairs import PollerCase, Recorder
 from tests.transports.websocket.test_handshake import request
 

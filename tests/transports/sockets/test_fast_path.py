@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.protocol.messages import Batch
-from cell0gw.transports.frames import text_frame
+from tests.transports.framing import text_frame
 from tests.transports.sockets.pairs import PollerCase, Producer
 
 MUCH = b"x" * 300_000

@@ -14,7 +14,7 @@ from cell0gw.auth.principal import Principal
 from cell0gw.channels.audience import Audience
 from cell0gw.protocol.messages import LONG, Batch, shareable
 from cell0gw.sessions.session import Session
-from cell0gw.transports.frames import text_frame
+from tests.transports.framing import text_frame
 from tests.transports.sockets.pairs import PollerCase, Producer
 
 PEERS = 3

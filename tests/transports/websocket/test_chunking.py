@@ -12,7 +12,8 @@ from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.testing import MemoryGateway
-from cell0gw.transports.frames import UNMASK_BELOW, text_frame
+from cell0gw.transports.frames import UNMASK_BELOW
+from tests.transports.framing import text_frame
 from tests.transports.memory import MemoryTransport
 from tests.transports.test_frames import xored
 

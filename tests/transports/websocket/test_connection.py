@@ -20,7 +20,7 @@ from cell0gw.protocol.limits import KIB, UNAUTHENTICATED_MESSAGE_SIZE
 from cell0gw.sessions.interfaces import IConnection
 from cell0gw.testing import MemoryGateway
 from cell0gw.transports.frames import PING as PING_FRAME
-from cell0gw.transports.frames import text_frame
+from tests.transports.framing import text_frame
 from tests.transports.memory import MemoryTransport
 
 PING = '{"jsonrpc":"2.0","method":"rpc.ping","id":1}'

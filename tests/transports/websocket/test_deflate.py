@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.protocol.messages import LONG, LongMessage, shareable
 from cell0gw.testing import MemoryGateway
-from cell0gw.transports.frames import text_frame
 from cell0gw.transports.websocket.deflate import accept_deflate, deflated
+from tests.transports.framing import text_frame
 from tests.transports.memory import MemoryTransport
 from tests.transports.websocket.test_chunking import frame
 from tests.transports.websocket.test_lean import request
