@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -23,7 +22,7 @@ class IEngine(Interface):
     tokens: ITokenStore = Attribute("Token records.")
     messages: IMessageStore = Attribute("The messages of durable channels.")
     mail: IMailStore = Attribute("Directed messages, and what became of them.")
-    changed: list[Callable[[str | None], Any]] = Attribute(
+    changed: list[Callable[[str | None], object]] = Attribute(
         "Each is called, on the reactor's thread, with the cause when nothing can be written, see "
         "L{cell0gw.monitoring.health.CAUSES}, and with None when it can again."
     )
@@ -40,7 +39,7 @@ class IEngine(Interface):
         @raise EngineError: it can't be used.
         """
 
-    def written() -> Deferred[Any]:
+    def written() -> Deferred[None]:
         """Fires once all is written that was asked for before."""
 
     def close() -> None:

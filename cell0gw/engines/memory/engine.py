@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -33,7 +32,7 @@ class MemoryEngine:
         self.tokens: ITokenStore = MemoryTokenStore() if tokens is None else tokens
         self.messages: IMessageStore = MemoryMessageStore() if messages is None else messages
         self.mail: IMailStore = MemoryMailStore() if mail is None else mail
-        self.changed: list[Callable[[str | None], Any]] = []
+        self.changed: list[Callable[[str | None], object]] = []
 
     def probe(self) -> None:
         """See L{IEngine}."""

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -45,7 +45,7 @@ class SQLiteEngine:
         self.tokens: ITokenStore = SQLiteTokenStore(self._database)
         self.messages: IMessageStore = SQLiteMessageStore(self._database, max_size)
         self.mail: IMailStore = SQLiteMailStore(self._database)
-        self.changed: list[Callable[[str | None], Any]] = []
+        self.changed: list[Callable[[str | None], object]] = []
 
     def probe(self) -> None:
         """See L{IEngine}."""
@@ -62,7 +62,7 @@ class SQLiteEngine:
         with self._explained():
             self._database.open()
 
-    def written(self) -> Deferred[Any]:
+    def written(self) -> Deferred[None]:
         """See L{IEngine}."""
         return self._database.write(lambda connection: None)
 
