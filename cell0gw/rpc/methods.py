@@ -66,7 +66,10 @@ class Method:
         """
         access = access_of(bound)
         if access is None:
-            raise TypeError(f"{name} declares no permission: nobody could ever be refused")
+            raise TypeError(
+                f"{name}: no decorator says who may call it; add anyone, anonymous_read, session or permission() of "
+                "cell0gw.rpc.access (programs import them from cell0gw.api)"
+            )
         fields = _fields(name, bound)
         for parameter in access.resource:
             if parameter not in (field[0] for field in fields):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.protocol.errors import ERRORS, CloseCode, RateLimited, RPCError
+from tests.documents import DocumentTestCase, differing, missing
 
 # The contract: clients of earlier releases know these numbers and names.
 NUMBERS = {
@@ -15,16 +16,29 @@ NUMBERS = {
 }  # fmt: skip
 
 
-class ErrorTests(SynchronousTestCase):
+class ErrorTests(DocumentTestCase):
     """Errors."""
 
     def test_numbers(self) -> None:
         """Each error has the number and the name of the contract."""
-        self.assertEqual({error.code: error.number for error in ERRORS}, NUMBERS)
+        numbers = {error.code: error.number for error in ERRORS}
+        where = "tests/protocol/test_errors.py, NUMBERS"
+        add, remove = "no member `{}`; add the error with its number", "`{}`: an error that clients know is gone"
+        self.assertNothing(
+            missing(where, numbers, NUMBERS, add, remove) + differing(where, numbers, NUMBERS, "the number of `{}`")
+        )
 
     def test_table_is_whole(self) -> None:
         """No error exists that is not in the table."""
-        self.assertEqual(set(RPCError.__subclasses__()), set(ERRORS))
+        self.assertNothing(
+            missing(
+                "cell0gw/protocol/errors.py, ERRORS",
+                {error.__name__ for error in RPCError.__subclasses__()},
+                [error.__name__ for error in ERRORS],
+                "no member {}; add the class",
+                "{} is no subclass of RPCError; remove it",
+            )
+        )
 
     def test_data(self) -> None:
         """What an error adds stands beside its code."""

@@ -21,15 +21,13 @@ WEBSOCKET_FLAG = "--experimental-websocket"  # a browser's WebSocket, which Node
 COMMANDS = sorted(
     {
         line
-        for text in DOCUMENTS.values()
-        for block in blocks(text, "sh")
+        for part in DOCUMENTS
+        for block in blocks(part, "sh")
         for line in block.splitlines()
         if line.startswith(("twistd -n cell0gw", "python -m cell0"))
     }
 )
-PROGRAMS = [
-    program for text in DOCUMENTS.values() for program in blocks(text, "python") if "MemoryGateway" not in program
-]
+PROGRAMS = [program for part in DOCUMENTS for program in blocks(part, "python") if "MemoryGateway" not in program]
 
 
 @pytest.fixture
