@@ -24,10 +24,13 @@ from cell0gw.protocol.errors import (
 )
 from cell0gw.protocol.subjects import Name, Pattern
 from cell0gw.rpc.access import anonymous_read, anyone, permission, session
-from cell0gw.sessions.interfaces import ICaller, ISessionObserver
+from cell0gw.sessions.ending import Ending, EndingKind
+from cell0gw.sessions.interfaces import ICaller
+from cell0gw.sessions.observers import ISessionObserver
 
 __all__ = [
-    "AgentFailed", "Cancelled", "ChannelRule", "CloseCode", "Conflict", "Counts", "ICaller", "ISessionObserver",
-    "IStatistics", "InvalidParams", "Name", "NotAuthenticated", "NotFound", "Pattern", "PermissionDenied", "RPCError",
-    "RateLimited", "TimedOut", "TooLarge", "Unavailable", "anonymous_read", "anyone", "permission", "session",
+    "AgentFailed", "Cancelled", "ChannelRule", "CloseCode", "Conflict", "Counts", "Ending", "EndingKind", "ICaller",
+    "ISessionObserver", "IStatistics", "InvalidParams", "Name", "NotAuthenticated", "NotFound", "Pattern",
+    "PermissionDenied", "RPCError", "RateLimited", "TimedOut", "TooLarge", "Unavailable", "anonymous_read", "anyone",
+    "permission", "session",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from cell0gw.presence.directory import Directory
 from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.limits import MailLimits
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.observers import ISessionObserver
 
 
 class Agents:

@@ -35,7 +35,7 @@ from cell0gw.services.gateway import GatewayService
 from cell0gw.services.presence import PresenceService
 from cell0gw.services.rpc import RPCService
 from cell0gw.services.session import SessionService
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.registry import Sessions, tell_of_expiry
 from cell0gw.transports.websocket.factory import GatewayFactory
 

@@ -26,7 +26,8 @@ from cell0gw.protocol.messages import shareable
 from cell0gw.protocol.notifications import Event, as_raw
 from cell0gw.protocol.patterns import PatternTree
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 
@@ -63,8 +64,7 @@ class Broker:
         self._away: dict[Session, list[str]] = {}
         self.retention = Retention(runtime.clock, self)
         budget.emptied = self.retention.emptied
-        self.publications = 0
-        self.deliveries = 0
+        self.publications = self.deliveries = 0
 
     def load(self) -> None:
         """Take up the channels that the store kept, where they are durable still."""
@@ -180,7 +180,7 @@ class Broker:
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
 
-    def session_detached(self, session: Session, reason: str) -> None:
+    def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
         patterns = [name for name in session.subscriptions if subjects.has_wildcard(name)]
         if patterns:
@@ -189,7 +189,7 @@ class Broker:
         for name in session.subscriptions.keys() - patterns:
             self._channels[name].changed()
 
-    def session_closed(self, session: Session, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
         self._away.pop(session, None)
         for name in list(session.subscriptions):

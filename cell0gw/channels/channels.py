@@ -16,7 +16,7 @@ from cell0gw.process.interfaces import IReconfigurable
 from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.limits import Limits
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.observers import ISessionObserver
 
 
 class _Options(Protocol):

@@ -21,7 +21,8 @@ from cell0gw.protocol import subjects
 from cell0gw.protocol.errors import Conflict, InvalidParams, NotFound
 from cell0gw.protocol.notifications import HistoryMessage
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 SLICE_BYTES = 256 * 1024
@@ -177,7 +178,7 @@ class Recovery:
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
 
-    def session_detached(self, session: Session, reason: str) -> None:
+    def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
         replay = self._replays.pop(session, None)
         if replay is not None:
@@ -185,9 +186,9 @@ class Recovery:
                 self._channels.set_live(session, channel, True)
             replay.stopProducing()
 
-    def session_closed(self, session: Session, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
-        self.session_detached(session, reason)
+        self.session_detached(session, ending)
 
     def _recover(self, session: Session, name: str, position: Position | None, begun: int) -> Recovered:
         channel = self._channels.get(name)

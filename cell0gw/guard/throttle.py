@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from zope.interface import implementer
 
@@ -22,7 +22,8 @@ from cell0gw.protocol.errors import (
     RPCError,
 )
 from cell0gw.protocol.limits import ERROR_WINDOW, Limits
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Caller, Session
 
 BURST_PARTS: Final = 16
@@ -89,14 +90,14 @@ class Throttle:
             self._limit_exceeded("max_errors", _name(caller))
             connection.close_when_answered(CloseCode.TOO_MANY_ERRORS, f"{caller.errors} errors in {ERROR_WINDOW:g} s")
 
-    def session_opened(self, session: Any) -> None:
+    def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
         known = self._of_entity.get(session.entity_id)
         if known is None:
             known = self._of_entity[session.entity_id] = (Bucket(self._seconds()), {})
         known[1][session.session_id] = None
 
-    def session_detached(self, session: Any, reason: str) -> None:
+    def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
         shared, callers = self._of_entity[session.entity_id]
         caller, callers[session.session_id] = callers[session.session_id], None
@@ -104,9 +105,9 @@ class Throttle:
             shared.give_back(caller.credit)
             caller.return_credit()
 
-    def session_closed(self, session: Any, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
-        self.session_detached(session, reason)
+        self.session_detached(session, ending)
         _, callers = self._of_entity[session.entity_id]
         del callers[session.session_id]
         if not callers:

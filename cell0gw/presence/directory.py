@@ -17,7 +17,8 @@ from zope.interface import implementer
 from cell0gw.auth.principal import EntityType
 from cell0gw.protocol.notifications import Departure
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import ACKNOWLEDGES, Session
 
 PresenceStatus = Literal["online", "away", "busy", "do_not_disturb", "offline"]
@@ -142,13 +143,13 @@ class Directory:
         self._say(entity, session, self._introductions.pop(session.session_id, Statement()))
         self._tell("joined" if arrived else "changed", "online" if arrived else "changed", entity)
 
-    def session_detached(self, session: Session, reason: str) -> None:
+    def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
         entity = self._entities.get(session.entity_id)
         if entity is not None and session.session_id in entity.sessions:
             self._tell("changed", "changed", entity)
 
-    def session_closed(self, session: Session, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
         entity = self._entities.get(session.entity_id)
         if entity is None or session.session_id not in entity.sessions:
@@ -158,7 +159,7 @@ class Directory:
         self._say(entity, session, None)
         if not entity.sessions:
             del self._entities[session.entity_id]
-            self._tell_of_departure(before, reason)
+            self._tell_of_departure(before, str(ending))
         elif self._entry(entity) != before:
             self._tell("changed", "changed", entity)
 

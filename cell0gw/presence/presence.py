@@ -9,7 +9,7 @@ from cell0gw.presence.directory import Directory
 from cell0gw.presence.listings import Listings
 from cell0gw.presence.watches import Snapshot, Watches
 from cell0gw.process.runtime import Runtime
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 

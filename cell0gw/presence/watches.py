@@ -14,7 +14,8 @@ from cell0gw.protocol.errors import TooLarge
 from cell0gw.protocol.messages import shareable
 from cell0gw.protocol.notifications import Departure, PresenceDiff
 from cell0gw.protocol.patterns import PatternTree
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 EVERY: Final = 0.25
@@ -114,10 +115,10 @@ class Watches:
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
 
-    def session_detached(self, session: Session, reason: str) -> None:
+    def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
 
-    def session_closed(self, session: Session, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
         for watch in self._of_session.pop(session, {}).values():
             self._leave(session, watch)

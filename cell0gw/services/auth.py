@@ -22,6 +22,7 @@ from cell0gw.protocol.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADA
 from cell0gw.protocol.subjects import Name, Pattern, covers, is_name
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.rpc.access import anyone, permission, session
+from cell0gw.sessions.ending import EndingKind
 from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import Caller, Session
 
@@ -182,7 +183,7 @@ class AuthService(Service):
         if (token_id is None) == (entity_id is None):
             raise InvalidParams("Invalid params: either token_id or entity_id")
         ended, stored = self._credentials.revoke(token_id, entity_id)
-        closed = self._sessions.end_tokens(ended, "token revoked")
+        closed = self._sessions.end_tokens(ended, EndingKind.TOKEN_REVOKED)
         self._audit.record("token.revoked", caller, token_ids=ended, sessions_closed=closed)
         await stored
         return RevokedToken(sessions_closed=closed)

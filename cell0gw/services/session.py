@@ -20,6 +20,7 @@ from cell0gw.protocol.timestamps import timestamp
 from cell0gw.rpc.access import session
 from cell0gw.services.channel import Since
 from cell0gw.services.presence import PresenceSnapshot, snapshot
+from cell0gw.sessions.ending import Ending, EndingKind
 from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import Caller
 
@@ -95,7 +96,7 @@ class SessionService(Service):
             old, new, seen, lambda name: self._allows(permissions, "channel.subscribe", name)
         )
         presence = {pattern: snapshot(seen) for pattern, seen in self._presence.resume(old, new).items()}
-        self._sessions.close(old, "resumed")
+        self._sessions.close(old, Ending(EndingKind.RESUMED))
         return Resumed(resumed=True, channels=channels, presence=presence)
 
     def statistics(self) -> Counts:

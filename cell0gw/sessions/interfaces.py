@@ -1,4 +1,4 @@
-"""What a session has to do with: its connection, who calls, and who hears of it."""
+"""What a session has to do with: its connection, and who calls."""
 
 from __future__ import annotations
 
@@ -70,19 +70,3 @@ class ICaller(Interface):
     principal = Attribute("Principal or None: what the token says of the caller; None before authentication.")
     session = Attribute("Session or None: the session of the call.")
     connection = Attribute("IConnection or None: the connection the call came by.")
-
-
-class ISessionObserver(Interface):
-    """Hears of sessions that open and close.
-
-    A session whose connection broke is waited for: it is detached first, and closed when nobody has resumed it.
-    """
-
-    def session_opened(session: Any) -> None:
-        """A connection was authenticated."""
-
-    def session_detached(session: Any, reason: str) -> None:
-        """The session's connection is gone; another one may take up what it had."""
-
-    def session_closed(session: Any, reason: str) -> None:
-        """The session is over; its connection may be gone already."""

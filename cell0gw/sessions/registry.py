@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -20,12 +20,20 @@ from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.notifications import Event
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending, EndingKind
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.resume_quota import ResumeQuota
 from cell0gw.sessions.session import Caller, Session
 
 WARNING: Final = 60.0
 """How many seconds before its token expires a session is warned."""
+
+
+class _Detached(NamedTuple):
+    """Until when a session is waited for, and how its connection ended."""
+
+    until: float
+    ending: Ending
 
 
 @implementer(ISweeper)
@@ -50,7 +58,7 @@ class Sessions:
         self._by_id: dict[str, Session] = {}
         self._by_token: dict[str, dict[str, Session]] = {}
         self._by_secret: dict[str, Session] = {}
-        self._detached: OrderedDict[Session, float] = OrderedDict()
+        self._detached: OrderedDict[Session, _Detached] = OrderedDict()
         self._resume_quota = ResumeQuota()
         self._expiries: list[tuple[float, str]] = []
         self._warnings: list[tuple[float, str]] = []
@@ -120,24 +128,21 @@ class Sessions:
             return None
         del self._by_secret[old.secret]
         if not old.detached:
-            self._detach(old, "resumed")
+            self._detach(old, Ending(EndingKind.RESUMED))
             old.connection.abort()
         self.resumed += 1
         return old
 
-    def leave(self, session: Session, reason: str, for_good: bool) -> None:
-        """The session's connection is going or gone; a second time does nothing.
-
-        @param for_good: whether that was the session's own end, too.
-        """
+    def leave(self, session: Session, ending: Ending) -> None:
+        """The session's connection is going or gone; a second time does nothing."""
         if session.session_id not in self._by_id or session.detached:
             return
-        if for_good or not self._resume_window:
-            self.close(session, reason)
+        if ending.is_final or not self._resume_window:
+            self.close(session, ending)
         else:
-            self._detach(session, reason)
+            self._detach(session, ending)
 
-    def close(self, session: Session, reason: str) -> None:
+    def close(self, session: Session, ending: Ending) -> None:
         """The session is over; a second time does nothing."""
         if self._by_id.pop(session.session_id, None) is None:
             return
@@ -145,19 +150,20 @@ class Sessions:
         self._by_secret.pop(session.secret, None)
         self._detached.pop(session, None)
         self._resume_quota.give_up(session)
-        self._tell("session_closed", session, reason)
+        self._tell("session_closed", session, ending)
 
-    def end_tokens(self, token_ids: Iterable[str], reason: str) -> int:
+    def end_tokens(self, token_ids: Iterable[str], kind: EndingKind) -> int:
         """Close every session that these tokens opened, at once.
 
+        @param kind: what ended the tokens.
         @return: how many there were.
         """
         ended = [session for token_id in token_ids for session in self._by_token.get(token_id, {}).values()]
         for session in ended:
             if session.detached:
-                self.close(session, reason)
+                self.close(session, Ending(kind))
             else:
-                session.connection.close(CloseCode.TOKEN_ENDED, reason)
+                session.connection.close(CloseCode.TOKEN_ENDED, kind.value)
         return len(ended)
 
     def sweep(self) -> None:
@@ -175,20 +181,26 @@ class Sessions:
             _, token_id = heapq.heappop(self._expiries)
             self._expiring.discard(token_id)
             self._warned.discard(token_id)
-            self.end_tokens([token_id], "token expired")
+            self.end_tokens([token_id], EndingKind.TOKEN_EXPIRED)
         now = self._clock.seconds()
         while self._detached:
-            session, until = next(iter(self._detached.items()))
-            if until > now:
+            session, detached = next(iter(self._detached.items()))
+            if detached.until > now:
                 break
-            self.close(session, session.reason)
+            self._give_up(session)
 
-    def _detach(self, session: Session, reason: str) -> None:
-        session.detached, session.reason = True, reason
-        self._detached[session] = self._clock.seconds() + self._resume_window
-        self._tell("session_detached", session, reason)
+    def _detach(self, session: Session, ending: Ending) -> None:
+        session.detached = True
+        self._detached[session] = _Detached(self._clock.seconds() + self._resume_window, ending)
+        self._tell("session_detached", session, ending)
         for other in self._resume_quota.keep(session):
-            self.close(other, other.reason)
+            self._give_up(other)
+
+    def _give_up(self, session: Session) -> None:
+        """A session is waited for no longer: it ends as its connection did."""
+        detached = self._detached.get(session)
+        if detached is not None:
+            self.close(session, detached.ending)
 
     def _hold(self, session: Session) -> None:
         principal = session.principal

@@ -19,7 +19,7 @@ class Session:
 
     @ivar connected_at: seconds since the epoch.
     @ivar subscriptions: the channels and patterns it is subscribed to, in order, and how.
-    @ivar detached: whether its connection broke; C{reason}: how.
+    @ivar detached: whether its connection broke.
     @ivar lost: the patterns under which a channel came to its end while the session was detached.
     @ivar acknowledges: whether its client acknowledges the messages it gets: it has declared L{ACKNOWLEDGES}.
     @ivar secret: a digest of what opens its place to another session; empty: nothing does.
@@ -33,7 +33,6 @@ class Session:
         "entity_id",
         "lost",
         "principal",
-        "reason",
         "secret",
         "session_id",
         "subscriptions",
@@ -49,7 +48,6 @@ class Session:
         self.connected_at = connected_at
         self.subscriptions: dict[str, Any] = {}
         self.detached = False
-        self.reason = ""
         self.lost: set[str] = set()
         self.acknowledges = False
         self.secret = ""

@@ -18,7 +18,8 @@ from cell0gw.channels.store import IMessageStore
 from cell0gw.engines.memory.messages import MemoryMessageStore
 from cell0gw.protocol.errors import TooLarge
 from cell0gw.protocol.limits import Limits
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending, EndingKind
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection
 from cell0gw.testing.stated import stated
@@ -176,7 +177,7 @@ class ChannelsTests(SynchronousTestCase):
         for session in (a, b):
             self.channels.subscribe(session, "events")
         self.channels.subscribe(a, "more")
-        self.channels.session_closed(a, "gone")
+        self.channels.session_closed(a, Ending(EndingKind.LOST))
         self.assertEqual(self.channels.publish("events", 1, "x").recipients, 1)
         self.assertEqual(self.channels.publish("more", 1, "x").recipients, 0)
 

@@ -13,9 +13,12 @@ from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.presence.directory import Directory, Statement
 from cell0gw.protocol.limits import Limits
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending, EndingKind
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection
+
+LOST = Ending(EndingKind.LOST)
 
 
 def make_session(session_id: str, entity_id: str, entity_type: EntityType = "agent", at: float = 0.0) -> Session:
@@ -48,9 +51,9 @@ class DirectoryTests(SynchronousTestCase):
     def test_while_one_session_lives(self) -> None:
         """An entity is here from its first session to its last, and is told to come and go once."""
         first, second = self.open("1"), self.open("2")
-        self.directory.session_closed(first, "gone")
+        self.directory.session_closed(first, LOST)
         self.assertEqual(self.status(), "online")
-        self.directory.session_closed(second, "gone")
+        self.directory.session_closed(second, LOST)
         self.assertIsNone(self.directory.get("a"))
         types = [type for channel, type, _ in self.events if channel == "$agents"]
         self.assertEqual(types, ["agent.online", "agent.changed", "agent.offline"])
@@ -58,8 +61,8 @@ class DirectoryTests(SynchronousTestCase):
     def test_closing_the_old_keeps_the_new(self) -> None:
         """An old connection that closes late takes neither presence nor route from the newer one."""
         old, new = self.open("1"), self.open("2")
-        self.directory.session_closed(old, "gone")
-        self.directory.session_closed(old, "gone")
+        self.directory.session_closed(old, LOST)
+        self.directory.session_closed(old, LOST)
         self.assertIs(self.directory.route("a"), new)
         self.assertEqual(self.status(), "online")
 
@@ -67,7 +70,7 @@ class DirectoryTests(SynchronousTestCase):
         """Messages go to the newest live session; when it is gone, to the newest of the rest."""
         first, second = self.open("1"), self.open("2")
         self.assertIs(self.directory.route("a"), second)
-        self.directory.session_closed(second, "gone")
+        self.directory.session_closed(second, LOST)
         self.assertIs(self.directory.route("a"), first)
         self.assertIsNone(self.directory.route("nobody"))
 
@@ -78,7 +81,7 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(self.status(), "busy")
         self.directory.update(second, status="away")
         self.assertEqual(self.status(), "away")
-        self.directory.session_closed(second, "gone")
+        self.directory.session_closed(second, LOST)
         self.assertEqual(self.status(), "busy")
         entry = self.directory.get("a")
         assert entry is not None
@@ -92,7 +95,7 @@ class DirectoryTests(SynchronousTestCase):
             self.directory.session_opened(session)
         for left, expected in ((None, {"chat", "draw"}), (0, {"chat"}), (1, set())):
             if left is not None:
-                self.directory.session_closed(sessions[left], "gone")
+                self.directory.session_closed(sessions[left], LOST)
             entry = self.directory.get("a")
             assert entry is not None
             self.assertEqual(set(entry.capabilities), expected)
@@ -132,7 +135,7 @@ class DirectoryTests(SynchronousTestCase):
         """Who leaves is told of with the reason and when it was last heard."""
         session = self.open("1")
         session.connection.last_received = 5.0
-        self.directory.session_closed(session, "lost")
+        self.directory.session_closed(session, LOST)
         left = {type: data for _, type, data in self.events}["presence.left"]
         self.assertEqual((left.reason, left.last_seen), ("lost", "1970-01-01T00:00:05.000Z"))
 
@@ -153,7 +156,7 @@ class RouteTests(SynchronousTestCase):
 
     def detach(self, session: Session) -> None:
         session.detached = True
-        self.directory.session_detached(session, "lost")
+        self.directory.session_detached(session, LOST)
 
     def able(self, capability: str, connected: bool = False) -> list[str]:
         return [entry.entity_id for entry in self.directory.entries(connected=connected, capability=capability)]
@@ -163,12 +166,12 @@ class RouteTests(SynchronousTestCase):
         first, second = self.open("1", "a", "chat", "draw"), self.open("2", "a", "chat")
         other = self.open("3", "b", "draw")
         self.assertEqual([self.able(name) for name in ("chat", "draw", "sing")], [["a"], ["a", "b"], []])
-        self.directory.session_closed(first, "gone")
+        self.directory.session_closed(first, LOST)
         self.assertEqual([self.able(name) for name in ("chat", "draw")], [["a"], ["b"]])
         self.directory.update(second, capabilities=("draw", "sing"))
         self.assertEqual([self.able(name) for name in ("chat", "draw", "sing")], [[], ["b", "a"], ["a"]])
         for session in (second, other):
-            self.directory.session_closed(session, "gone")
+            self.directory.session_closed(session, LOST)
         self.assertEqual(self.directory._able, {})
 
     def test_who_is_waited_for(self) -> None:
@@ -198,7 +201,7 @@ class RouteTests(SynchronousTestCase):
         for new, acknowledges in ((self.open("2"), True), (self.open("3", "a", "draw", max_inflight=1), False)):
             self.directory.resume(old, new)
             self.assertIs(new.acknowledges, acknowledges)
-        self.directory.session_closed(old, "lost")
+        self.directory.session_closed(old, LOST)
         said = [self.directory.said(session) for session in self.directory.live("a")]
         self.assertEqual([one.capabilities for one in said], [("chat", "ack"), ("draw",)])
         self.assertEqual([(one.status, one.max_inflight) for one in said], [("busy", 3), ("busy", 1)])
@@ -253,7 +256,7 @@ class DirectoryMachine(RuleBasedStateMachine):
         if self.live:
             session = self.live.pop(data.draw(st.integers(0, len(self.live) - 1)))
             self.words = [word for word in self.words if word[0] is not session]
-            self.directory.session_closed(session, "gone")
+            self.directory.session_closed(session, LOST)
 
     @rule(data=st.data(), status=st.sampled_from(["busy", "away", "online"]))
     def say(self, data: st.DataObject, status: str) -> None:

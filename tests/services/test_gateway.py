@@ -13,7 +13,8 @@ from cell0gw.app.drain import BATCH
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.protocol.errors import CloseCode, NotFound
 from cell0gw.rpc.access import anyone, permission
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Caller, Session
 from cell0gw.testing import Client, MemoryGateway
 
@@ -35,7 +36,7 @@ class WeatherService(Service):
     def session_opened(self, session: Session) -> None:
         self.seen.append(session.entity_id)
 
-    def session_closed(self, session: Session, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         self.seen.remove(session.entity_id)
 
     def statistics(self) -> Counts:

@@ -10,11 +10,16 @@ from zope.interface.verify import verifyObject
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import Principal
 from cell0gw.protocol.errors import CloseCode
-from cell0gw.sessions.interfaces import ICaller, IConnection, ISessionObserver
+from cell0gw.sessions.ending import Ending, EndingKind
+from cell0gw.sessions.interfaces import ICaller, IConnection
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import Caller, Session
 from cell0gw.testing import RecordingConnection
 from cell0gw.testing.stated import stated
+
+LOST = Ending(EndingKind.LOST)
+GOODBYE = Ending(EndingKind.GOODBYE, 1000)
 
 
 @implementer(ISessionObserver)
@@ -30,11 +35,11 @@ class Witness:
         if self.bad:
             raise RuntimeError("bad witness")
 
-    def session_detached(self, session: Session, reason: str) -> None:
-        self.told.append(("detached", session.entity_id, reason))
+    def session_detached(self, session: Session, ending: Ending) -> None:
+        self.told.append(("detached", session.entity_id, str(ending)))
 
-    def session_closed(self, session: Session, reason: str) -> None:
-        self.told.append(("closed", session.entity_id, reason))
+    def session_closed(self, session: Session, ending: Ending) -> None:
+        self.told.append(("closed", session.entity_id, str(ending)))
         if self.bad:
             raise RuntimeError("bad witness")
 
@@ -78,22 +83,22 @@ class SessionsTests(SessionsCase):
         session = self.open()
         self.assertEqual(len(self.sessions), 1)
         self.assertIs(session.connection.session, session)
-        self.sessions.close(session, "gone")
-        self.sessions.close(session, "again")
-        self.assertEqual(self.witness.told, [("opened", "a"), ("closed", "a", "gone")])
+        self.sessions.close(session, LOST)
+        self.sessions.close(session, GOODBYE)
+        self.assertEqual(self.witness.told, [("opened", "a"), ("closed", "a", "lost")])
         self.assertEqual(len(self.sessions), 0)
 
     def test_bad_observer(self) -> None:
         """An observer that fails keeps the others from nothing, and is logged."""
         self.sessions.observers.insert(0, Witness(bad=True))
-        self.sessions.close(self.open(), "gone")
+        self.sessions.close(self.open(), LOST)
         self.assertEqual(len(self.witness.told), 2)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
 
     def test_end_tokens(self) -> None:
         """Ending a token closes every session it opened and no other, with the code that says don't come back."""
         first, second, other = self.open(), self.open(), self.open(token_id="tok_2")
-        self.assertEqual(self.sessions.end_tokens(["tok_1", "tok_none"], "token revoked"), 2)
+        self.assertEqual(self.sessions.end_tokens(["tok_1", "tok_none"], EndingKind.TOKEN_REVOKED), 2)
         self.assertEqual(self.closed(first), (CloseCode.TOKEN_ENDED, "token revoked"))
         self.assertEqual(self.closed(second), (CloseCode.TOKEN_ENDED, "token revoked"))
         self.assertIsNone(self.closed(other))
@@ -115,7 +120,7 @@ class SessionsTests(SessionsCase):
     def test_expiry_of_sessions_that_came_and_went(self) -> None:
         """A token that opens session after session is remembered once."""
         for _ in range(100):
-            self.sessions.close(self.open(expires_at=10), "gone")
+            self.sessions.close(self.open(expires_at=10), LOST)
         self.assertEqual(len(self.sessions._expiries), 1)
         self.clock.advance(10)
         self.sessions.sweep()
@@ -144,8 +149,8 @@ class DetachedTests(SessionsCase):
     def test_waited_for(self) -> None:
         """It is detached, not closed; when nobody has resumed it in the window it is closed, for its first reason."""
         session = self.open()
-        self.sessions.leave(session, "lost", for_good=False)
-        self.sessions.leave(session, "again", for_good=True)
+        self.sessions.leave(session, LOST)
+        self.sessions.leave(session, GOODBYE)
         self.assertEqual((len(self.sessions), self.sessions.detached), (0, 1))
         self.clock.advance(119)
         self.sessions.sweep()
@@ -157,7 +162,7 @@ class DetachedTests(SessionsCase):
 
     def test_goodbye(self) -> None:
         """Who leaves for good is not waited for."""
-        self.sessions.leave(self.open(), "1000", for_good=True)
+        self.sessions.leave(self.open(), GOODBYE)
         self.assertEqual(self.witness.told, [("opened", "a"), ("closed", "a", "1000")])
 
     def test_no_window(self) -> None:
@@ -167,7 +172,7 @@ class DetachedTests(SessionsCase):
         self.sessions = sessions
         session = self.open()
         self.assertIsNone(sessions.new_secret(session))
-        sessions.leave(session, "lost", for_good=False)
+        sessions.leave(session, LOST)
         self.assertEqual(self.witness.told, [("opened", "a"), ("closed", "a", "lost")])
 
     def test_resume(self) -> None:
@@ -175,7 +180,7 @@ class DetachedTests(SessionsCase):
         old, stranger = self.open(), self.open("b")
         secret = self.sessions.new_secret(old)
         assert secret is not None
-        self.sessions.leave(old, "lost", for_good=False)
+        self.sessions.leave(old, LOST)
         self.assertIsNone(self.sessions.resume(secret, stranger))
         self.assertIsNone(self.sessions.resume("resume_wrong", self.open()))
         self.assertIs(self.sessions.resume(secret, self.open()), old)
@@ -202,8 +207,8 @@ class DetachedTests(SessionsCase):
     def test_token_ends(self) -> None:
         """The end of its token is the end of a detached session, at once."""
         session = self.open(expires_at=50)
-        self.sessions.leave(session, "lost", for_good=False)
-        self.assertEqual(self.sessions.end_tokens(["tok_1"], "token revoked"), 1)
+        self.sessions.leave(session, LOST)
+        self.assertEqual(self.sessions.end_tokens(["tok_1"], EndingKind.TOKEN_REVOKED), 1)
         self.assertEqual(self.witness.told[-1], ("closed", "a", "token revoked"))
 
     def test_refresh(self) -> None:

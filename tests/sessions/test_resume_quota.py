@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from cell0gw.sessions.ending import Ending, EndingKind
 from cell0gw.sessions.resume_quota import EACH, MAX_COST
 from cell0gw.sessions.session import Session
-from tests.sessions.test_registry import SessionsCase
+from tests.sessions.test_registry import LOST, SessionsCase
 
 
 class PlacesTests(SessionsCase):
@@ -13,7 +14,7 @@ class PlacesTests(SessionsCase):
     def leave(self, entity_id: str, subscriptions: int) -> Session:
         session = self.open(entity_id)
         session.subscriptions = dict.fromkeys(map(str, range(subscriptions)))
-        self.sessions.leave(session, "lost", for_good=False)
+        self.sessions.leave(session, LOST)
         return session
 
     def gone(self) -> list[tuple[str, ...]]:
@@ -35,7 +36,7 @@ class PlacesTests(SessionsCase):
         """A place that was taken, or kept long enough, counts no longer."""
         for _ in range(3):
             first = self.leave("a", MAX_COST - EACH)
-            self.sessions.close(first, "resumed")
+            self.sessions.close(first, Ending(EndingKind.RESUMED))
             self.leave("a", MAX_COST - EACH)
             self.clock.advance(121)
             self.sessions.sweep()

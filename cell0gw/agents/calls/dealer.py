@@ -26,7 +26,8 @@ from cell0gw.protocol.errors import AgentFailed, Cancelled, Conflict, NotFound, 
 from cell0gw.protocol.jsonrpc import Response
 from cell0gw.protocol.limits import MIB
 from cell0gw.protocol.notifications import AgentCancelled, AgentProgress
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 CALL: Final = "agent.call"
@@ -196,15 +197,15 @@ class Dealer:
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
 
-    def session_detached(self, session: Session, reason: str) -> None:
+    def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}: whoever is gone wants no answers."""
         # Those that wait first: else the end of one that runs would have one of these begin.
         for call in sorted(self._of_caller.get(session, {}).values(), key=lambda call: call.worker is not None):
             self._give_up(call, *CALLER_GONE)
 
-    def session_closed(self, session: Session, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
-        self.session_detached(session, reason)
+        self.session_detached(session, ending)
 
     def _held(self, session: Session, call_id: str) -> Call | None:
         call = self._calls.get(call_id)

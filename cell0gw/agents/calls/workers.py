@@ -10,7 +10,8 @@ from zope.interface import implementer
 from cell0gw.agents.calls.pools import Pool, Sticky, Worker
 from cell0gw.presence.directory import Directory
 from cell0gw.protocol.suggestions import Suggestions
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 SERVE: Final = "agent.serve"
@@ -100,7 +101,7 @@ class Workers:
         """See L{ISessionObserver}."""
         self.review(session)
 
-    def session_detached(self, session: Session, reason: str) -> None:
+    def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}: calls don't wait for it."""
         worker = self._workers.pop(session, None)
         if worker is None:
@@ -110,9 +111,9 @@ class Workers:
             self._leave(worker, pool)
         self.left(worker)
 
-    def session_closed(self, session: Session, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
-        self.session_detached(session, reason)
+        self.session_detached(session, ending)
 
     def _enlist(self, session: Session) -> Worker:
         worker = self._workers[session] = Worker(session)

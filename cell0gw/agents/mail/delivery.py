@@ -23,7 +23,8 @@ from cell0gw.presence.directory import Directory
 from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 SLICE: Final = 100
@@ -127,7 +128,7 @@ class Mailboxes:
         if (box := self._boxes.get(session.entity_id)) is not None:
             self._clock.callLater(0, self._pump, box)
 
-    def session_detached(self, session: Session, reason: str) -> None:
+    def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}: what it has not acknowledged is brought to the next one."""
         box = self._boxes.get(session.entity_id)
         if box is not None:
@@ -135,10 +136,10 @@ class Mailboxes:
                 self._resends.forget(message_id)
             self._pump(box)
 
-    def session_closed(self, session: Session, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
         if not session.detached:
-            self.session_detached(session, reason)
+            self.session_detached(session, ending)
 
     def sweep(self) -> None:
         """See L{ISweeper}: send again what was not acknowledged, give up what has waited too long, and go on where a

@@ -17,10 +17,9 @@ from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import Unavailable
 from cell0gw.protocol.notifications import AgentReceipt
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending, EndingKind
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
-
-GOODBYES: Final = frozenset({"1000", "1005"})
 
 SLICE: Final = 100
 
@@ -110,19 +109,19 @@ class Receipts:
         """See L{ISessionObserver}."""
         self._clock.callLater(0, self._catch_up, session)
 
-    def session_detached(self, session: Session, reason: str) -> None:
+    def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
         if self._last_reports.pop(session.entity_id, None) is not None:
             self.flush()
             opened = session.connection.opened_at + self._ahead
             self._mark_unreported(session.entity_id, max(opened, self._now() - self._doubt))
 
-    def session_closed(self, session: Session, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}: who says goodbye has read all."""
-        if reason in GOODBYES:
+        if ending.kind is EndingKind.GOODBYE:
             self.flush()
         elif not session.detached:
-            self.session_detached(session, reason)
+            self.session_detached(session, ending)
 
     def _now(self) -> float:
         """The time as it is written down: it never goes back, not over a restart either."""

@@ -10,7 +10,8 @@ from zope.interface import implementer
 from cell0gw.agents.mail.store import IMailStore
 from cell0gw.auth.credentials import Credentials
 from cell0gw.process.failures import reported_already
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 MAX_HOLDERS: Final = 100_000
@@ -55,10 +56,10 @@ class Recipients:
             self._note(entity_id, now)
             self._store.saw(entity_id, now).addErrback(reported_already)  # known in memory all the same
 
-    def session_detached(self, session: Session, reason: str) -> None:
+    def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
 
-    def session_closed(self, session: Session, reason: str) -> None:
+    def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
 
     def _note(self, entity_id: str, time: float) -> None:

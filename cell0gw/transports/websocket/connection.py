@@ -11,20 +11,14 @@ from zope.interface import implementer
 
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import UNAUTHENTICATED_MESSAGE_SIZE
-from cell0gw.protocol.printable import printable
 from cell0gw.rpc.dispatch import Answer
+from cell0gw.sessions.ending import Ending, EndingKind, closed
 from cell0gw.sessions.interfaces import IConnection
 from cell0gw.sessions.session import Caller, Session
 from cell0gw.transports.frames import read_text_frames
 from cell0gw.transports.websocket.handshake import UpgradeRequest
 from cell0gw.transports.websocket.lean import unmask_long
 from cell0gw.transports.websocket.sending import SendingProtocol
-
-GOODBYES: Final = (1000, None)
-"""How a client closes for good; None is a close without a code, as browsers send it unless told otherwise."""
-
-NO_CODE: Final = 1005
-"""What a close without a code is called. RFC 6455, section 7.1.5"""
 
 OPEN: Final = WebSocketProtocol.STATE_OPEN
 
@@ -198,18 +192,19 @@ class GatewayProtocol(SendingProtocol):
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The socket is gone, possibly before any handshake."""
-        self._leave("closed" if wasClean else "lost")
+        self._leave(Ending(EndingKind.CLOSED if wasClean else EndingKind.LOST))
         self.factory.connections.closed(self)
 
     def sendCloseFrame(self, *arguments: Any, **options: Any) -> None:
         """Every closing begins here, on either side: the session ends now, not when the peer lets go of the socket."""
         super().sendCloseFrame(*arguments, **options)
-        self._leave(str(self.localCloseCode if self.closedByMe else self.remoteCloseCode or NO_CODE))
+        by_gateway: bool = self.closedByMe
+        self._leave(closed(self.localCloseCode if by_gateway else self.remoteCloseCode, by_gateway))
         if self.failedByMe:
             self.end_stream()  # nothing more is read, so no reply to the close either
 
     def _closeConnection(self, abort: bool = False) -> None:
-        self._leave("aborted" if abort else "closed")
+        self._leave(Ending(EndingKind.ABORTED if abort else EndingKind.CLOSED))
         super()._closeConnection(abort)
 
     def close(self, code: int, reason: str) -> None:
@@ -242,13 +237,7 @@ class GatewayProtocol(SendingProtocol):
         self._log.failure("{connection_id} could not be answered", failure, connection_id=self.connection_id)
         self.close(CloseCode.INTERNAL_ERROR, "internal error")
 
-    def _for_good(self) -> bool:
-        """Whether the session ends with the connection: the client said goodbye, or it must not come back as it is."""
-        if self.wasClean and not self.closedByMe:
-            return self.remoteCloseCode in GOODBYES
-        return (self.localCloseCode or 0) >= CloseCode.BAD_TOKEN
-
-    def _leave(self, reason: str) -> None:
+    def _leave(self, ending: Ending) -> None:
         """The connection is on its way out: nobody shall see its entity here, or route to it, any more."""
         if self.closing_since is not None or self._slot is None:
             return
@@ -260,11 +249,11 @@ class GatewayProtocol(SendingProtocol):
         if self._held is not None:
             self.resume()
         if self.session is not None:
-            factory.sessions.leave(self.session, reason, self._for_good())
+            factory.sessions.leave(self.session, ending)
             self._log.info(
                 "{entity_id} closed {session_id} on {connection_id}: {reason}",
                 entity_id=self.session.entity_id,
                 session_id=self.session.session_id,
                 connection_id=self.connection_id,
-                reason=printable(reason),
+                reason=str(ending),
             )

@@ -18,7 +18,7 @@ from cell0gw.agents.calls.pools import Policy
 from cell0gw.auth.permissions import Permissions
 from cell0gw.protocol.errors import AgentFailed, Conflict, InvalidParams, NotFound, RateLimited, RPCError, TimedOut
 from cell0gw.protocol.limits import MIB
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.testing import Client
 from tests.agents.calls.calling import CallCase
 

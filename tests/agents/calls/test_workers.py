@@ -12,7 +12,8 @@ from cell0gw.agents.calls.workers import Workers
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import Principal
 from cell0gw.presence.directory import Directory, Statement
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending, EndingKind
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection
 
@@ -54,10 +55,10 @@ class WorkforceTests(SynchronousTestCase):
         if detached:
             session.detached = True
             for observer in (self.directory, self.workers):
-                observer.session_detached(session, "lost")
+                observer.session_detached(session, Ending(EndingKind.LOST))
         else:
             for observer in (self.directory, self.workers):
-                observer.session_closed(session, "gone")
+                observer.session_closed(session, Ending(EndingKind.GOODBYE, 1000))
 
     def worker(self, session: Session) -> Worker:
         return self.workers._workers[session]

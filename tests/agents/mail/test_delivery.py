@@ -25,7 +25,8 @@ from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.presence.directory import Directory, Statement
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
 from cell0gw.protocol.limits import Limits
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.ending import Ending, EndingKind, closed
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.testing import EPOCH
 from cell0gw.testing.stated import stated
@@ -79,12 +80,12 @@ class OfficeCase(SynchronousTestCase):
         """Its connection breaks."""
         session.detached = True
         for observer in self.observers:
-            observer.session_detached(session, "lost")
+            observer.session_detached(session, Ending(EndingKind.LOST))
 
-    def close(self, session: Session, reason: str = "1000") -> None:
-        """It says goodbye."""
+    def close(self, session: Session, code: int | None = 1000, by_gateway: bool = False) -> None:
+        """Its connection is closed: it says goodbye."""
         for observer in self.observers:
-            observer.session_closed(session, reason)
+            observer.session_closed(session, closed(code, by_gateway))
 
     def put(self, number: int = 1, to: str = "b", by: str = "a", ttl: float = PATIENCE, **facts: Any) -> Deferred[Any]:
         now = self.clock.seconds()

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 from cell0gw.agents.mail import receipts
 from cell0gw.agents.mail.store import LAST_REPORTS
 from cell0gw.protocol.errors import Unavailable
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 from tests.agents.mail.test_delivery import OfficeCase
 from tests.presence.test_directory import make_session
@@ -152,11 +152,11 @@ class BreakingTests(ReceiptCase):
 
     def test_not_after_a_goodbye(self) -> None:
         """Who says goodbye has read all."""
-        for reason in ("1000", "1005"):
+        for number, code in enumerate((1000, None)):
             sender = self.open("a")
-            self.send(int(reason))
+            self.send(number)
             self.told(sender)
-            self.close(sender, reason)
+            self.close(sender, code)
             self.assertEqual(self.told(self.open("a")), [])
 
     def test_no_goodbye(self) -> None:
@@ -164,7 +164,7 @@ class BreakingTests(ReceiptCase):
         sender = self.open("a")
         self.send()
         self.told(sender)
-        self.close(sender, "4002")
+        self.close(sender, 4002, by_gateway=True)
         self.assertEqual(self.told(self.open("a")), ["queued", "sent"])
 
     def test_a_goodbye_and_then_a_break(self) -> None:

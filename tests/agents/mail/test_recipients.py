@@ -14,7 +14,7 @@ from cell0gw.agents.mail.store import IMailStore
 from cell0gw.auth.credentials import HOUR, Credentials
 from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.engines.memory.tokens import MemoryTokenStore
-from cell0gw.sessions.interfaces import ISessionObserver
+from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.testing import CallFailed, MemoryGateway
 from cell0gw.testing.stated import stated
 from tests.presence.test_directory import make_session
