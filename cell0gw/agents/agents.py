@@ -15,7 +15,7 @@ from cell0gw.agents.mail.receipts import Receipts
 from cell0gw.agents.mail.recipients import Recipients
 from cell0gw.agents.mail.sending import Mail
 from cell0gw.agents.mail.store import IMailStore
-from cell0gw.agents.message_ids import MessageIds
+from cell0gw.agents.message_ids import Lineage, MessageIds
 from cell0gw.auth.credentials import Credentials
 from cell0gw.presence.directory import Directory
 from cell0gw.process.runtime import Runtime
@@ -44,7 +44,9 @@ class Agents:
         clock = runtime.clock
         self._store = store
         self._recipients = Recipients(store, credentials, runtime.wall)
-        self._conversations = Conversations(clock, emit, limits.max_hops, limits.conversation_rate)
+        self._conversations = Conversations(
+            clock, emit, limits.max_hops, limits.conversation_rate, self._lineage_of_call
+        )
         self._receipts = Receipts(store, directory, clock, limits.heartbeat_timeout)
         quotas = Quotas(limits)
         self.mailboxes = Mailboxes(store, directory, self._receipts, quotas, runtime)
@@ -59,7 +61,6 @@ class Agents:
             key_window=limits.idempotency_window,
         )
         self.workers = Workers(directory, runtime.randbelow)
-        directory.spoke = self.workers.review
         self.calls = Dealer(self.workers, self._conversations, runtime)
         self.explain = Explain(
             directory, self.mail, self.mailboxes, quotas, self._conversations, self.workers, self.calls
@@ -78,3 +79,7 @@ class Agents:
         self._recipients.load(stored.holders)
         self.mailboxes.load(stored)
         self._receipts.load(stored.unreported, stored.newest_report)
+
+    def _lineage_of_call(self, call_id: str, entity_id: str) -> Lineage | None:
+        """See L{Dealer.lineage}: the dealer needs the conversations as well, and is made after them."""
+        return self.calls.lineage(call_id, entity_id)

@@ -42,19 +42,26 @@ class Conversations:
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
     @param max_hops: how many replies may follow each other; 0: any number.
     @param rate: how many replies one conversation may have in L{WINDOW} seconds; 0: any number.
+    @param find_call: gives the lineage of a running call by its id and by who has it; None: there is none.
     @ivar ids: makes and reads ids; to be set before any message is.
-    @ivar find_call: gives the lineage of a running call by its id and by who has it; None: there is none.
     @ivar refused: how many messages were.
     """
 
-    def __init__(self, clock: IReactorTime, emit: Callable[[str, str, Any], Any], max_hops: int, rate: int) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        emit: Callable[[str, str, Any], Any],
+        max_hops: int,
+        rate: int,
+        find_call: Callable[[str, str], Lineage | None],
+    ) -> None:
         self._clock = clock
         self._emit = emit
         self._max_hops = max_hops
         self._rate = rate
         self._counts: OrderedDict[str, _Count] = OrderedDict()
         self.ids = MessageIds(bytes(32))
-        self.find_call: Callable[[str, str], Lineage | None] = lambda call_id, entity_id: None
+        self._find_call = find_call
         self.refused = 0
 
     def place(self, nonce: str, sender: str, recipient: str, in_reply_to: str | None, dry: bool = False) -> Lineage:
@@ -68,7 +75,7 @@ class Conversations:
         """
         if in_reply_to is None:
             return root_of(nonce)
-        lineage = self.ids.read(in_reply_to, sender) or self.find_call(in_reply_to, sender)
+        lineage = self.ids.read(in_reply_to, sender) or self._find_call(in_reply_to, sender)
         if lineage is None:
             raise NotFound("in_reply_to names no message that was sent to you")
         lineage = Lineage(lineage.root, lineage.hops + 1, in_reply_to)

@@ -26,7 +26,6 @@ from cell0gw.presence.presence import Presence
 from cell0gw.process.interfaces import IDraining, IReconfigurable
 from cell0gw.process.runtime import Runtime
 from cell0gw.process.sweeping import ISweeper
-from cell0gw.protocol.timestamps import timestamp
 from cell0gw.rpc.rpc import RPC
 from cell0gw.services.agent import AgentService
 from cell0gw.services.auth import AuthService
@@ -35,8 +34,8 @@ from cell0gw.services.gateway import GatewayService
 from cell0gw.services.presence import PresenceService
 from cell0gw.services.rpc import RPCService
 from cell0gw.services.session import SessionService
-from cell0gw.sessions.observers import ISessionObserver
-from cell0gw.sessions.registry import Sessions, tell_of_expiry
+from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
+from cell0gw.sessions.registry import Sessions
 from cell0gw.transports.websocket.factory import GatewayFactory
 
 
@@ -67,8 +66,7 @@ class Gateway(MultiService):
         self.channels = channels = Channels(engine.messages, config.channel_options, limits, runtime)
         emit, tell = channels.broker.emit, partial(channels.broker.emit, "$system")
         self.guard = guard = Guard(limits, tell, audit, runtime)
-        self.sessions = Sessions(runtime, config.resume_window)
-        self.sessions.warn = lambda session: tell_of_expiry(session, timestamp(runtime.wall()), tell)
+        self.sessions = Sessions(runtime, config.resume_window, tell)
         self.presence = presence = Presence(emit, runtime)
         self.credentials = Credentials(engine.tokens, runtime)
         self.agents = agents = Agents(
@@ -100,6 +98,9 @@ class Gateway(MultiService):
         self._reconfigurable: list[IReconfigurable] = [guard, channels, self.factory, rpc.dispatcher]
         for service in (*self._namespaces(), heartbeats):
             service.setServiceParent(self)
+            if IRefreshObserver.providedBy(service):
+                self.sessions.refresh_observers.append(service)
+        self.sessions.refresh_observers.append(agents.workers)
 
     def _namespaces(self) -> tuple[Any, ...]:
         """The gateway's own services, thin faces over the parts."""
@@ -108,12 +109,10 @@ class Gateway(MultiService):
         recovery, allows = channels.recovery, rpc.dispatcher.allows
         return (
             RPCService(runtime.wall, rpc.dispatcher.methods),
-            AuthService(
-                self.credentials, self.sessions, presence.directory, recovery, agents.workers, allows, self.guard
-            ),
+            AuthService(self.credentials, self.sessions, presence.directory, self.guard),
             SessionService(self.sessions, presence, recovery, allows, runtime.dates),
             PresenceService(presence),
-            ChannelService(channels, rpc.idempotency),
+            ChannelService(channels, rpc.idempotency, allows),
             AgentService(presence, agents, rpc.idempotency),
             GatewayService(runtime, lambda: list(self), self._statistics, agents, rpc.dispatcher.examine, self.health),
         )

@@ -63,7 +63,7 @@ class Broker:
         # Those who are waited for, and the patterns that they were subscribed to.
         self._away: dict[Session, list[str]] = {}
         self.retention = Retention(runtime.clock, self)
-        budget.emptied = self.retention.emptied
+        budget.observers.append(self.retention)
         self.publications = self.deliveries = 0
 
     def load(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
+from zope.interface import Interface
 
 from cell0gw.channels.rules import ChannelRule
 
@@ -28,19 +29,26 @@ class HeldMessage(msgspec.Struct, gc=False):
     tick: int
 
 
+class IBudgetObserver(Interface):
+    """Hears of histories that take too much memory."""
+
+    def history_emptied(name: str) -> None:
+        """The history of this channel was made to forget everything, since another one has grown."""
+
+
 class Budget:
     """How much memory histories may take.
 
     @param each: bytes of one channel's.
     @param total: bytes of all; beyond it the channels in which nothing was published for longest forget.
-    @ivar emptied: called with the name of a channel that was made to forget by another one.
+    @ivar observers: those that are to hear of channels which were made to forget.
     """
 
     def __init__(self, each: int, total: int) -> None:
         self.each = each
         self._total = total
         self.used = 0
-        self.emptied: Callable[[str], None] = lambda name: None
+        self.observers: list[IBudgetObserver] = []
         # By when they last got something; not those that were made to forget since. Its first is found at once, which
         # that of a dict is not when many before it are gone.
         self._histories: OrderedDict[History, None] = OrderedDict()
@@ -55,7 +63,8 @@ class Budget:
             del self._histories[oldest]
             oldest.clear()
             if oldest is not history:
-                self.emptied(oldest.name)
+                for observer in self.observers:
+                    observer.history_emptied(oldest.name)
 
     def shrunk(self, history: History, size: int) -> None:
         """A history holds less."""

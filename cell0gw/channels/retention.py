@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from cell0gw.channels.channel import Channel, Patterns
+from cell0gw.channels.history import IBudgetObserver
 from cell0gw.channels.store import IMessageStore
 from cell0gw.process.failures import reported_already
 from cell0gw.process.runtime import Runtime
@@ -32,7 +33,7 @@ class _Channels(Protocol):
     def drop_if_idle(self, channel: Channel, at_once: bool = False) -> bool: ...
 
 
-@implementer(ISweeper)
+@implementer(ISweeper, IBudgetObserver)
 class Retention:
     """Looks at each channel when its oldest message is too old, and at none before."""
 
@@ -61,8 +62,8 @@ class Retention:
                 if not self._channels.drop_if_idle(channel):
                     self.watch(channel)
 
-    def emptied(self, name: str) -> None:
-        """A channel was made to forget what it held in memory."""
+    def history_emptied(self, name: str) -> None:
+        """See L{IBudgetObserver}."""
         channel = self._channels.get(name)
         if channel is not None and channel.stored_oldest is None:
             self._channels.drop_if_idle(channel, at_once=True)

@@ -15,6 +15,7 @@ import msgspec
 from zope.interface import implementer
 
 from cell0gw.auth.principal import EntityType
+from cell0gw.presence.observers import IPresenceObserver, IStatementObserver
 from cell0gw.protocol.notifications import Departure
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.ending import Ending
@@ -103,8 +104,7 @@ class Directory:
     """Everyone who is here.
 
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
-    @ivar changed: called with an entity's id, whether it was here before, and its L{Departure} if it is gone.
-    @ivar spoke: called with a session that has said something new of itself.
+    @ivar observers: those that are to hear of changes; C{statement_observers}: of what sessions say.
     @ivar version: another number whenever somebody came, went or changed.
     """
 
@@ -115,8 +115,8 @@ class Directory:
         self._introductions: dict[str, Statement] = {}
         self._able: dict[str, dict[str, None]] = {}
         self.version = 0
-        self.changed: Callable[[str, bool, Departure | None], None] = lambda entity_id, was_here, departure: None
-        self.spoke: Callable[[Session], None] = lambda session: None
+        self.observers: list[IPresenceObserver] = []
+        self.statement_observers: list[IStatementObserver] = []
 
     def __len__(self) -> int:
         return len(self._entities)
@@ -176,7 +176,7 @@ class Directory:
         new.acknowledges = ACKNOWLEDGES in words.capabilities
         self._say(entity, new, words)
         self._tell("changed", "changed", entity)
-        self.spoke(new)
+        self._tell_of_statement(new)
 
     def update(self, session: Session, **words: Any) -> None:
         """The session says something new of its entity.
@@ -186,7 +186,7 @@ class Directory:
         entity = self._entities[session.entity_id]
         self._say(entity, session, msgspec.structs.replace(entity.statements[session.session_id], **words))
         self._tell("changed", "changed", entity)
-        self.spoke(session)
+        self._tell_of_statement(session)
 
     def get(self, entity_id: str) -> PresenceEntry | None:
         """The entry of an entity, None when it is not here."""
@@ -260,17 +260,23 @@ class Directory:
     def _tell(self, presence: str, agent: str, entity: _Entity) -> None:
         self.version += 1
         entry = self._entry(entity)
-        self.changed(entry.entity_id, presence != "joined", None)
+        for observer in self.observers:
+            observer.presence_changed(entry.entity_id, presence != "joined", None)
         self._emit("$presence", f"presence.{presence}", entry)
         if entry.entity_type == "agent":
             self._emit("$agents", f"agent.{agent}", entry)
+
+    def _tell_of_statement(self, session: Session) -> None:
+        for observer in self.statement_observers:
+            observer.statement_changed(session)
 
     def _tell_of_departure(self, left: PresenceEntry, reason: str) -> None:
         self.version += 1
         departure = Departure(
             entity_id=left.entity_id, entity_type=left.entity_type, reason=reason, last_seen=left.last_seen
         )
-        self.changed(left.entity_id, True, departure)
+        for observer in self.observers:
+            observer.presence_changed(left.entity_id, True, departure)
         self._emit("$presence", "presence.left", departure)
         if left.entity_type == "agent":
             self._emit("$agents", "agent.offline", {"entity_id": left.entity_id, "reason": reason})

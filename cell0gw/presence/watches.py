@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cell0gw.presence.directory import Directory, PresenceEntry
+from cell0gw.presence.observers import IPresenceObserver
 from cell0gw.protocol import jsonrpc, subjects
 from cell0gw.protocol.errors import TooLarge
 from cell0gw.protocol.messages import shareable
@@ -48,7 +49,7 @@ class _Watch:
         self.before: dict[str, bool] = {}
 
 
-@implementer(ISessionObserver)
+@implementer(ISessionObserver, IPresenceObserver)
 class Watches:
     """Who watches whom."""
 
@@ -62,7 +63,7 @@ class Watches:
         self._departures: dict[str, Departure] = {}
         self._changed: dict[_Watch, None] = {}
         self._pending: Any = None
-        directory.changed = self.changed
+        directory.observers.append(self)
 
     def watch(self, session: Session, pattern: str) -> Snapshot:
         """Let a session see changes of the entities that a pattern covers.
@@ -95,12 +96,8 @@ class Watches:
         """
         return {pattern: self.watch(new, pattern) for pattern in list(self._of_session.get(old, ()))}
 
-    def changed(self, entity_id: str, was_here: bool, departure: Departure | None) -> None:
-        """Someone's presence is about to be another, or has just become so.
-
-        @param was_here: whether it was here before.
-        @param departure: it is gone.
-        """
+    def presence_changed(self, entity_id: str, was_here: bool, departure: Departure | None) -> None:
+        """See L{IPresenceObserver}."""
         interested = list(self._watches.match(entity_id))
         if not interested:
             return

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 from twisted.application.service import Service
 
-from cell0gw.agents.calls.workers import Workers
 from cell0gw.auth.credentials import BAD_TOKEN, HOUR, Credentials
-from cell0gw.auth.permissions import Permission, Permissions
+from cell0gw.auth.permissions import Permission
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.tokens import TokenRecord
-from cell0gw.channels.recovery import Recovery
 from cell0gw.guard.guard import Guard
 from cell0gw.presence.directory import Directory, Statement
 from cell0gw.protocol.errors import CloseCode, InvalidParams, NotAuthenticated, PermissionDenied, TooLarge, Unavailable
@@ -93,17 +90,11 @@ class AuthService(Service):
         credentials: Credentials,
         sessions: Sessions,
         directory: Directory,
-        recovery: Recovery,
-        workers: Workers,
-        allows: Callable[[Permissions, str, str], bool],
         guard: Guard,
     ) -> None:
         self._credentials = credentials
         self._sessions = sessions
         self._directory = directory
-        self._recovery = recovery
-        self._workers = workers
-        self._allows = allows
         self._bad_tokens = guard.bad_tokens
         self._audit = guard.audit
 
@@ -144,10 +135,6 @@ class AuthService(Service):
         if not (same_type and covers(principal.entity_id, own.entity_id)):
             raise PermissionDenied(f"The token is not for {own.entity_id}")
         self._sessions.refresh(caller, principal)
-        for name in list(own.subscriptions):
-            if not self._allows(principal.permissions, "channel.subscribe", name):
-                self._recovery.unsubscribe(own, name)
-        self._workers.review(own)
         return _authenticated(own, self._sessions.new_secret(own))
 
     @permission(resource="entity_id")

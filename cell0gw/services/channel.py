@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from cell0gw.auth.permissions import Permissions
 from cell0gw.channels.channel import Publication
 from cell0gw.channels.channels import Channels
 from cell0gw.channels.filters import Filter, FilterError
@@ -26,7 +27,8 @@ from cell0gw.protocol.subjects import ChannelPattern, Name, Pattern, covers
 from cell0gw.rpc.access import permission, session
 from cell0gw.rpc.idempotency import Idempotency
 from cell0gw.rpc.methods import MAX_FAULT
-from cell0gw.sessions.session import Caller
+from cell0gw.sessions.observers import IRefreshObserver
+from cell0gw.sessions.session import Caller, Session
 
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
@@ -101,16 +103,22 @@ class ChannelList(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | UnsetType = UNSET
 
 
-@implementer(IStatistics)
+@implementer(IStatistics, IRefreshObserver)
 class ChannelService(Service):
-    """Subscriptions and publications."""
+    """Subscriptions and publications.
+
+    @param allows: whether some permissions let a method be called on a resource.
+    """
 
     name = "channel"
 
-    def __init__(self, channels: Channels, idempotency: Idempotency) -> None:
+    def __init__(
+        self, channels: Channels, idempotency: Idempotency, allows: Callable[[Permissions, str, str], bool]
+    ) -> None:
         self._channels = channels.broker
         self._recovery = channels.recovery
         self._idempotency = idempotency
+        self._allows = allows
 
     @permission(resource="channel", open=("$agents", "$presence"))
     def rpc_subscribe(
@@ -193,6 +201,12 @@ class ChannelService(Service):
             total=len(found),
             limit=MAX_LISTED if limit > MAX_LISTED else UNSET,
         )
+
+    def session_refreshed(self, session: Session) -> None:
+        """See L{IRefreshObserver}: subscriptions that the new token does not allow end."""
+        for name in list(session.subscriptions):
+            if not self._allows(session.principal.permissions, "channel.subscribe", name):
+                self._recovery.unsubscribe(session, name)
 
     def statistics(self) -> Counts:
         """See L{IStatistics}."""

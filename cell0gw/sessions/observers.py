@@ -1,4 +1,4 @@
-"""Who hears of sessions."""
+"""Who hears of sessions: of their beginning and end, and of what they are allowed."""
 
 from __future__ import annotations
 
@@ -28,3 +28,10 @@ class ISessionObserver(Interface):
 
         @param ending: how it ended; C{str(ending)} is what C{presence.left} gives as the reason.
         """
+
+
+class IRefreshObserver(Interface):
+    """Hears of sessions that go on with another token."""
+
+    def session_refreshed(session: Session) -> None:
+        """The session's principal is what another token says; what that does not allow must end."""

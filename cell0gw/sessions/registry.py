@@ -21,7 +21,7 @@ from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.notifications import Event
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.ending import Ending, EndingKind
-from cell0gw.sessions.observers import ISessionObserver
+from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
 from cell0gw.sessions.resume_quota import ResumeQuota
 from cell0gw.sessions.session import Caller, Session
 
@@ -44,17 +44,19 @@ class Sessions:
     what has come to its end.
 
     @param resume_window: for how many seconds the place of a session is kept whose connection broke; 0: not at all.
-    @ivar warn: called with a session whose token expires within L{WARNING} seconds.
+    @param emit: brings an event to C{$system}: its type and its data.
+    @ivar observers: those that are to hear of sessions, in this order; C{refresh_observers}: of other tokens.
     """
 
     log = Logger()
 
-    def __init__(self, runtime: Runtime, resume_window: float) -> None:
+    def __init__(self, runtime: Runtime, resume_window: float, emit: Callable[[str, Any], Any]) -> None:
         self._clock = runtime.clock
         self._wall = runtime.wall
         self._new_id = runtime.new_id
         self._random_bytes = runtime.random_bytes
         self._resume_window = resume_window
+        self._emit = emit
         self._by_id: dict[str, Session] = {}
         self._by_token: dict[str, dict[str, Session]] = {}
         self._by_secret: dict[str, Session] = {}
@@ -65,7 +67,7 @@ class Sessions:
         self._expiring: set[str] = set()
         self._warned: set[str] = set()
         self.observers: list[ISessionObserver] = []
-        self.warn: Callable[[Session], None] = lambda session: None
+        self.refresh_observers: list[IRefreshObserver] = []
         self.opened = 0
         self.resumed = 0
 
@@ -91,9 +93,9 @@ class Sessions:
         self._hold(session)
         self.opened += 1
         session.connection.session_opened(session)
-        self._tell("session_opened", session)
+        self._tell(self.observers, "session_opened", session)
         if principal.token_id in self._warned:
-            self.warn(session)
+            self._warn(session)
         return session
 
     def new_secret(self, session: Session) -> str | None:
@@ -116,6 +118,7 @@ class Sessions:
         self._let_go(session)
         session.principal = caller.principal = principal
         self._hold(session)
+        self._tell(self.refresh_observers, "session_refreshed", session)
 
     def resume(self, secret: str, session: Session) -> Session | None:
         """Find the session whose place another one is to take; one that is connected still is cut off.
@@ -150,7 +153,7 @@ class Sessions:
         self._by_secret.pop(session.secret, None)
         self._detached.pop(session, None)
         self._resume_quota.give_up(session)
-        self._tell("session_closed", session, ending)
+        self._tell(self.observers, "session_closed", session, ending)
 
     def end_tokens(self, token_ids: Iterable[str], kind: EndingKind) -> int:
         """Close every session that these tokens opened, at once.
@@ -176,7 +179,7 @@ class Sessions:
             self._warned.add(token_id)
             for session in list(self._by_token.get(token_id, {}).values()):
                 if not session.detached:
-                    self.warn(session)
+                    self._warn(session)
         while self._expiries and self._expiries[0][0] <= now:
             _, token_id = heapq.heappop(self._expiries)
             self._expiring.discard(token_id)
@@ -192,7 +195,7 @@ class Sessions:
     def _detach(self, session: Session, ending: Ending) -> None:
         session.detached = True
         self._detached[session] = _Detached(self._clock.seconds() + self._resume_window, ending)
-        self._tell("session_detached", session, ending)
+        self._tell(self.observers, "session_detached", session, ending)
         for other in self._resume_quota.keep(session):
             self._give_up(other)
 
@@ -216,30 +219,26 @@ class Sessions:
         if not of_token:
             del self._by_token[session.principal.token_id]
 
-    def _tell(self, event: str, *arguments: Any) -> None:
+    def _warn(self, session: Session) -> None:
+        """A session's token is about to expire: its client can refresh it, an operator may want to know."""
+        principal = session.principal
+        assert principal.expires_at is not None
+        data = {
+            "entity_id": session.entity_id,
+            "session_id": session.session_id,
+            "token_id": principal.token_id,
+            "expires_at": timestamp(principal.expires_at),
+        }
+        if "$system" not in session.subscriptions:
+            now = timestamp(self._wall())
+            event = Event(type="token.expiring", data=data, source="gateway", timestamp=now, channel="$system")
+            session.connection.notify("event", event)
+        self._emit("token.expiring", data)
+
+    def _tell(self, observers: Iterable[object], event: str, *arguments: object) -> None:
         """Tell every observer; one that fails must not leave the others, and so presence or a route, behind."""
-        for observer in self.observers:
+        for observer in observers:
             try:
                 getattr(observer, event)(*arguments)
             except Exception:
                 self.log.failure("{observer!r} failed on {event}", observer=observer, event=event)
-
-
-def tell_of_expiry(session: Session, now: str, emit: Callable[[str, Any], Any]) -> None:
-    """A session's token is about to expire: its client can refresh it, an operator may want to know.
-
-    @param now: as it stands on the wire.
-    @param emit: C{emit(type, data)} brings an event to those who listen to C{$system}.
-    """
-    expires_at = session.principal.expires_at
-    assert expires_at is not None
-    data = {
-        "entity_id": session.entity_id,
-        "session_id": session.session_id,
-        "token_id": session.principal.token_id,
-        "expires_at": timestamp(expires_at),
-    }
-    event = Event(type="token.expiring", data=data, source="gateway", timestamp=now, channel="$system")
-    if "$system" not in session.subscriptions:
-        session.connection.notify("event", event)
-    emit("token.expiring", data)

@@ -18,11 +18,15 @@ from cell0gw.testing import MemoryGateway
 class ConversationCase(SynchronousTestCase):
     """Messages between C{a} and C{b}, at the test's pace."""
 
-    def make(self, max_hops: int = 0, rate: int = 0) -> None:
+    def make(self, max_hops: int = 0, rate: int = 0, calls: dict[tuple[str, str], Lineage] | None = None) -> None:
+        """Begin, with some calls that are running, by their ids and by who has them."""
         self.clock = Clock()
+        running = calls or {}
         self.events: list[tuple[str, str, Any]] = []
         self.nonces = (f"msg_{n}" for n in itertools.count(1))
-        self.talk = Conversations(self.clock, lambda *event: self.events.append(event), max_hops, rate)
+        self.talk = Conversations(
+            self.clock, lambda *event: self.events.append(event), max_hops, rate, lambda *call: running.get(call)
+        )
 
     def place(self, sender: str = "a", to: str = "b", reply: str | None = None, **how: Any) -> tuple[str, Lineage]:
         """A message.
@@ -72,8 +76,7 @@ class PlaceTests(ConversationCase):
 
     def test_calls(self) -> None:
         """A message may belong to a call that its sender has."""
-        self.make(max_hops=5)
-        self.talk.find_call = lambda call_id, has: Lineage("9", 5) if (call_id, has) == ("call_1", "b") else None
+        self.make(max_hops=5, calls={("call_1", "b"): Lineage("9", 5)})
         self.assertRaises(NotFound, self.place, "a", "c", "call_1")
         self.assertRaises(LoopDetected, self.place, "b", "a", "call_1")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
-from cell0gw.channels.history import EMPTY, OVERHEAD, Budget, History
+from cell0gw.channels.history import EMPTY, OVERHEAD, Budget, History, IBudgetObserver
 from cell0gw.channels.rules import ChannelRule
 
 PLENTY = 1_000_000
@@ -15,6 +16,17 @@ PLENTY = 1_000_000
 def message(length: int) -> bytes:
     """A message that counts as so many bytes."""
     return b"x" * (length - OVERHEAD)
+
+
+@implementer(IBudgetObserver)
+class Witness:
+    """Remembers which channels were made to forget."""
+
+    def __init__(self) -> None:
+        self.emptied: list[str] = []
+
+    def history_emptied(self, name: str) -> None:
+        self.emptied.append(name)
 
 
 class Case(SynchronousTestCase):
@@ -26,10 +38,11 @@ class Case(SynchronousTestCase):
 
     def use(self, each: int, total: int, channels: int = 3) -> None:
         """Have a budget of so many bytes of messages; what so many channels take without any comes on top."""
-        self.emptied: list[str] = []
+        witness = Witness()
+        self.emptied = witness.emptied
         self.made: list[History] = []
         self.budget = Budget(each, total + channels * EMPTY)
-        self.budget.emptied = self.emptied.append
+        self.budget.observers.append(witness)
 
     def make(self, name: str = "events", size: int = 100, ttl: float = 600.0, newest: int = 0) -> History:
         self.made.append(History(name, ChannelRule(history_size=size, history_ttl=ttl), self.budget, newest))
@@ -248,8 +261,9 @@ class HistoryMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.budget = Budget(self.EACH, self.TOTAL + EMPTY * len(self.SIZES))
-        self.emptied: list[str] = []
-        self.budget.emptied = self.emptied.append
+        witness = Witness()
+        self.emptied = witness.emptied
+        self.budget.observers.append(witness)
         self.histories = {
             name: History(name, ChannelRule(history_size=size, history_ttl=self.TTL), self.budget)
             for name, size in self.SIZES.items()

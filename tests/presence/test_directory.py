@@ -7,12 +7,15 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.presence.directory import Directory, Statement
+from cell0gw.presence.observers import IPresenceObserver, IStatementObserver
 from cell0gw.protocol.limits import Limits
+from cell0gw.protocol.notifications import Departure
 from cell0gw.sessions.ending import Ending, EndingKind
 from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
@@ -26,6 +29,21 @@ def make_session(session_id: str, entity_id: str, entity_type: EntityType = "age
         entity_id=entity_id, entity_type=entity_type, permissions=Permissions([]), token_id="tok_1", expires_at=None
     )
     return Session(session_id, entity_id, proven, RecordingConnection(session_id, at), at)
+
+
+@implementer(IPresenceObserver, IStatementObserver)
+class Witness:
+    """Remembers what it was told: whose presence, whether it was here before, and why it went; and who spoke."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bool, str | None]] = []
+        self.heard: list[str] = []
+
+    def presence_changed(self, entity_id: str, was_here: bool, departure: Departure | None) -> None:
+        self.told.append((entity_id, was_here, departure and departure.reason))
+
+    def statement_changed(self, session: Session) -> None:
+        self.heard.append(session.session_id)
 
 
 class DirectoryTests(SynchronousTestCase):
@@ -47,6 +65,21 @@ class DirectoryTests(SynchronousTestCase):
     def test_interface(self) -> None:
         """The directory hears of sessions."""
         verifyObject(ISessionObserver, self.directory)
+
+    def test_observers(self) -> None:
+        """All who observe hear who comes, changes and goes; and of what sessions say, but for their first words."""
+        witnesses = [Witness(), Witness()]
+        for witness in witnesses:
+            verifyObject(IPresenceObserver, witness)
+            verifyObject(IStatementObserver, witness)
+        self.directory.observers += witnesses
+        self.directory.statement_observers += witnesses
+        session = self.open("1")
+        self.directory.update(session, status="busy")
+        self.directory.session_closed(session, LOST)
+        for witness in witnesses:
+            self.assertEqual(witness.told, [("a", False, None), ("a", True, None), ("a", True, "lost")])
+            self.assertEqual(witness.heard, ["1"])
 
     def test_while_one_session_lives(self) -> None:
         """An entity is here from its first session to its last, and is told to come and go once."""
@@ -145,8 +178,8 @@ class RouteTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.directory = Directory(float, lambda *event: None)
-        self.spoke: list[str] = []
-        self.directory.spoke = lambda session: self.spoke.append(session.session_id)
+        self.witness = Witness()
+        self.directory.statement_observers.append(self.witness)
 
     def open(self, session_id: str, entity_id: str = "a", *capabilities: str, **facts: Any) -> Session:
         session = make_session(session_id, entity_id)
@@ -191,7 +224,7 @@ class RouteTests(SynchronousTestCase):
         self.directory.update(second, status="busy")
         self.assertEqual((self.directory.said(first).max_inflight, self.directory.said(first).status), (3, "online"))
         self.assertEqual((self.directory.said(second).capabilities, self.directory.said(second).status), ((), "busy"))
-        self.assertEqual(self.spoke, ["2"])
+        self.assertEqual(self.witness.heard, ["2"])
 
     def test_resume(self) -> None:
         """A session that takes another's place says what that one said, but for what it has said itself."""
@@ -205,7 +238,7 @@ class RouteTests(SynchronousTestCase):
         said = [self.directory.said(session) for session in self.directory.live("a")]
         self.assertEqual([one.capabilities for one in said], [("chat", "ack"), ("draw",)])
         self.assertEqual([(one.status, one.max_inflight) for one in said], [("busy", 3), ("busy", 1)])
-        self.assertEqual(self.spoke, ["1", "2", "3"])
+        self.assertEqual(self.witness.heard, ["1", "2", "3"])
 
     def test_acknowledges(self) -> None:
         """Who declares C{ack} acknowledges what it gets, and nobody else."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -12,7 +14,7 @@ from cell0gw.auth.principal import Principal
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.sessions.ending import Ending, EndingKind
 from cell0gw.sessions.interfaces import ICaller, IConnection
-from cell0gw.sessions.observers import ISessionObserver
+from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
 from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import Caller, Session
 from cell0gw.testing import RecordingConnection
@@ -44,12 +46,27 @@ class Witness:
             raise RuntimeError("bad witness")
 
 
+@implementer(IRefreshObserver)
+class RefreshWitness:
+    """Remembers by which token a session goes on; raises if it is a C{bad} one."""
+
+    def __init__(self, bad: bool = False) -> None:
+        self.told: list[Principal] = []
+        self.bad = bad
+
+    def session_refreshed(self, session: Session) -> None:
+        self.told.append(session.principal)
+        if self.bad:
+            raise RuntimeError("bad witness")
+
+
 class SessionsCase(SynchronousTestCase):
     """With a registry of sessions, and a witness."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.sessions = Sessions(stated(self.clock), 120.0)
+        self.events: list[tuple[str, Any]] = []
+        self.sessions = Sessions(stated(self.clock), 120.0, lambda type, data: self.events.append((type, data)))
         self.witness = Witness()
         self.sessions.observers.append(self.witness)
 
@@ -62,6 +79,10 @@ class SessionsCase(SynchronousTestCase):
             expires_at=expires_at,
         )
         return self.sessions.open(Caller(RecordingConnection()), entity_id, proven, lambda session: None)
+
+    def warned(self) -> list[str]:
+        """The ids of the sessions of which operators were told that their tokens expire."""
+        return [data["session_id"] for type, data in self.events if type == "token.expiring"]
 
     def closed(self, session: Session) -> tuple[int, str] | None:
         connection = session.connection
@@ -76,6 +97,7 @@ class SessionsTests(SessionsCase):
         """The doubles of the tests provide what they stand for."""
         verifyObject(IConnection, RecordingConnection())
         verifyObject(ISessionObserver, self.witness)
+        verifyObject(IRefreshObserver, RefreshWitness())
         verifyObject(ICaller, Caller())
 
     def test_open_and_close(self) -> None:
@@ -128,19 +150,17 @@ class SessionsTests(SessionsCase):
 
     def test_warning(self) -> None:
         """A session is warned once, a minute before its token ends; one that is opened later than that at once."""
-        warned: list[Session] = []
-        self.sessions.warn = warned.append
         session = self.open(expires_at=100)
         self.clock.advance(39)
         self.sessions.sweep()
-        self.assertEqual(warned, [])
+        self.assertEqual(self.warned(), [])
         for _ in range(3):
             self.clock.advance(1)
             self.sessions.sweep()
-        self.assertEqual(warned, [session])
+        self.assertEqual(self.warned(), [session.session_id])
         late = self.open(token_id="tok_2", expires_at=90)
         self.sessions.sweep()
-        self.assertEqual(warned, [session, late])
+        self.assertEqual(self.warned(), [session.session_id, late.session_id])
 
 
 class DetachedTests(SessionsCase):
@@ -167,7 +187,7 @@ class DetachedTests(SessionsCase):
 
     def test_no_window(self) -> None:
         """Without a window nobody is, and there are no secrets."""
-        sessions = Sessions(stated(self.clock), 0.0)
+        sessions = Sessions(stated(self.clock), 0.0, lambda type, data: None)
         sessions.observers.append(self.witness)
         self.sessions = sessions
         session = self.open()
@@ -212,7 +232,9 @@ class DetachedTests(SessionsCase):
         self.assertEqual(self.witness.told[-1], ("closed", "a", "token revoked"))
 
     def test_refresh(self) -> None:
-        """Another token takes over: the end of the first is nothing to the session, that of the second is its own."""
+        """Another token takes over, and all hear of it: the end of the first is nothing to the session, that of the
+        second is its own.
+        """
         caller = Caller(RecordingConnection())
         principals = [
             Principal(
@@ -225,8 +247,11 @@ class DetachedTests(SessionsCase):
             for n in (1, 2)
         ]
         session = self.sessions.open(caller, "a", principals[0], lambda session: None)
+        refreshed = RefreshWitness()
+        self.sessions.refresh_observers += [RefreshWitness(bad=True), refreshed]
         self.sessions.refresh(caller, principals[1])
-        self.assertIs(caller.principal, principals[1])
+        self.assertEqual((caller.principal, refreshed.told), (principals[1], [principals[1]]))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.clock.advance(10)
         self.sessions.sweep()
         self.assertIsNone(self.closed(session))

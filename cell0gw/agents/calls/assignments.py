@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from cell0gw.agents.calls.call import Call, CallRequest
 from cell0gw.agents.calls.pools import Pool, Worker
-from cell0gw.agents.calls.workers import Workers
+from cell0gw.agents.calls.workers import IWorkerObserver, Workers
 from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import AgentFailed, NotFound, RateLimited, RPCError, Unavailable
@@ -22,22 +22,28 @@ MAX_WAITING: Final = 1000
 RETRY_AFTER_MS: Final = 1000
 
 
-@implementer(ISweeper)
+@implementer(ISweeper, IWorkerObserver)
 class Assignments:
     """Gives calls to workers; those that nobody can take now wait, in order.
 
-    @ivar moved: called with a call that somebody has got, or that waits.
-    @ivar failed: called with a call that came to nothing, and with what its caller is told.
+    @param moved: called with a call that somebody has got, or that waits.
+    @param failed: called with a call that came to nothing, and with what its caller is told.
     """
 
-    def __init__(self, workers: Workers, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        clock: IReactorTime,
+        moved: Callable[[Call], None],
+        failed: Callable[[Call, RPCError], None],
+    ) -> None:
         self._workers = workers
         self._clock = clock
         # Where calls wait.
         self._queues: dict[Pool, None] = {}
-        self.moved: Callable[[Call], None] = lambda call: None
-        self.failed: Callable[[Call, RPCError], None] = lambda call, error: None
-        workers.freed, workers.left, workers.shrunk = self._serve, self._lost, self._shrunk
+        self._moved = moved
+        self._failed = failed
+        workers.observers.append(self)
 
     @property
     def waiting(self) -> int:
@@ -77,7 +83,7 @@ class Assignments:
         try:
             self.assign(call)
         except RPCError as refusal:
-            self.failed(call, refusal)
+            self._failed(call, refusal)
 
     def release(self, call: Call) -> None:
         """A call is over, wherever it was."""
@@ -99,6 +105,28 @@ class Assignments:
                     break
                 self._serve(worker)
 
+    def worker_freed(self, worker: Worker) -> None:
+        """See L{IWorkerObserver}."""
+        self._serve(worker)
+
+    def worker_left(self, worker: Worker) -> None:
+        """See L{IWorkerObserver}: what it may have begun is not done a second time."""
+        agent_id = worker.session.entity_id
+        for call in list(worker.calls.values()):
+            if call.worker is not worker:  # it ended when another one's caller was told
+                continue
+            if has_begun(call):
+                self._failed(call, AgentFailed(f"{agent_id} was lost after it had begun", agent_id=agent_id))
+            else:
+                self.pass_on(call)
+
+    def pool_shrunk(self, pool: Pool) -> None:
+        """See L{IWorkerObserver}: those who wait in vain are told at once."""
+        for call in list(pool.waiting.values()):
+            hopeless = why_nobody_can(call) if call.call_id in pool.waiting else None
+            if hopeless is not None:
+                self._failed(call, hopeless)
+
     def _wait(self, call: Call) -> None:
         hopeless = why_nobody_can(call)
         if hopeless is not None:
@@ -112,7 +140,7 @@ class Assignments:
             for each in (call, *reversed(before)):
                 waiting.move_to_end(each.call_id, last=False)
         self._queues[call.pool] = None
-        self.moved(call)
+        self._moved(call)
 
     def _invoke(self, call: Call, worker: Worker) -> None:
         call.worker = worker
@@ -121,7 +149,7 @@ class Assignments:
             call.idle_until = self._clock.seconds() + call.request.idle
         worker.session.connection.send(jsonrpc.request("agent.invoke", call.invocation(), call.call_id))
         self._workers.changed(worker)
-        self.moved(call)
+        self._moved(call)
 
     def _serve(self, worker: Worker) -> None:
         """A worker may have room: give it the calls that have waited longest."""
@@ -132,24 +160,6 @@ class Assignments:
             call = min(calls, key=lambda call: call.created)
             self._leave_queue(call)
             self._invoke(call, worker)
-
-    def _lost(self, worker: Worker) -> None:
-        """A worker is gone. What it may have begun is not done a second time."""
-        agent_id = worker.session.entity_id
-        for call in list(worker.calls.values()):
-            if call.worker is not worker:  # it ended when another one's caller was told
-                continue
-            if has_begun(call):
-                self.failed(call, AgentFailed(f"{agent_id} was lost after it had begun", agent_id=agent_id))
-            else:
-                self.pass_on(call)
-
-    def _shrunk(self, pool: Pool) -> None:
-        """Those who wait in vain are told at once."""
-        for call in list(pool.waiting.values()):
-            hopeless = why_nobody_can(call) if call.call_id in pool.waiting else None
-            if hopeless is not None:
-                self.failed(call, hopeless)
 
     def _take_back(self, call: Call) -> None:
         worker, call.worker = call.worker, None

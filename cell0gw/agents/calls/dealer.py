@@ -60,9 +60,7 @@ class Dealer:
         self._calls: dict[str, Call] = {}
         self._of_caller: dict[Session, dict[bytes, Call]] = {}
         self._sizes: dict[Session | None, int] = {None: 0}  # of None: all of them
-        self.assignments = Assignments(workers, runtime.clock)
-        self.assignments.moved, self.assignments.failed = self._set_timer, self._fail
-        conversations.find_call = self._lineage
+        self.assignments = Assignments(workers, runtime.clock, moved=self._set_timer, failed=self._fail)
         self.made = self.answered = self.failed = self.late = 0
 
     def __len__(self) -> int:
@@ -168,6 +166,13 @@ class Dealer:
         """Whether a session has this call."""
         return self._held(session, call_id) is not None
 
+    def lineage(self, call_id: str, entity_id: str) -> Lineage | None:
+        """What conversation a call is part of, if it is running and this entity has it; else None."""
+        call = self._calls.get(call_id)
+        if call is None or call.worker is None or call.worker.session.entity_id != entity_id:
+            return None
+        return call.lineage
+
     def answered_by(self, session: Session, response: Response) -> None:
         """An agent has answered; an answer that nobody waits for is dropped."""
         call = self._held(session, response.id)
@@ -219,12 +224,6 @@ class Dealer:
                 call.idle_until = self._clock.seconds() + call.request.idle
                 self._set_timer(call)
         return call
-
-    def _lineage(self, call_id: str, entity_id: str) -> Lineage | None:
-        call = self._calls.get(call_id)
-        if call is None or call.worker is None or call.worker.session.entity_id != entity_id:
-            return None
-        return call.lineage
 
     def _give_up(self, call: Call, error: RPCError, reason: str) -> None:
         """The caller gets an error, and the agent hears that nobody wants its answer."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
 from cell0gw.agents.calls.pools import Pool, Sticky, Worker
 from cell0gw.presence.directory import Directory
+from cell0gw.presence.observers import IStatementObserver
 from cell0gw.protocol.suggestions import Suggestions
 from cell0gw.sessions.ending import Ending
-from cell0gw.sessions.observers import ISessionObserver
+from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
 from cell0gw.sessions.session import Session
 
 SERVE: Final = "agent.serve"
@@ -21,7 +22,20 @@ NOT_ACCEPTING: Final = frozenset({"do_not_disturb", "offline"})
 """Who has said this of itself takes no calls; it goes on with those that it has."""
 
 
-@implementer(ISessionObserver)
+class IWorkerObserver(Interface):
+    """Hears of workers that can take more calls, and of those that can't any more."""
+
+    def worker_freed(worker: Worker) -> None:
+        """A worker may have room for more calls: it is new, or what it says or may do has changed."""
+
+    def worker_left(worker: Worker) -> None:
+        """A worker is gone, and in no pool any more. It still has its calls."""
+
+    def pool_shrunk(pool: Pool) -> None:
+        """A pool has fewer who can take calls: one of them is gone, or wants none now."""
+
+
+@implementer(ISessionObserver, IRefreshObserver, IStatementObserver)
 class Workers:
     """Who takes calls.
 
@@ -29,9 +43,7 @@ class Workers:
 
     @param choose: C{choose(n)} gives a random number below C{n}.
     @ivar agents: who is here; C{capabilities}: what is served.
-    @ivar freed: called with a worker that may have room for more.
-    @ivar left: called with a worker that is gone, and still has its calls.
-    @ivar shrunk: called with a pool that has fewer who can take calls.
+    @ivar observers: those that are to hear of workers and pools.
     """
 
     def __init__(self, directory: Directory, choose: Callable[[int], int]) -> None:
@@ -44,9 +56,8 @@ class Workers:
         self._of_capability: dict[str, Pool] = {}
         self.agents = Suggestions()
         self.capabilities = Suggestions()
-        self.freed: Callable[[Worker], None] = lambda worker: None
-        self.left: Callable[[Worker], None] = lambda worker: None
-        self.shrunk: Callable[[Pool], None] = lambda pool: None
+        self.observers: list[IWorkerObserver] = []
+        directory.statement_observers.append(self)
 
     def of_agent(self, agent_id: str) -> Pool | None:
         """The sessions of an agent; None when it has none here."""
@@ -71,7 +82,39 @@ class Workers:
             most = None if most is None or worker.max_inflight is None else most + worker.max_inflight
         return sum(len(worker.calls) for worker in workers), most
 
-    def review(self, session: Session) -> None:
+    def changed(self, worker: Worker) -> None:
+        """A worker has more or fewer calls than before, or takes more or fewer."""
+        for pool in worker.pools:
+            pool.update(worker)
+
+    def session_opened(self, session: Session) -> None:
+        """See L{ISessionObserver}."""
+        self._review(session)
+
+    def session_refreshed(self, session: Session) -> None:
+        """See L{IRefreshObserver}."""
+        self._review(session)
+
+    def statement_changed(self, session: Session) -> None:
+        """See L{IStatementObserver}."""
+        self._review(session)
+
+    def session_detached(self, session: Session, ending: Ending) -> None:
+        """See L{ISessionObserver}: calls don't wait for it."""
+        worker = self._workers.pop(session, None)
+        if worker is None:
+            return
+        self.agents.discard(session.entity_id)
+        for pool in list(worker.pools):
+            self._leave(worker, pool)
+        for observer in self.observers:
+            observer.worker_left(worker)
+
+    def session_closed(self, session: Session, ending: Ending) -> None:
+        """See L{ISessionObserver}."""
+        self.session_detached(session, ending)
+
+    def _review(self, session: Session) -> None:
         """What a session says of itself, or what its token allows, is new or has changed."""
         if session.detached:
             return
@@ -87,33 +130,11 @@ class Workers:
         for capability, target in serves.items():
             self._join(worker, capability, target)
         self.changed(worker)
-        self.freed(worker)
+        for observer in self.observers:
+            observer.worker_freed(worker)
         if worker.resting:
             for pool in list(worker.pools):
-                self.shrunk(pool)
-
-    def changed(self, worker: Worker) -> None:
-        """A worker has more or fewer calls than before, or takes more or fewer."""
-        for pool in worker.pools:
-            pool.update(worker)
-
-    def session_opened(self, session: Session) -> None:
-        """See L{ISessionObserver}."""
-        self.review(session)
-
-    def session_detached(self, session: Session, ending: Ending) -> None:
-        """See L{ISessionObserver}: calls don't wait for it."""
-        worker = self._workers.pop(session, None)
-        if worker is None:
-            return
-        self.agents.discard(session.entity_id)
-        for pool in list(worker.pools):
-            self._leave(worker, pool)
-        self.left(worker)
-
-    def session_closed(self, session: Session, ending: Ending) -> None:
-        """See L{ISessionObserver}."""
-        self.session_detached(session, ending)
+                self._tell_of_shrinking(pool)
 
     def _enlist(self, session: Session) -> Worker:
         worker = self._workers[session] = Worker(session)
@@ -140,4 +161,8 @@ class Workers:
                 self.capabilities.discard(capability)
             else:
                 del self._of_agent[pool.target]
-        self.shrunk(pool)
+        self._tell_of_shrinking(pool)
+
+    def _tell_of_shrinking(self, pool: Pool) -> None:
+        for observer in self.observers:
+            observer.pool_shrunk(pool)

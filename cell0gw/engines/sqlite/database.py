@@ -60,27 +60,32 @@ class Database:
     @param path: the file; made, with mode 0600, when there is none.
     @param reactor: the results come back on its thread.
     @param seconds: tells the time, on any thread.
-    @ivar rollbacks: how many transactions, or parts of them, came to nothing; changed by the writer's thread alone.
-    @ivar told: called, on the reactor's thread, with the cause when the file can't be written, see L{CAUSES}, and with
+    @param tell: called, on the reactor's thread, with the cause when the file can't be written, see L{CAUSES}, and with
         None when it can again.
+    @ivar rollbacks: how many transactions, or parts of them, came to nothing; changed by the writer's thread alone.
     """
 
     log = Logger()
 
-    def __init__(self, path: Path, reactor: IReactorFromThreads, seconds: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reactor: IReactorFromThreads,
+        seconds: Callable[[], float] = time.monotonic,
+        tell: Callable[[str | None], object] = lambda cause: None,
+    ) -> None:
         self._path = path
         self._reactor = reactor
         self._seconds = seconds
+        self._tell = tell
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._busy_since: float | None = None
         self._slow = False
-        self._outage = Outage(path, seconds, lambda cause: reactor.callFromThread(self.told, cause))
-        self._checkpoints = 0
-        self.rollbacks = 0
-        self.told: Callable[[str | None], object] = lambda cause: None
+        self._outage = Outage(path, seconds, lambda cause: reactor.callFromThread(tell, cause))
+        self._checkpoints = self.rollbacks = 0
 
     def open(self) -> None:
         """Open the file and bring its schema up to date. No process may fork before it is closed again.
@@ -142,7 +147,7 @@ class Database:
         busy_since = self._busy_since
         if busy_since is not None and self._seconds() - busy_since > SLOW and not self._slow:
             self._slow = True
-            self.told("slow")
+            self._tell("slow")
         deferred: Deferred[Result] = Deferred()
         self._jobs.put(_Job(work, deferred, reads))
         return deferred
@@ -283,7 +288,7 @@ class Database:
             self._outage.over()
         elif self._slow:
             self._slow = False
-            self._reactor.callFromThread(self.told, None)
+            self._reactor.callFromThread(self._tell, None)
 
     def _defect(self) -> Failure:
         self.log.failure("a job of the database failed")

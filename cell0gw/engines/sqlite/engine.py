@@ -40,8 +40,7 @@ class SQLiteEngine:
 
     def __init__(self, path: Path, max_size: int, reactor: IReactorFromThreads) -> None:
         self._path = path
-        self._database = Database(path, reactor)
-        self._database.told = self._tell
+        self._database = Database(path, reactor, tell=self._tell)
         self.tokens: ITokenStore = SQLiteTokenStore(self._database)
         self.messages: IMessageStore = SQLiteMessageStore(self._database, max_size)
         self.mail: IMailStore = SQLiteMailStore(self._database)

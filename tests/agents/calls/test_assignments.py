@@ -215,11 +215,11 @@ class InTheMiddleTests(AssignmentCase):
     def when_told(self, request: int) -> None:
         """Cancel one of the caller's calls as soon as it is told of the end of another one."""
         session = self.caller.server.session
-        failed = self.calls.assignments.failed
+        failed = self.calls.assignments._failed
 
         def fail(call: Any, error: RPCError) -> None:
             failed(call, error)
-            self.calls.assignments.failed = failed
+            self.calls.assignments._failed = failed
             self.calls.cancel(session, str(request).encode())
 
-        self.calls.assignments.failed = fail
+        self.calls.assignments._failed = fail

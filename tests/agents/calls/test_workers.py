@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from cell0gw.agents.calls.pools import Pool, Worker
-from cell0gw.agents.calls.workers import Workers
+from cell0gw.agents.calls.workers import IWorkerObserver, Workers
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import Principal
 from cell0gw.presence.directory import Directory, Statement
+from cell0gw.presence.observers import IStatementObserver
 from cell0gw.sessions.ending import Ending, EndingKind
-from cell0gw.sessions.observers import ISessionObserver
+from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.testing import RecordingConnection
 
@@ -28,17 +30,32 @@ def principal(entity_id: str, *permissions: str) -> Principal:
     )
 
 
+@implementer(IWorkerObserver)
+class Witness:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Any]] = []
+
+    def worker_freed(self, worker: Worker) -> None:
+        self.told.append(("freed", worker))
+
+    def worker_left(self, worker: Worker) -> None:
+        self.told.append(("left", worker))
+
+    def pool_shrunk(self, pool: Pool) -> None:
+        self.told.append(("shrunk", pool.target))
+
+
 class WorkforceTests(SynchronousTestCase):
     """Sessions come, speak and go."""
 
     def setUp(self) -> None:
         self.directory = Directory(float, lambda *event: None)
         self.workers = Workers(self.directory, lambda bound: 0)
-        self.directory.spoke = self.workers.review
-        self.told: list[tuple[str, Any]] = []
-        self.workers.freed = lambda worker: self.told.append(("freed", worker))
-        self.workers.left = lambda worker: self.told.append(("left", worker))
-        self.workers.shrunk = lambda pool: self.told.append(("shrunk", pool.target))
+        self.witness = Witness()
+        self.told = self.witness.told
+        self.workers.observers.append(self.witness)
         self.sessions = 0
 
     def open(
@@ -71,8 +88,10 @@ class WorkforceTests(SynchronousTestCase):
         return self.who(self.workers.of_capability(capability))
 
     def test_interface(self) -> None:
-        """The workforce hears of sessions."""
-        verifyObject(ISessionObserver, self.workers)
+        """The workforce hears of sessions, of what they say and of what they are allowed; others hear of it."""
+        for interface in (ISessionObserver, IRefreshObserver, IStatementObserver):
+            verifyObject(interface, self.workers)
+        verifyObject(IWorkerObserver, self.witness)
 
     def test_what_it_can_and_may(self) -> None:
         """A session serves what it declares and its token allows, and nothing else."""
@@ -91,12 +110,12 @@ class WorkforceTests(SynchronousTestCase):
         session = self.open("a", "x", "y")
         self.told.clear()
         session.principal = principal("a", "agent.serve:y")
-        self.workers.review(session)
+        self.workers.session_refreshed(session)
         self.assertEqual((self.serving("x"), self.serving("y")), (None, ["sess_1"]))
         self.assertIn(("shrunk", "capability:x"), self.told)
         self.assertNotIn(("shrunk", "capability:y"), self.told)
         session.principal = principal("a", "agent.serve")
-        self.workers.review(session)
+        self.workers.session_refreshed(session)
         self.assertEqual((self.serving("x"), self.serving("y")), (["sess_1"], ["sess_1"]))
 
     def test_other_words(self) -> None:

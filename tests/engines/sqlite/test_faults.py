@@ -24,10 +24,9 @@ class FaultCase(Case):
     def setUp(self) -> None:
         super().setUp()
         self.now = 0.0
-        self.database = Database(self.path, self.reactor, lambda: self.now)
-        self.addCleanup(self.database.close)
         self.told: list[str | None] = []
-        self.database.told = self.told.append
+        self.database = Database(self.path, self.reactor, lambda: self.now, self.told.append)
+        self.addCleanup(self.database.close)
         self.database.open()
         self.outcome(self.database.write(lambda c: c.execute("CREATE TABLE numbers (n, b)") and None))
 
