@@ -25,8 +25,8 @@ from cell0gw.protocol.errors import (
 from cell0gw.protocol.subjects import Name, Pattern
 from cell0gw.rpc.access import anonymous_read, anyone, permission, session
 from cell0gw.sessions.ending import Ending, EndingKind
-from cell0gw.sessions.interfaces import ICaller
 from cell0gw.sessions.observers import ISessionObserver
+from cell0gw.sessions.session import ICaller
 
 __all__ = [
     "AgentFailed", "Cancelled", "ChannelRule", "CloseCode", "Conflict", "Counts", "Ending", "EndingKind", "ICaller",

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from cell0gw.channels.filters import Filter, decoded
 from cell0gw.protocol.messages import Batch, LongMessage
-from cell0gw.sessions.interfaces import IConnection
-from cell0gw.sessions.session import Session
+from cell0gw.sessions.session import IConnection, Session
 
 
 class Audience:

@@ -7,7 +7,7 @@ from typing import Final
 
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
-from cell0gw.sessions.interfaces import IConnection
+from cell0gw.sessions.session import IConnection
 
 PATIENCE: Final = 1.0
 """Seconds that an unauthenticated connection has before it may be closed to free capacity."""

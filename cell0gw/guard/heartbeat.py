@@ -18,7 +18,7 @@ from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import KIB
 from cell0gw.protocol.notifications import Heartbeat
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.sessions.interfaces import IConnection
+from cell0gw.sessions.session import IConnection
 
 MAX_SLOTS: Final = 3600
 """Maximum slots among which connections are divided; with longer intervals a tick is longer than a second."""

@@ -1,17 +1,78 @@
-"""A session, the authenticated span of a connection; whose it is, and who calls."""
+"""A session, the authenticated span of a connection; whose it is, and who calls.
+
+What the rules ask of connections stands here as well: a connection has a session, and a session a connection.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from zope.interface import implementer
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import Attribute, Interface, implementer
 
 from cell0gw.auth.principal import Principal
 from cell0gw.protocol.buckets import Bucket
-from cell0gw.sessions.interfaces import ICaller, IConnection
+from cell0gw.protocol.messages import Batch
 
 ACKNOWLEDGES: Final = "ack"
 """The capability of a client that acknowledges what it gets: a message is brought again until it has."""
+
+
+class IConnection(Interface):
+    """A socket that speaks the protocol, as the rules see it."""
+
+    connection_id: str = Attribute("Names the connection in logs.")
+    address: str = Attribute("Where it comes from, as L{cell0gw.guard.addresses.source} spells it.")
+    session: Session | None = Attribute("Its authenticated span; None before authentication.")
+    last_received: float = Attribute("When anything, pongs included, last came; seconds of the monotonic clock.")
+    opened_at: float = Attribute("When the handshake was done.")
+    closing_since: float | None = Attribute("Since when it is on its way out; None: it is not.")
+    backlog: int = Attribute("How many bytes wait for the peer to read.")
+    behind: bool = Attribute("Whether more waits than may: nothing new shall be sent to it.")
+    paused: bool = Attribute("Whether nothing is read, since too many of its requests wait.")
+    unfinished: tuple[float, int] | None = Attribute(
+        "Since when a message comes, and how many bytes of it have been announced; None: none comes."
+    )
+    bad_tokens: int = Attribute("How many wrong tokens it has sent.")
+
+    def notify(method: str, params: Any) -> None:
+        """Send a notification; nothing happens on a connection that is closing."""
+
+    def send(message: bytes) -> None:
+        """Send a JSON-RPC message; nothing happens on a connection that is closing."""
+
+    def share(batch: Batch) -> bool:
+        """Send a batch of messages, to which others may be added as long as it is open.
+
+        @return: False if this connection can't: each message must be sent to it.
+        """
+
+    def beat(message: bytes) -> None:
+        """Send a message, and have the peer give a sign of life in return."""
+
+    def session_opened(session: Session) -> None:
+        """The connection is authenticated: the limits for strangers are lifted."""
+
+    def close(code: int, reason: str) -> None:
+        """Close it, with a close code of L{cell0gw.protocol.errors.CloseCode}."""
+
+    def close_when_answered(code: int, reason: str) -> None:
+        """Close it once the message that is being handled has its answer."""
+
+    def resume() -> None:
+        """Few of its requests wait still: read on, if that was paused."""
+
+    def fall_behind() -> None:
+        """Too much waits for the peer to read: it is a slow consumer, and is closed."""
+
+    def abort() -> None:
+        """Let go of the socket at once, whatever was still to be written."""
+
+    def register_producer(producer: IPushProducer) -> None:
+        """Let a producer know when there is room for more, and when there is none."""
+
+    def unregister_producer() -> None:
+        """It has no more."""
 
 
 class Session:
@@ -56,6 +117,14 @@ class Session:
     def identity(self) -> tuple[str, str]:
         """Whose it is: the entity's id and type."""
         return self.entity_id, self.principal.entity_type
+
+
+class ICaller(Interface):
+    """Who calls a method."""
+
+    principal: Principal | None = Attribute("What the token says of the caller; None before authentication.")
+    session: Session | None = Attribute("The session of the call.")
+    connection: IConnection | None = Attribute("The connection the call came by.")
 
 
 @implementer(ICaller)

@@ -11,8 +11,7 @@ from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.messages import Batch
-from cell0gw.sessions.interfaces import IConnection
-from cell0gw.sessions.session import Session
+from cell0gw.sessions.session import IConnection, Session
 
 EPOCH = 1_770_892_200.0
 """When the clock of a memory gateway starts: 2026-02-12T10:30:00Z."""

@@ -13,10 +13,9 @@ from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import Principal
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.sessions.ending import Ending, EndingKind
-from cell0gw.sessions.interfaces import ICaller, IConnection
 from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
 from cell0gw.sessions.registry import Sessions
-from cell0gw.sessions.session import Caller, Session
+from cell0gw.sessions.session import Caller, ICaller, IConnection, Session
 from cell0gw.testing import RecordingConnection
 from cell0gw.testing.stated import stated
 

@@ -13,8 +13,7 @@ from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import UNAUTHENTICATED_MESSAGE_SIZE
 from cell0gw.rpc.dispatch import Answer
 from cell0gw.sessions.ending import Ending, EndingKind, closed
-from cell0gw.sessions.interfaces import IConnection
-from cell0gw.sessions.session import Caller, Session
+from cell0gw.sessions.session import Caller, IConnection, Session
 from cell0gw.transports.frames import read_text_frames
 from cell0gw.transports.websocket.handshake import UpgradeRequest
 from cell0gw.transports.websocket.lean import unmask_long

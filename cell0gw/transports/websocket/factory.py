@@ -15,8 +15,8 @@ from cell0gw.protocol.notifications import ConnectionWelcome
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.protocol.version import CAPABILITIES, PROTOCOL_VERSION, SERVER_VERSION
 from cell0gw.rpc.dispatch import Dispatcher
-from cell0gw.sessions.interfaces import IConnection
 from cell0gw.sessions.registry import Sessions
+from cell0gw.sessions.session import IConnection
 from cell0gw.transports.websocket.admission import Admission
 from cell0gw.transports.websocket.connection import GatewayProtocol
 from cell0gw.transports.websocket.deflate import accept_deflate

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import KIB, UNAUTHENTICATED_MESSAGE_SIZE
-from cell0gw.sessions.interfaces import IConnection
+from cell0gw.sessions.session import IConnection
 from cell0gw.testing import MemoryGateway
 from cell0gw.transports.frames import PING as PING_FRAME
 from tests.transports.framing import text_frame
