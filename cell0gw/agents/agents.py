@@ -18,8 +18,8 @@ from cell0gw.agents.mail.store import IMailStore
 from cell0gw.agents.message_ids import Lineage, MessageIds
 from cell0gw.auth.credentials import Credentials
 from cell0gw.presence.directory import Directory
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.limits import MailLimits
 from cell0gw.sessions.observers import ISessionObserver
 

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from cell0gw.agents.message_ids import Lineage, MessageIds, root_of
-from cell0gw.process.sweeping import ISweeper
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.errors import LoopDetected, NotFound
 
 WINDOW: Final = 60.0

@@ -23,9 +23,8 @@ from cell0gw.guard.heartbeat import HeartbeatService
 from cell0gw.monitoring.health import Health
 from cell0gw.monitoring.statistics import Counts
 from cell0gw.presence.presence import Presence
-from cell0gw.process.interfaces import IDraining, IReconfigurable
+from cell0gw.process.interfaces import IDraining, IReconfigurable, ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.process.sweeping import ISweeper
 from cell0gw.rpc.rpc import RPC
 from cell0gw.services.agent import AgentService
 from cell0gw.services.auth import AuthService

@@ -17,8 +17,8 @@ from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.store import ITokenStore
 from cell0gw.auth.tokens import TokenRecord
 from cell0gw.process.failures import reported_already
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
 from cell0gw.protocol.subjects import covers, has_wildcard
 from cell0gw.protocol.suggestions import Suggestions

@@ -12,9 +12,8 @@ from cell0gw.channels.recovery import Recovery
 from cell0gw.channels.retention import DiskRetention
 from cell0gw.channels.rules import ChannelOptions, ChannelRule, ChannelRules
 from cell0gw.channels.store import IMessageStore
-from cell0gw.process.interfaces import IReconfigurable
+from cell0gw.process.interfaces import IReconfigurable, ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.observers import ISessionObserver
 

@@ -14,8 +14,8 @@ from cell0gw.channels.channel import Channel, Patterns
 from cell0gw.channels.history import IBudgetObserver
 from cell0gw.channels.store import IMessageStore
 from cell0gw.process.failures import reported_already
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.subjects import covers
 from cell0gw.sessions.session import Session
 

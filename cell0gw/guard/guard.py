@@ -12,9 +12,8 @@ from cell0gw.guard.connections import Connections
 from cell0gw.guard.throttle import Throttle
 from cell0gw.monitoring.alarms import Alarms
 from cell0gw.monitoring.audit import Audit
-from cell0gw.process.interfaces import IReconfigurable
+from cell0gw.process.interfaces import IReconfigurable, ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.observers import ISessionObserver
 

@@ -11,8 +11,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from cell0gw.guard.guard import Guard
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import KIB

@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from zope.interface import implementer
 
-from cell0gw.process.sweeping import ISweeper
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.buckets import Bucket
 from cell0gw.protocol.errors import (
     CloseCode,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cell0gw.process.sweeping import ISweeper
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.printable import printable
 
 SILENCE: Final = 1.0

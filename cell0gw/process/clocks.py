@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python import runtime
 from zope.interface import implementer
 
-from cell0gw.process.sweeping import ISweeper
+from cell0gw.process.interfaces import ISweeper
 
 TOLERANCE: Final = 1.0
 """Seconds that the clocks may drift apart before the wall clock counts as set."""

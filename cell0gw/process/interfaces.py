@@ -22,3 +22,15 @@ class IReconfigurable(Interface):
 
         @param config: a L{cell0gw.config.options.Config}; each part says what it asks of it.
         """
+
+
+class ISweeper(Interface):
+    """Looks after what grows old: forgets it, ends it, or tries again what failed."""
+
+    def sweep() -> None:
+        """Look once.
+
+        L{cell0gw.guard.heartbeat.HeartbeatService} calls this on every tick, about once a second, but not on a tick
+        that comes late because the process was blocked. An exception is logged, and keeps no other sweeper from its
+        sweep.
+        """

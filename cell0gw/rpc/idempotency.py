@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.process.sweeping import ISweeper
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.errors import Conflict, RateLimited
 from cell0gw.protocol.keys import Key
 

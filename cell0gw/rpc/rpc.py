@@ -8,7 +8,7 @@ from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
 
 from cell0gw.guard.guard import Guard
-from cell0gw.process.sweeping import ISweeper
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.jsonrpc import Response
 from cell0gw.rpc.dispatch import Dispatcher
 from cell0gw.rpc.idempotency import Idempotency

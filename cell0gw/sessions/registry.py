@@ -15,8 +15,8 @@ from zope.interface import implementer
 
 from cell0gw.auth.principal import Principal
 from cell0gw.auth.tokens import digest
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.notifications import Event
 from cell0gw.protocol.timestamps import timestamp

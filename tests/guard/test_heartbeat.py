@@ -8,7 +8,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from cell0gw.guard.heartbeat import HANDSHAKE, LINGER, HeartbeatService
-from cell0gw.process.sweeping import ISweeper
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection

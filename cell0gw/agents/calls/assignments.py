@@ -12,7 +12,7 @@ from zope.interface import implementer
 from cell0gw.agents.calls.call import Call, CallRequest
 from cell0gw.agents.calls.pools import Pool, Worker
 from cell0gw.agents.calls.workers import IWorkerObserver, Workers
-from cell0gw.process.sweeping import ISweeper
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import AgentFailed, NotFound, RateLimited, RPCError, Unavailable
 

@@ -20,8 +20,8 @@ from cell0gw.agents.mail.quotas import Occupancy, Quotas
 from cell0gw.agents.mail.receipts import Receipts
 from cell0gw.agents.mail.store import IMailStore, KeptLetter, Letter, Outcome, StoredMail, Transition
 from cell0gw.presence.directory import Directory
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
 from cell0gw.sessions.ending import Ending
 from cell0gw.sessions.observers import ISessionObserver

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from cell0gw.agents.mail.store import IMailStore, Letter, Transition
 from cell0gw.process.clocks import Dates
-from cell0gw.process.sweeping import ISweeper
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.errors import Unavailable
 
 

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from cell0gw.agents.mail.store import IMailStore, KeptLetter, Letter, Receipt, Transition
 from cell0gw.presence.directory import Directory
-from cell0gw.process.sweeping import ISweeper
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.errors import Unavailable
 from cell0gw.protocol.notifications import AgentReceipt
 from cell0gw.protocol.timestamps import timestamp

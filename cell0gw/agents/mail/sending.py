@@ -18,8 +18,8 @@ from cell0gw.agents.message_ids import MESSAGE
 from cell0gw.auth.permissions import Permissions
 from cell0gw.presence.directory import Directory
 from cell0gw.process.failures import reported_already
+from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.process.sweeping import ISweeper
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import NotFound
 from cell0gw.protocol.keys import Key
