@@ -243,11 +243,11 @@ class Broker:
         history.add(message, now, self.publications)
         recipients = channel.audience(self.patterns).send(message, content, exclude)
         self.deliveries += recipients
-        return Publication(recipients, Position(history.newest, channel.epoch))
+        return Publication(recipients=recipients, offset=history.newest, epoch=channel.epoch)
 
     def _stored(self, stored: Stored, new: NewMessage, exclude: Session | None) -> Publication:
         if stored.replayed:
-            return Publication(0, stored.position, replayed=True)
+            return Publication(recipients=0, offset=stored.position.offset, epoch=stored.position.epoch, replayed=True)
         channel = self._channels.get(new.channel)
         if channel is None or (channel.history.newest + 1, channel.epoch) != stored.position:
             channel = self._renumber(new.channel, stored.position)

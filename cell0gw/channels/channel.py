@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from cell0gw.channels.audience import Audience
 from cell0gw.channels.filters import Filter, decoded
@@ -20,15 +20,22 @@ from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.session import Session
 
 
-class Publication(msgspec.Struct, frozen=True):
-    """What became of a publication: how many connections it went to, and its place in the channel.
-
-    @ivar replayed: whether this is what became of an earlier one with the same idempotency key.
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a publication. It went to `recipients` connections, a subscribed publisher's own among them;
+    `offset` and `epoch` are its place in the channel. `replayed` is true if it was published before, by the same
+    idempotency key, and else left out.
     """
 
+    success: bool = True
     recipients: int
-    position: Position
-    replayed: bool = False
+    offset: int
+    epoch: str
+    replayed: bool | UnsetType = UNSET
+
+    @property
+    def position(self) -> Position:
+        """Its place in the channel."""
+        return Position(self.offset, self.epoch)
 
 
 class Subscription(NamedTuple):

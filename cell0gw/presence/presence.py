@@ -7,7 +7,7 @@ from typing import Any
 
 from cell0gw.presence.directory import Directory
 from cell0gw.presence.listings import Listings
-from cell0gw.presence.watches import Snapshot, Watches
+from cell0gw.presence.watches import PresenceSnapshot, Watches
 from cell0gw.process.runtime import Runtime
 from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
@@ -27,7 +27,7 @@ class Presence:
         self.by_capability = Listings(self.directory)
         self.observers: list[ISessionObserver] = [self.directory, self.watches]
 
-    def resume(self, old: Session, new: Session) -> dict[str, Snapshot]:
+    def resume(self, old: Session, new: Session) -> dict[str, PresenceSnapshot]:
         """A session takes up what another one has said of their entity, and whom it watched.
 
         @return: a snapshot for each pattern that it watched.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -29,8 +30,8 @@ MAX_WATCHES: Final = 100
 """How many patterns one session may watch."""
 
 
-class Snapshot(NamedTuple):
-    """Who is here, as of a version."""
+class PresenceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is here. The next `presence.diff` goes on from `version`."""
 
     version: int
     entries: list[PresenceEntry]
@@ -65,7 +66,7 @@ class Watches:
         self._pending: Any = None
         directory.observers.append(self)
 
-    def watch(self, session: Session, pattern: str) -> Snapshot:
+    def watch(self, session: Session, pattern: str) -> PresenceSnapshot:
         """Let a session see changes of the entities that a pattern covers.
 
         @raise TooLarge: it watches as many patterns as one may.
@@ -81,7 +82,7 @@ class Watches:
             self._tell(watch)  # so that the snapshot is of a version that all share
         own[pattern] = watch
         watch.sessions[session] = None
-        return Snapshot(watch.version, self._entries(pattern))
+        return PresenceSnapshot(version=watch.version, entries=self._entries(pattern))
 
     def unwatch(self, session: Session, pattern: str) -> None:
         """Stop that; nothing changes for one that is not watched."""
@@ -89,7 +90,7 @@ class Watches:
         if watch is not None:
             self._leave(session, watch)
 
-    def resume(self, old: Session, new: Session) -> dict[str, Snapshot]:
+    def resume(self, old: Session, new: Session) -> dict[str, PresenceSnapshot]:
         """Let a session watch what another one did.
 
         @return: a snapshot for each pattern: what has changed meanwhile was told to nobody.

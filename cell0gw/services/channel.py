@@ -39,6 +39,11 @@ class Since(msgspec.Struct, frozen=True):
     offset: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     epoch: Annotated[str, Meta(max_length=200)]
 
+    @property
+    def position(self) -> Position:
+        """The same as the rules have it."""
+        return Position(self.offset, self.epoch)
+
 
 class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
     """The subscription holds. C{offset} is the newest publication's, 0 when there was none in this C{epoch}; both are
@@ -59,18 +64,6 @@ class Unsubscribed(msgspec.Struct, frozen=True, kw_only=True):
 
     success: bool = True
     channel: str
-
-
-class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """The message went to so many connections, a subscribed publisher's own among them. C{replayed}: it did so before,
-    by the same idempotency key.
-    """
-
-    success: bool = True
-    recipients: int
-    offset: int
-    epoch: str
-    replayed: bool | UnsetType = UNSET
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,18 +150,18 @@ class ChannelService(Service):
         message: Raw,
         exclude_self: bool = False,
         idempotency_key: IdempotencyKey | None = None,
-    ) -> Published | Awaitable[Published]:
+    ) -> Publication | Awaitable[Publication]:
         """Publish to channel."""
         assert caller.entity_id is not None
         exclude = caller.session if exclude_self else None
         if idempotency_key is None:
-            return _published(self._channels.publish(channel, message, caller.entity_id, exclude))
+            return self._channels.publish(channel, message, caller.entity_id, exclude)
         digest = digest_of(channel, bytes(message), exclude_self)
         key = Key(caller.entity_id, "channel.publish", idempotency_key, digest)
         return self._idempotency.once(
             key,
-            lambda: _published(self._channels.publish(channel, message, key.entity_id, exclude, key)),
-            lambda published: msgspec.structs.replace(published, replayed=True),
+            lambda: self._channels.publish(channel, message, key.entity_id, exclude, key),
+            lambda publication: msgspec.structs.replace(publication, replayed=True),
         )
 
     @permission(resource="channel")
@@ -218,7 +211,7 @@ class ChannelService(Service):
 
 
 def _position(since: Since | None) -> Position | None:
-    return None if since is None else Position(since.offset, since.epoch)
+    return None if since is None else since.position
 
 
 def _filter(tree: dict[str, Any] | None) -> Filter | None:
@@ -226,18 +219,6 @@ def _filter(tree: dict[str, Any] | None) -> Filter | None:
         return None if tree is None else Filter(tree)
     except FilterError as fault:
         raise InvalidParams(f"Invalid params: {printable(str(fault), MAX_FAULT)}") from None
-
-
-def _published(publication: Publication | Deferred[Publication]) -> Any:
-    if isinstance(publication, Deferred):
-        return publication.addCallback(_published)
-    position = publication.position
-    return Published(
-        recipients=publication.recipients,
-        offset=position.offset,
-        epoch=position.epoch,
-        replayed=publication.replayed or UNSET,
-    )
 
 
 def _history(page: Page, channel: str, cut: int | UnsetType) -> History:

@@ -14,7 +14,7 @@ from cell0gw.auth.principal import EntityType
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.presence.directory import AnonymousEntry, PresenceEntry, PresenceStatus, anonymous
 from cell0gw.presence.presence import Presence
-from cell0gw.presence.watches import Snapshot
+from cell0gw.presence.watches import PresenceSnapshot
 from cell0gw.protocol.errors import InvalidParams, NotFound, TooLarge
 from cell0gw.protocol.limits import MAX_METADATA_SIZE
 from cell0gw.protocol.subjects import Name, Pattern
@@ -28,18 +28,6 @@ class PresenceUpdated(msgspec.Struct, frozen=True):
     """What C{presence.update} answers."""
 
     success: bool = True
-
-
-class PresenceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is here. The next C{presence.diff} goes on from C{version}."""
-
-    version: int
-    entries: list[PresenceEntry]
-
-
-def snapshot(seen: Snapshot) -> PresenceSnapshot:
-    """A snapshot as it stands on the wire."""
-    return PresenceSnapshot(version=seen.version, entries=seen.entries)
 
 
 @implementer(IStatistics)
@@ -98,7 +86,7 @@ class PresenceService(Service):
     def rpc_subscribe(self, caller: Caller, *, pattern: Pattern = ">") -> PresenceSnapshot:
         """Subscribe to presence: who is here now, and then, as C{presence.diff}, who comes, goes and changes."""
         assert caller.session is not None
-        return snapshot(self._watches.watch(caller.session, pattern))
+        return self._watches.watch(caller.session, pattern)
 
     @session
     def rpc_unsubscribe(self, caller: Caller, *, pattern: Pattern = ">") -> PresenceUpdated:

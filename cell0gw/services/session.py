@@ -11,15 +11,14 @@ from zope.interface import implementer
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import EntityType
 from cell0gw.channels.recovery import Recovered, Recovery
-from cell0gw.channels.store import Position
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.presence.presence import Presence
+from cell0gw.presence.watches import PresenceSnapshot
 from cell0gw.process.clocks import Dates
 from cell0gw.protocol.subjects import Name
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.rpc.access import session
 from cell0gw.services.channel import Since
-from cell0gw.services.presence import PresenceSnapshot, snapshot
 from cell0gw.sessions.ending import Ending, EndingKind
 from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import Caller
@@ -91,11 +90,11 @@ class SessionService(Service):
         if old is None:
             return Resumed(resumed=False)
         permissions = new.principal.permissions
-        seen = {name: Position(since.offset, since.epoch) for name, since in (positions or {}).items()}
+        seen = {name: since.position for name, since in (positions or {}).items()}
         channels = self._recovery.resume(
             old, new, seen, lambda name: self._allows(permissions, "channel.subscribe", name)
         )
-        presence = {pattern: snapshot(seen) for pattern, seen in self._presence.resume(old, new).items()}
+        presence = self._presence.resume(old, new)
         self._sessions.close(old, Ending(EndingKind.RESUMED))
         return Resumed(resumed=True, channels=channels, presence=presence)
 
