@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,9 +17,8 @@ from cell0gw.agents.mail.delivery import Mailboxes
 from cell0gw.agents.mail.quotas import Quotas
 from cell0gw.agents.mail.sending import Mail
 from cell0gw.agents.message_ids import MESSAGE
-from cell0gw.auth.permissions import Permissions
 from cell0gw.presence.directory import Directory
-from cell0gw.sessions.session import Session
+from cell0gw.sessions.session import Sender, Session
 
 MAX_CONSIDERED = 100
 """So many who were considered are shown."""
@@ -47,6 +47,13 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
 
 
+class _Prospect(NamedTuple):
+    """What would become of a call, and why."""
+
+    outcome: str
+    reason: str
+
+
 class Explain:
     """Asks the routes."""
 
@@ -70,8 +77,7 @@ class Explain:
 
     def message(
         self,
-        sender: str,
-        permissions: Permissions,
+        sender: Sender,
         recipient: str,
         size: int,
         in_reply_to: str | None = None,
@@ -79,15 +85,16 @@ class Explain:
     ) -> Explanation:
         """What would become of a message.
 
-        @param permissions: the sender's.
         @param size: of the message, in bytes.
         @param kept: whether it is to be kept in any case, for its receipts or its key.
         @raise RPCError: what its sender would get, but for who is not found.
         """
         if not self._mail.reaches(recipient):
             reason = "no valid token names this id, and it never had a session"
-            return Explanation(outcome="refused", reason=reason, near=tuple(self._mail.near(recipient, permissions)))
-        self._conversations.place(MESSAGE, sender, recipient, in_reply_to, dry=True)
+            return Explanation(
+                outcome="refused", reason=reason, near=tuple(self._mail.near(recipient, sender.permissions))
+            )
+        self._conversations.place(MESSAGE, sender.entity_id, recipient, in_reply_to, dry=True)
         sessions = self._directory.live(recipient)[::-1]
         chosen = self._directory.route(recipient, reading=True)
         considered = [
@@ -100,7 +107,7 @@ class Explain:
             for session in sessions
         ]
         if kept or chosen is None or chosen.acknowledges or recipient in self._mailboxes:
-            self._quotas.check(sender, recipient, size)
+            self._quotas.check(sender.entity_id, recipient, size)
         waits = chosen is None or self._mailboxes.queues(recipient)
         if not sessions:
             reason = "it is away: the message waits in its mailbox"
@@ -117,10 +124,9 @@ class Explain:
             total=len(considered),
         )
 
-    def call(self, sender: str, permissions: Permissions, request: CallRequest) -> Explanation:
+    def call(self, sender: Sender, request: CallRequest) -> Explanation:
         """What would become of a call, if nothing changes.
 
-        @param permissions: the caller's.
         @raise RPCError: what its sender would get, but for who is not found.
         """
         pool = self._calls.assignments.pool(request)
@@ -129,11 +135,11 @@ class Explain:
             return Explanation(
                 outcome="refused",
                 reason="nobody here serves it",
-                near=tuple(self._calls.near(request, permissions)),
+                near=tuple(self._calls.near(request, sender.permissions)),
                 considered=_shown(others),
                 total=len(others),
             )
-        self._conversations.place(MESSAGE, sender, request.target, request.in_reply_to, dry=True)
+        self._conversations.place(MESSAGE, sender.entity_id, request.target, request.in_reply_to, dry=True)
         free = pool.preview(request.policy, request.key, reads)
         chosen = None if request.policy == "random" else free
         considered = [
@@ -145,8 +151,13 @@ class Explain:
             )
             for worker in pool.workers
         ] + others
-        outcome, reason = _of_pool(pool, free)
-        return Explanation(outcome=outcome, reason=reason, considered=_shown(considered), total=len(considered))
+        prospect = _of_pool(pool, free)
+        return Explanation(
+            outcome=prospect.outcome,
+            reason=prospect.reason,
+            considered=_shown(considered),
+            total=len(considered),
+        )
 
     def _not_serving(self, capability: str) -> Iterator[Considered]:
         """Who says it can, and may not."""
@@ -185,12 +196,12 @@ def _of_worker(worker: Worker, chosen: Worker | None, request: CallRequest) -> s
     return f"another one is chosen by {request.policy}: it has {load}"
 
 
-def _of_pool(pool: Pool, free: Worker | None) -> tuple[str, str]:
+def _of_pool(pool: Pool, free: Worker | None) -> _Prospect:
     if free is not None:
-        return "sent", "somebody can take it now"
+        return _Prospect("sent", "somebody can take it now")
     if pool.resting:
-        return "refused", "whoever serves it wants no calls now"
-    return "waiting", f"all are busy; {len(pool.waiting)} calls wait already"
+        return _Prospect("refused", "whoever serves it wants no calls now")
+    return _Prospect("waiting", f"all are busy; {len(pool.waiting)} calls wait already")
 
 
 def _shown(considered: Iterable[Considered]) -> tuple[Considered, ...]:

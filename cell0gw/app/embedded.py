@@ -15,6 +15,7 @@ from cell0gw.channels.broker import Broker
 from cell0gw.channels.channel import Publication
 from cell0gw.protocol import subjects
 from cell0gw.protocol.notifications import as_raw
+from cell0gw.sessions.session import Sender
 
 _PROCESS: Final = Principal(
     entity_id=">", entity_type="system", permissions=Permissions((EVERYTHING,)), token_id="process", expires_at=None
@@ -49,9 +50,9 @@ class Embedded:
         @raise NotFound: nobody holds that id.
         @raise RateLimited: too much mail waits.
         """
-        sent = self._mail.send(sender, "system", _PROCESS.permissions, agent_id, bytes(as_raw(message)))
+        sent = self._mail.send(Sender(sender, "system", _PROCESS.permissions), agent_id, bytes(as_raw(message)))
         if isinstance(sent, Deferred):
-            return Awaitable(sent.addCallback(lambda dispatched: dispatched.message_id))
+            return Awaitable(sent.addCallback(lambda done: done.message_id))
         return sent.message_id
 
     def emit(self, type: str, data: Any, channel: str = "$system", source: str = "gateway") -> int:

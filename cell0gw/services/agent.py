@@ -7,18 +7,17 @@ from functools import partial
 from typing import Annotated, Any, cast
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import Meta, Raw
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cell0gw.agents.agents import Agents
 from cell0gw.agents.calls.call import call_request
 from cell0gw.agents.calls.pools import Policy
 from cell0gw.agents.mail.receipts import receipt_of
-from cell0gw.agents.mail.sending import Dispatched
-from cell0gw.agents.mail.status import Acknowledgement, DeliveryStatus
-from cell0gw.agents.mail.store import Delivery, Transition
+from cell0gw.agents.mail.sending import Sent
+from cell0gw.agents.mail.status import Acknowledged, Acknowledgement, DeliveryStatus
+from cell0gw.agents.mail.store import Delivery
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.presence.directory import AnonymousEntry, PresenceEntry
 from cell0gw.presence.presence import Presence
@@ -37,27 +36,9 @@ Milliseconds = Annotated[int, Meta(ge=1, le=86_400_000)]
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """The message is on its way to a live session of the agent (C{sent}), or waits for one (C{queued}). C{replayed}: it
-    did so before, by the same idempotency key.
-    """
-
-    success: bool = True
-    message_id: str
-    status: str
-    replayed: bool | UnsetType = UNSET
-
-
-class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the message, or the call, stands now."""
-
-    success: bool = True
-    message_id: str
-    status: str
-
-
+# Beside Delivery, since dates are text on the wire.
 class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a message so far; C{receipts} is the whole ladder, from the lowest rung up."""
+    """What became of a message so far; `receipts` lists each status that it has reached, in order."""
 
     message_id: str
     agent_id: str
@@ -119,17 +100,14 @@ class AgentService(Service):
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sent | Awaitable[Sent]:
         """Send message to agent: to its newest session, or into its mailbox."""
-        sender, principal = caller.entity_id, caller.principal
-        assert sender is not None and principal is not None
-        to = (sender, principal.entity_type, principal.permissions, agent_id)
-        body = bytes(message)
+        sender, body = caller.sender, bytes(message)
         if idempotency_key is None:
-            return _sent(self._mail.send(*to, body, in_reply_to, ttl_seconds, receipts))
+            return self._mail.send(sender, agent_id, body, in_reply_to, ttl_seconds, receipts)
         digest = digest_of(agent_id, body, ttl_seconds, receipts, in_reply_to)
-        key = Key(sender, "agent.send", idempotency_key, digest)
+        key = Key(sender.entity_id, "agent.send", idempotency_key, digest)
         return self._idempotency.once(
             key,
-            lambda: _sent(self._mail.send(*to, body, in_reply_to, ttl_seconds, receipts, key)),
+            lambda: self._mail.send(sender, agent_id, body, in_reply_to, ttl_seconds, receipts, key),
             lambda sent: msgspec.structs.replace(sent, replayed=True),
         )
 
@@ -151,7 +129,7 @@ class AgentService(Service):
             if status == "started":
                 self._calls.begun(own, message_id)
             return Acknowledged(message_id=message_id, status=status)
-        return self._mailboxes.acknowledge(own.entity_id, message_id, status, detail).addCallback(_acknowledged)
+        return self._mailboxes.acknowledge(own.entity_id, message_id, status, detail)
 
     @session
     def rpc_getDelivery(self, caller: Caller, *, message_id: Id) -> Awaitable[DeliveryReport]:
@@ -236,17 +214,6 @@ class AgentService(Service):
     def _with_load(self, entry: PresenceEntry) -> AgentEntry:
         inflight, most = self._workers.load(entry.entity_id)
         return AgentEntry(**msgspec.structs.asdict(entry), inflight=inflight, max_inflight=most)
-
-
-def _sent(dispatched: Dispatched | Deferred[Dispatched]) -> Any:
-    if isinstance(dispatched, Dispatched):
-        replayed = dispatched.replayed or UNSET
-        return Sent(message_id=dispatched.message_id, status=dispatched.status, replayed=replayed)
-    return dispatched.addCallback(_sent)
-
-
-def _acknowledged(transition: Transition) -> Acknowledged:
-    return Acknowledged(message_id=transition.outcome.message_id, status=transition.status or "")
 
 
 def _report(delivery: Delivery | None, reader: str | None) -> DeliveryReport:

@@ -61,6 +61,7 @@ class RevokedToken(msgspec.Struct, frozen=True, kw_only=True):
     sessions_closed: int
 
 
+# Beside TokenRecord, since dates are text on the wire, and the digest is not shown.
 class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A token, as far as it may be shown."""
 

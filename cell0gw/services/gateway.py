@@ -55,8 +55,9 @@ class HealthReport(msgspec.Struct, frozen=True):
     problems: list[Problem]
 
 
+# Beside DeadLetter, since dates are text on the wire, and the message is JSON there.
 class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that came to nothing: C{status} is expired or failed, C{ended_at} when, C{detail} why."""
+    """A message that expired or was rejected: `status` is expired or failed, `ended_at` when, `detail` why."""
 
     message_id: str
     sender: str = msgspec.field(name="from")
@@ -142,18 +143,14 @@ class GatewayService(Service):
     @permission()
     def rpc_explain(self, caller: Caller, *, method: Explained, params: Raw) -> Explanation:
         """Explain who would get a message or a call, and why the others not; nothing is sent."""
-        sender, principal = caller.entity_id, caller.principal
-        assert sender is not None and principal is not None
-
+        sender = caller.sender
         try:
             given = self._examine(caller, method, bytes(params))
             if method == "agent.send":
                 size = len(bytes(given.message))
                 kept = given.receipts or given.idempotency_key is not None
-                return self._explain.message(
-                    sender, principal.permissions, given.agent_id, size, given.in_reply_to, kept
-                )
-            return self._explain.call(sender, principal.permissions, call_request(**asdict(given)))
+                return self._explain.message(sender, given.agent_id, size, given.in_reply_to, kept)
+            return self._explain.call(sender, call_request(**asdict(given)))
         except RPCError as refusal:
             return Explanation(outcome="refused", reason=refusal.message)
 

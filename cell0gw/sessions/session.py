@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import Attribute, Interface, implementer
 
-from cell0gw.auth.principal import Principal
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.protocol.buckets import Bucket
 from cell0gw.protocol.messages import Batch
 
@@ -119,6 +121,17 @@ class Session:
         return self.entity_id, self.principal.entity_type
 
 
+class Sender(msgspec.Struct, frozen=True, gc=False):
+    """Whose word a message or a call is.
+
+    @ivar permissions: only names that these reach are suggested to the sender.
+    """
+
+    entity_id: str
+    entity_type: EntityType
+    permissions: Permissions
+
+
 class ICaller(Interface):
     """Who calls a method."""
 
@@ -175,3 +188,11 @@ class Caller:
         if self.session is not None:
             return self.session.entity_id
         return None if self.principal is None else self.principal.entity_id
+
+    @property
+    def sender(self) -> Sender:
+        """The caller as one who sends; it is authenticated."""
+        principal, session = self.principal, self.session
+        assert principal is not None
+        entity_id = principal.entity_id if session is None else session.entity_id
+        return Sender(entity_id, principal.entity_type, principal.permissions)

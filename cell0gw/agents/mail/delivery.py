@@ -18,6 +18,7 @@ from cell0gw.agents.mail.expiry import Expiry
 from cell0gw.agents.mail.mailbox import Mailbox, Resends
 from cell0gw.agents.mail.quotas import Occupancy, Quotas
 from cell0gw.agents.mail.receipts import Receipts
+from cell0gw.agents.mail.status import Acknowledged
 from cell0gw.agents.mail.store import IMailStore, KeptLetter, Letter, Outcome, StoredMail, Transition
 from cell0gw.presence.directory import Directory
 from cell0gw.process.interfaces import ISweeper
@@ -107,7 +108,7 @@ class Mailboxes:
             self._kept, self._refused, callbackArgs=(letter, box), errbackArgs=(letter,)
         )
 
-    def acknowledge(self, recipient: str, message_id: str, status: str, detail: str | None) -> Deferred[Transition]:
+    def acknowledge(self, recipient: str, message_id: str, status: str, detail: str | None) -> Deferred[Acknowledged]:
         """The recipient says what it does with a message.
 
         @return: fires with where the message stands then, once that is on disk.
@@ -274,11 +275,11 @@ class Mailboxes:
             del self._boxes[recipient]
 
 
-def _acknowledged(outcomes: list[Transition]) -> Transition:
-    (transition,) = outcomes
+def _acknowledged(transitions: list[Transition]) -> Acknowledged:
+    (transition,) = transitions
     if transition.status is None:
         raise NotFound("There is no such message to you, or it is long over")
-    return transition
+    return Acknowledged(message_id=transition.outcome.message_id, status=transition.status)
 
 
 def _again(kept: KeptLetter | None, refusal: RateLimited | None = None) -> KeptLetter:

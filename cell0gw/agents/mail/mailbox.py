@@ -76,15 +76,42 @@ class Mailbox:
 
 def message_of(letter: Letter) -> bytes:
     """A letter as it is sent."""
+    return agent_message(
+        letter.sender,
+        letter.sender_type,
+        letter.message,
+        letter.time,
+        letter.message_id,
+        letter.conversation_id,
+        letter.in_reply_to,
+        letter.hops,
+    )
+
+
+def agent_message(
+    sender: str,
+    sender_type: str,
+    message: bytes,
+    time: float,
+    message_id: str,
+    conversation_id: str,
+    in_reply_to: str | None,
+    hops: int,
+) -> bytes:
+    """A directed message as it is sent.
+
+    @param message: JSON, what the sender says.
+    @param time: when it was sent, in seconds since the epoch.
+    """
     content = AgentMessage(
-        sender=letter.sender,
-        sender_type=letter.sender_type,
-        message=Raw(letter.message),
-        timestamp=timestamp(letter.time),
-        message_id=letter.message_id,
-        conversation_id=letter.conversation_id,
-        in_reply_to=letter.in_reply_to,
-        hops=letter.hops,
+        sender=sender,
+        sender_type=sender_type,
+        message=Raw(message),
+        timestamp=timestamp(time),
+        message_id=message_id,
+        conversation_id=conversation_id,
+        in_reply_to=in_reply_to,
+        hops=hops,
     )
     return jsonrpc.notification("agent.message", content)
 

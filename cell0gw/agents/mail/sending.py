@@ -6,12 +6,13 @@ import math
 from typing import Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, UnsetType
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.mail.delivery import Mailboxes
+from cell0gw.agents.mail.mailbox import agent_message
 from cell0gw.agents.mail.recipients import DAY, FORGET_AFTER, MAX_HOLDERS, Recipients
 from cell0gw.agents.mail.store import DeadLetter, Delivery, IMailStore, KeptLetter, Letter
 from cell0gw.agents.message_ids import MESSAGE
@@ -20,11 +21,9 @@ from cell0gw.presence.directory import Directory
 from cell0gw.process.failures import reported_already
 from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import NotFound
 from cell0gw.protocol.keys import Key
-from cell0gw.protocol.notifications import AgentMessage
-from cell0gw.protocol.timestamps import timestamp
+from cell0gw.sessions.session import Sender
 
 KEEP_OVER: Final = DAY
 """For how many seconds it is known what became of a message that is over."""
@@ -38,12 +37,15 @@ MAX_OVER: Final = 100_000
 PURGE_EVERY: Final = 60.0
 
 
-class Dispatched(msgspec.Struct, frozen=True):
-    """A message was sent, or waits; C{replayed}: it did before, by the same idempotency key."""
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """The message is on its way to a live session of the agent (`status` is sent), or waits for one (queued).
+    `replayed` is true if it did so before, by the same idempotency key, and else left out.
+    """
 
+    success: bool = True
     message_id: str
     status: str
-    replayed: bool = False
+    replayed: bool | UnsetType = UNSET
 
 
 @implementer(ISweeper)
@@ -84,19 +86,16 @@ class Mail:
 
     def send(
         self,
-        sender: str,
-        sender_type: str,
-        permissions: Permissions,
+        sender: Sender,
         recipient: str,
         message: bytes,
         in_reply_to: str | None = None,
         ttl: float | None = None,
         receipts: bool = False,
         key: Key | None = None,
-    ) -> Dispatched | Deferred[Dispatched]:
+    ) -> Sent | Deferred[Sent]:
         """Send a message to an entity's newest session, or keep it until there is one.
 
-        @param permissions: the sender's: only ids that it may send to are suggested to it.
         @param message: JSON.
         @param in_reply_to: a message that the sender was sent, or a call that it has.
         @param ttl: how many seconds it may wait.
@@ -109,29 +108,30 @@ class Mail:
         if recipient not in self._mailboxes:
             session = self._directory.route(recipient, reading=True)
             if session is None and not self.reaches(recipient):
-                raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, permissions))
+                raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, sender.permissions))
         nonce, now = self._new_id(MESSAGE), self._wall()
-        lineage = self._conversations.place(nonce, sender, recipient, in_reply_to)
+        lineage = self._conversations.place(nonce, sender.entity_id, recipient, in_reply_to)
         message_id = self._conversations.ids.message_id(nonce, lineage, recipient)
         if session is not None and not (session.acknowledges or receipts or key is not None):
-            content = AgentMessage(
-                sender=sender,
-                sender_type=sender_type,
-                message=Raw(message),
-                timestamp=timestamp(now),
-                message_id=message_id,
-                conversation_id=lineage.conversation_id,
-                in_reply_to=in_reply_to,
-                hops=lineage.hops,
+            session.connection.send(
+                agent_message(
+                    sender.entity_id,
+                    sender.entity_type,
+                    message,
+                    now,
+                    message_id,
+                    lineage.conversation_id,
+                    in_reply_to,
+                    lineage.hops,
+                )
             )
-            session.connection.send(jsonrpc.notification("agent.message", content))
             self.sent += 1
-            return Dispatched(message_id, "sent")
+            return Sent(message_id=message_id, status="sent")
         letter = Letter(
             message_id=message_id,
             recipient=recipient,
-            sender=sender,
-            sender_type=sender_type,
+            sender=sender.entity_id,
+            sender_type=sender.entity_type,
             conversation_id=lineage.conversation_id,
             in_reply_to=in_reply_to,
             hops=lineage.hops,
@@ -173,8 +173,8 @@ class Mail:
             purging = self._store.purge(over, dead, MAX_OVER, seen, MAX_HOLDERS)
             purging.addErrback(reported_already)  # tried again
 
-    def _kept(self, kept: KeptLetter) -> Dispatched:
+    def _kept(self, kept: KeptLetter) -> Sent:
         if not kept.replayed:
             self.sent += kept.status == "sent"
             self.queued += kept.status == "queued"
-        return Dispatched(kept.message_id, kept.status, kept.replayed)
+        return Sent(message_id=kept.message_id, status=kept.status, replayed=kept.replayed or UNSET)

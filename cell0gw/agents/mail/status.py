@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+import msgspec
+
 DeliveryStatus = Literal["queued", "sent", "received", "started", "done", "failed", "expired"]
 """Every step, lowest first; the last three are ends."""
 
 Acknowledgement = Literal["received", "started", "done", "failed"]
 """The steps that are the recipient's to say."""
+
+
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the message, or the call, stands now."""
+
+    success: bool = True
+    message_id: str
+    status: str
+
 
 FINAL: Final = frozenset({"done", "failed", "expired"})
 """The ends: nothing follows."""
