@@ -152,16 +152,8 @@ class AgentService(Service):
         in_reply_to: Id | None = None,
     ) -> Awaitable[Raw]:
         """Call an agent, or whoever has a capability; the result is the agent's own."""
-        sender, principal = caller.entity_id, caller.principal
-        assert sender is not None and principal is not None
         request = call_request(agent_id, capability, message, timeout_ms, idle_ms, policy, key, in_reply_to)
-        return self._calls.call(
-            caller.session,
-            (sender, principal.entity_type),
-            principal.permissions,
-            request_id,
-            request,
-        )
+        return self._calls.call(caller, request_id, request)
 
     @session
     def rpc_cancel(self, caller: Caller, *, request_id: Raw) -> CallCancelled:
@@ -212,8 +204,8 @@ class AgentService(Service):
         return (entry for entry in entries if entry.status != "offline")
 
     def _with_load(self, entry: PresenceEntry) -> AgentEntry:
-        inflight, most = self._workers.load(entry.entity_id)
-        return AgentEntry(**msgspec.structs.asdict(entry), inflight=inflight, max_inflight=most)
+        load = self._workers.load(entry.entity_id)
+        return AgentEntry(**msgspec.structs.asdict(entry), inflight=load.inflight, max_inflight=load.max_inflight)
 
 
 def _report(delivery: Delivery | None, reader: str | None) -> DeliveryReport:

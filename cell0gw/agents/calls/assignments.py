@@ -147,7 +147,7 @@ class Assignments:
         worker.calls[call.call_id] = call
         if call.request.idle is not None:
             call.idle_until = self._clock.seconds() + call.request.idle
-        worker.session.connection.send(jsonrpc.request("agent.invoke", call.invocation(), call.call_id))
+        worker.session.connection.send(jsonrpc.request("agent.invoke", call.invocation, call.call_id))
         self._workers.changed(worker)
         self._moved(call)
 

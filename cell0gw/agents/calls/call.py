@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -13,7 +13,7 @@ from cell0gw.agents.message_ids import Lineage
 from cell0gw.protocol.errors import Cancelled, InvalidParams, RPCError, TimedOut
 from cell0gw.protocol.notifications import AgentInvoke
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.sessions.session import Session
+from cell0gw.sessions.session import Sender, Session
 
 REFUSALS: Final = frozenset({-32000, -32003, -32601})
 """An agent's errors that say it has not begun: unavailable, too much at once, no such thing."""
@@ -78,12 +78,27 @@ def call_request(
     )
 
 
+class Withdrawal(NamedTuple):
+    """Nobody waits for the answer to a call any more.
+
+    @ivar error: what the caller gets.
+    @ivar reason: what the agent is told, see L{AgentCancelled}.
+    """
+
+    error: RPCError
+    reason: str
+
+
+CALLER_GONE: Final = Withdrawal(Cancelled("The caller has gone"), "caller_gone")
+
+
 class Call:
     """A call on its way.
 
-    @param caller: whose it is; None: nobody's who could be told of progress.
+    @param invocation: the request that an agent gets.
+    @param session: the caller's; None: there is nobody who could be told of progress.
     @param request_id: as the caller wrote it; empty: there is none.
-    @param created: when it was made, by the monotonic clock; C{date}: by the wall clock.
+    @param created: when it was made, by the monotonic clock.
     @ivar deadline: when it must be over; C{idle_until}: by when there must be progress.
     @ivar pool: where it waits, or whose worker has it.
     @ivar worker: who has it; None while it waits.
@@ -93,30 +108,27 @@ class Call:
     """
 
     __slots__ = (
-        "answer", "begun", "call_id", "caller", "created", "date", "deadline", "idle_until", "lineage", "pool",
-        "refusal", "request", "request_id", "sender", "sender_type", "timer", "tried", "worker",
+        "answer", "begun", "call_id", "created", "deadline", "idle_until", "invocation", "lineage", "pool", "refusal",
+        "request", "request_id", "session", "timer", "tried", "worker",
     )  # fmt: skip
 
     def __init__(
         self,
-        call_id: str,
+        invocation: AgentInvoke,
         request: CallRequest,
         lineage: Lineage,
-        caller: Session | None,
-        sender: tuple[str, str],
+        session: Session | None,
         request_id: bytes,
         created: float,
-        date: float,
         pool: Pool,
     ) -> None:
-        self.call_id = call_id
+        self.call_id = invocation.call_id
+        self.invocation = invocation
         self.request = request
         self.lineage = lineage
-        self.caller = caller
-        self.sender, self.sender_type = sender
+        self.session = session
         self.request_id = request_id
         self.created = created
-        self.date = date
         self.deadline = created + request.timeout
         self.idle_until: float | None = None
         self.pool = pool
@@ -137,29 +149,30 @@ class Call:
         """When patience ends."""
         return self.deadline if self.idle_until is None else min(self.deadline, self.idle_until)
 
-    def lateness(self) -> tuple[RPCError, str]:
-        """What the caller gets when patience has ended, and what the agent is told."""
+    def lateness(self) -> Withdrawal:
+        """What is said when patience has ended."""
         if self.idle_until is not None and self.idle_until < self.deadline:
-            return TimedOut("No progress in time", clock="idle"), "idle"
-        return TimedOut("No answer in time", clock="timeout"), "timeout"
-
-    def invocation(self) -> AgentInvoke:
-        """The request that an agent gets."""
-        return AgentInvoke(
-            call_id=self.call_id,
-            sender=self.sender,
-            sender_type=self.sender_type,
-            message=self.request.message,
-            capability=self.request.capability,
-            timestamp=timestamp(self.date),
-            deadline=timestamp(self.date + self.request.timeout),
-            conversation_id=self.lineage.conversation_id,
-            in_reply_to=self.lineage.in_reply_to,
-            hops=self.lineage.hops,
-        )
+            return Withdrawal(TimedOut("No progress in time", clock="idle"), "idle")
+        return Withdrawal(TimedOut("No answer in time", clock="timeout"), "timeout")
 
 
-CALLER_GONE: Final = (Cancelled("The caller has gone"), "caller_gone")
+def invocation(call_id: str, sender: Sender, request: CallRequest, lineage: Lineage, date: float) -> AgentInvoke:
+    """The request that an agent gets.
+
+    @param date: when the call was made, in seconds since the epoch.
+    """
+    return AgentInvoke(
+        call_id=call_id,
+        sender=sender.entity_id,
+        sender_type=sender.entity_type,
+        message=request.message,
+        capability=request.capability,
+        timestamp=timestamp(date),
+        deadline=timestamp(date + request.timeout),
+        conversation_id=lineage.conversation_id,
+        in_reply_to=lineage.in_reply_to,
+        hops=lineage.hops,
+    )
 
 
 class AgentError(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.agents.calls.assignments import RETRY_AFTER_MS, Assignments
-from cell0gw.agents.calls.call import CALLER_GONE, REFUSALS, Call, CallRequest, read_error
+from cell0gw.agents.calls.call import CALLER_GONE, REFUSALS, Call, CallRequest, Withdrawal, invocation, read_error
 from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.message_ids import MESSAGE, Lineage
@@ -28,7 +28,7 @@ from cell0gw.protocol.limits import MIB
 from cell0gw.protocol.notifications import AgentCancelled, AgentProgress
 from cell0gw.sessions.ending import Ending
 from cell0gw.sessions.observers import ISessionObserver
-from cell0gw.sessions.session import Session
+from cell0gw.sessions.session import Caller, Session
 
 CALL: Final = "agent.call"
 
@@ -66,19 +66,10 @@ class Dealer:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def call(
-        self,
-        caller: Session | None,
-        sender: tuple[str, str],
-        permissions: Permissions,
-        request_id: bytes,
-        request: CallRequest,
-    ) -> Deferred[Raw]:
+    def call(self, caller: Caller, request_id: bytes, request: CallRequest) -> Deferred[Raw]:
         """Have an agent do something.
 
-        @param caller: whose call it is; it hears of progress, and its end cancels the call.
-        @param sender: the id and the type of who calls.
-        @param permissions: the caller's: only what it may call is suggested to it.
+        @param caller: its session, if it has one, hears of progress, and the end of that cancels the call.
         @param request_id: names the call to its caller, as it is written; empty: nothing does.
         @return: fires with the agent's result, as it wrote it.
         @raise NotFound: nobody is connected who can; the suggestions are in C{near}.
@@ -90,28 +81,30 @@ class Dealer:
         @raise AgentFailed: by the Deferred: the agent answered with an error, or was lost after it had begun.
         @raise TimedOut: by the Deferred.
         """
-        if caller is not None and caller.connection.closing_since is not None:
+        session, sender = caller.session, caller.sender
+        if session is not None and session.connection.closing_since is not None:
             raise Cancelled("The caller has gone")
         pool = self.assignments.pool(request)
         if pool is None:
-            raise NotFound(f"Nobody serves {request.target}", near=self.near(request, permissions))
-        own = {} if caller is None else self._of_caller.get(caller, {})
+            raise NotFound(f"Nobody serves {request.target}", near=self.near(request, sender.permissions))
+        own = {} if session is None else self._of_caller.get(session, {})
         if request_id in own:
             raise Conflict("A call with this id is running")
         if len(own) >= MAX_OF_CALLER:
             raise RateLimited(f"{len(own)} of your calls are running", retry_after_ms=RETRY_AFTER_MS)
-        if (own and self._sizes[caller] + request.size > MAX_SIZE_OF_CALLER) or (
+        if (own and self._sizes[session] + request.size > MAX_SIZE_OF_CALLER) or (
             self._calls and self._sizes[None] + request.size > MAX_SIZE
         ):
             raise RateLimited("The messages of the calls that are running are too long", retry_after_ms=RETRY_AFTER_MS)
-        lineage = self._conversations.place(self._new_id(MESSAGE), sender[0], request.target, request.in_reply_to)
-        now = self._clock.seconds()
-        call = Call(self._new_id("call"), request, lineage, caller, sender, request_id, now, self._wall(), pool)
+        nonce, now = self._new_id(MESSAGE), self._clock.seconds()
+        lineage = self._conversations.place(nonce, sender.entity_id, request.target, request.in_reply_to)
+        invoked = invocation(self._new_id("call"), sender, request, lineage, self._wall())
+        call = Call(invoked, request, lineage, session, request_id, now, pool)
         self._calls[call.call_id] = call
         self._sizes[None] += request.size
-        if caller is not None:
-            self._of_caller.setdefault(caller, {})[call.key] = call
-            self._sizes[caller] = self._sizes.get(caller, 0) + request.size
+        if session is not None:
+            self._of_caller.setdefault(session, {})[call.key] = call
+            self._sizes[session] = self._sizes.get(session, 0) + request.size
         try:
             self.assignments.assign(call)
         except RPCError:
@@ -128,15 +121,15 @@ class Dealer:
             request.capability or "", lambda name: permissions.allow_on(CALL, f"capability:{name}")
         )
 
-    def cancel(self, caller: Session, request_id: bytes) -> None:
+    def cancel(self, session: Session, request_id: bytes) -> None:
         """The caller no longer wants an answer.
 
         @raise NotFound: it has no such call.
         """
-        call = self._of_caller.get(caller, {}).get(request_id)
+        call = self._of_caller.get(session, {}).get(request_id)
         if call is None:
             raise NotFound("You have no such call")
-        self._give_up(call, Cancelled(), "cancelled")
+        self._give_up(call, Withdrawal(Cancelled(), "cancelled"))
 
     def progress(self, session: Session, call_id: str, data: Raw) -> bool:
         """An agent has something to show before its answer.
@@ -146,13 +139,13 @@ class Dealer:
         call = self._begun(session, call_id)
         if call is None:
             return False
-        caller = call.caller
-        if caller is not None and call.request_id:
-            if caller.connection.behind:
-                caller.connection.fall_behind()
+        asking = call.session
+        if asking is not None and call.request_id:
+            if asking.connection.behind:
+                asking.connection.fall_behind()
             else:
                 content = AgentProgress(request_id=Raw(call.request_id), call_id=call_id, data=data)
-                caller.connection.notify("agent.progress", content)
+                asking.connection.notify("agent.progress", content)
         return True
 
     def begun(self, session: Session, call_id: str) -> bool:
@@ -197,7 +190,7 @@ class Dealer:
         waiting_first = sorted(running, key=lambda call: call.worker is not None)
         for call in waiting_first:
             if call.call_id in self._calls:  # else it ended with another one
-                self._give_up(call, self.assignments.interruption(call), "draining")
+                self._give_up(call, Withdrawal(self.assignments.interruption(call), "draining"))
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
@@ -206,7 +199,7 @@ class Dealer:
         """See L{ISessionObserver}: whoever is gone wants no answers."""
         # Those that wait first: else the end of one that runs would have one of these begin.
         for call in sorted(self._of_caller.get(session, {}).values(), key=lambda call: call.worker is not None):
-            self._give_up(call, *CALLER_GONE)
+            self._give_up(call, CALLER_GONE)
 
     def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
@@ -225,12 +218,12 @@ class Dealer:
                 self._set_timer(call)
         return call
 
-    def _give_up(self, call: Call, error: RPCError, reason: str) -> None:
+    def _give_up(self, call: Call, withdrawal: Withdrawal) -> None:
         """The caller gets an error, and the agent hears that nobody wants its answer."""
         if call.worker is not None:
-            content = AgentCancelled(call_id=call.call_id, reason=reason)
+            content = AgentCancelled(call_id=call.call_id, reason=withdrawal.reason)
             call.worker.session.connection.notify("agent.cancelled", content)
-        self._fail(call, error)
+        self._fail(call, withdrawal.error)
 
     def _fail(self, call: Call, error: RPCError) -> None:
         self.failed += 1
@@ -247,12 +240,12 @@ class Dealer:
     def _forget(self, call: Call) -> None:
         del self._calls[call.call_id]
         self._sizes[None] -= call.request.size
-        if call.caller is not None:
-            own = self._of_caller[call.caller]
+        if call.session is not None:
+            own = self._of_caller[call.session]
             del own[call.key]
-            self._sizes[call.caller] -= call.request.size
+            self._sizes[call.session] -= call.request.size
             if not own:
-                del self._of_caller[call.caller], self._sizes[call.caller]
+                del self._of_caller[call.session], self._sizes[call.session]
 
     def _set_timer(self, call: Call) -> None:
         delay = max(0.0, call.until - self._clock.seconds())
@@ -262,4 +255,4 @@ class Dealer:
             call.timer = self._clock.callLater(delay, self._out_of_patience, call)
 
     def _out_of_patience(self, call: Call) -> None:
-        self._give_up(call, *call.lateness())
+        self._give_up(call, call.lateness())

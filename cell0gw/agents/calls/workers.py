@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from zope.interface import Interface, implementer
 
@@ -20,6 +20,13 @@ SERVE: Final = "agent.serve"
 
 NOT_ACCEPTING: Final = frozenset({"do_not_disturb", "offline"})
 """Who has said this of itself takes no calls; it goes on with those that it has."""
+
+
+class Load(NamedTuple):
+    """How many calls an agent has, and how many it takes at once; None: as many as come."""
+
+    inflight: int
+    max_inflight: int | None
 
 
 class IWorkerObserver(Interface):
@@ -74,13 +81,13 @@ class Workers:
         """The sessions that serve a capability; None when none does."""
         return self._of_capability.get(capability)
 
-    def load(self, agent_id: str) -> tuple[int, int | None]:
-        """How many calls an agent has, and how many it takes at once; None: as many as come."""
+    def load(self, agent_id: str) -> Load:
+        """How many calls an agent has and takes, in all of its sessions."""
         workers = [self._workers[session] for session in self._directory.live(agent_id) if session in self._workers]
         most: int | None = 0
         for worker in workers:
             most = None if most is None or worker.max_inflight is None else most + worker.max_inflight
-        return sum(len(worker.calls) for worker in workers), most
+        return Load(sum(len(worker.calls) for worker in workers), most)
 
     def changed(self, worker: Worker) -> None:
         """A worker has more or fewer calls than before, or takes more or fewer."""

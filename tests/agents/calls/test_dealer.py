@@ -16,9 +16,11 @@ from cell0gw.agents.calls.call import MAX_TOLD, call_request, read_error
 from cell0gw.agents.calls.dealer import MAX_SIZE, Dealer
 from cell0gw.agents.calls.pools import Policy
 from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import Principal
 from cell0gw.protocol.errors import AgentFailed, Conflict, InvalidParams, NotFound, RateLimited, RPCError, TimedOut
 from cell0gw.protocol.limits import MIB
 from cell0gw.sessions.observers import ISessionObserver
+from cell0gw.sessions.session import Caller
 from cell0gw.testing import Client
 from tests.agents.calls.calling import CallCase
 
@@ -66,6 +68,14 @@ class ErrorTests(SynchronousTestCase):
             self.assertEqual(read_error(error).code, -32603, error)
 
 
+def bearer() -> Caller:
+    """Who calls without a session, and may do everything."""
+    proven = Principal(
+        entity_id="x", entity_type="system", permissions=Permissions(["*"]), token_id="tok_1", expires_at=None
+    )
+    return Caller(principal=proven)
+
+
 class CallsCase(CallCase):
     """The rules themselves."""
 
@@ -77,9 +87,8 @@ class CallsCase(CallCase):
         """Make a call without a message on the wire; of nobody's session if there is no client."""
         asked = {"agent_id": None, "capability": None, "message": Raw(b"1"), "timeout_ms": 1000, "idle_ms": None,
                  "policy": "least_busy", "key": None, "in_reply_to": None}  # fmt: skip
-        caller = None if client is None else client.server.session
-        everything = Permissions(["*"])
-        return self.calls.call(caller, ("x", "system"), everything, request_id, call_request(**{**asked, **params}))
+        caller = bearer() if client is None else client.server.caller
+        return self.calls.call(caller, request_id, call_request(**{**asked, **params}))
 
 
 class CallerTests(CallsCase):
