@@ -18,7 +18,7 @@ from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import KIB
 from cell0gw.protocol.notifications import Heartbeat
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.sessions.session import IConnection
+from cell0gw.sessions.session import IConnection, Unfinished
 
 MAX_SLOTS: Final = 3600
 """Maximum slots among which connections are divided; with longer intervals a tick is longer than a second."""
@@ -175,6 +175,5 @@ class HeartbeatService(Service):
             connection.abort()
 
 
-def _is_overdue(unfinished: tuple[float, int], now: float) -> bool:
-    since, size = unfinished
-    return since + MESSAGE_TIME + size / MESSAGE_SPEED <= now
+def _is_overdue(unfinished: Unfinished, now: float) -> bool:
+    return unfinished.since + MESSAGE_TIME + unfinished.size / MESSAGE_SPEED <= now

@@ -5,7 +5,7 @@ What the rules ask of connections stands here as well: a connection has a sessio
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from twisted.internet.interfaces import IPushProducer
@@ -20,6 +20,17 @@ ACKNOWLEDGES: Final = "ack"
 """The capability of a client that acknowledges what it gets: a message is brought again until it has."""
 
 
+class Unfinished(NamedTuple):
+    """A message that is still coming.
+
+    @ivar since: when it began, in seconds of the monotonic clock.
+    @ivar size: how many bytes of it have been announced.
+    """
+
+    since: float
+    size: int
+
+
 class IConnection(Interface):
     """A socket that speaks the protocol, as the rules see it."""
 
@@ -32,9 +43,7 @@ class IConnection(Interface):
     backlog: int = Attribute("How many bytes wait for the peer to read.")
     behind: bool = Attribute("Whether more waits than may: nothing new shall be sent to it.")
     paused: bool = Attribute("Whether nothing is read, since too many of its requests wait.")
-    unfinished: tuple[float, int] | None = Attribute(
-        "Since when a message comes, and how many bytes of it have been announced; None: none comes."
-    )
+    unfinished: Unfinished | None = Attribute("The message that is still coming; None: none is.")
     bad_tokens: int = Attribute("How many wrong tokens it has sent.")
 
     def notify(method: str, params: Any) -> None:

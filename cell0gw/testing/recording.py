@@ -11,7 +11,7 @@ from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.messages import Batch
-from cell0gw.sessions.session import IConnection, Session
+from cell0gw.sessions.session import IConnection, Session, Unfinished
 
 EPOCH = 1_770_892_200.0
 """When the clock of a memory gateway starts: 2026-02-12T10:30:00Z."""
@@ -36,7 +36,7 @@ class RecordingConnection:
         self.bad_tokens = 0
         self.backlog = 0
         self.paused = False
-        self.unfinished: tuple[float, int] | None = None
+        self.unfinished: Unfinished | None = None
         self.notifications: list[tuple[str, Any]] = []
         self.messages: list[bytes] = []
         self.closed: tuple[int, str] | None = None

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from cell0gw.protocol.buckets import Bucket, Rate
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import CONTROL_FRAME_RATE, FRAGMENT_COST, FRAGMENT_RATE, KIB, MAX_FRAGMENTS, PONG_RATE
+from cell0gw.sessions.session import Unfinished
 from cell0gw.transports.websocket.handshake import Refused, UpgradeRequest, read_request
 from cell0gw.transports.websocket.lean import LeanProtocol
 
@@ -131,9 +132,11 @@ class HardenedProtocol(LeanProtocol):
         self.forget_message()
 
     @property
-    def unfinished(self) -> tuple[float, int] | None:
+    def unfinished(self) -> Unfinished | None:
         """See L{IConnection}."""
-        return None if self._begun is None else (self._begun, self.__dict__.get("message_data_total_length", 0))
+        if self._begun is None:
+            return None
+        return Unfinished(self._begun, self.__dict__.get("message_data_total_length", 0))
 
     def forget_message(self) -> None:
         """See L{LeanProtocol.forget_message}."""
