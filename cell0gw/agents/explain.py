@@ -34,10 +34,9 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """What would become of a message or a call: sent, queued, waiting, or refused, and why.
-
-    @ivar near: names that look like one that nobody has.
-    @ivar considered: sessions that could have got it, the chosen one first; C{total}: how many there are.
+    """What would become of a message or a call. `outcome` is sent, queued, waiting or refused; `reason` says why.
+    `near` are names that look like one that nobody has. `considered` are sessions that could have got it, the chosen
+    one first, of `total` in all.
     """
 
     outcome: str

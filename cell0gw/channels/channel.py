@@ -14,7 +14,7 @@ from cell0gw.channels.rules import ChannelRule
 from cell0gw.channels.store import Position
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.messages import shareable
-from cell0gw.protocol.notifications import ChannelMessage
+from cell0gw.protocol.notifications import ChannelMessage, HistoryMessage
 from cell0gw.protocol.patterns import PatternTree
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.session import Session
@@ -165,14 +165,14 @@ class Channel:
 
 
 class _Notification(msgspec.Struct):
-    params: ChannelMessage
+    params: HistoryMessage  # which is a ChannelMessage without what its reader knows: the channel and the epoch
 
 
 _decode = msgspec.json.Decoder(_Notification).decode
 
 
-def content_of(message: bytes) -> ChannelMessage:
-    """The params of a publication as it was sent."""
+def content_of(message: bytes) -> HistoryMessage:
+    """What a publication as it was sent brings."""
     return _decode(message).params
 
 

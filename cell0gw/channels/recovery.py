@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -19,6 +19,7 @@ from cell0gw.channels.replay import Replay, Slice
 from cell0gw.channels.store import IMessageStore, Position, StoredMessage
 from cell0gw.protocol import subjects
 from cell0gw.protocol.errors import Conflict, InvalidParams, NotFound
+from cell0gw.protocol.limits import MAX_PAGE
 from cell0gw.protocol.notifications import HistoryMessage
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.ending import Ending
@@ -29,22 +30,23 @@ SLICE_BYTES = 256 * 1024
 """How many bytes are brought or shown at once, about; one message at least."""
 
 
-class Joined(NamedTuple):
-    """A subscription has begun.
-
-    @ivar position: the newest of the channel; None for a pattern.
-    @ivar recovered: whether all that was missed follows; None: nobody asked.
-    @ivar oldest: the offset of the oldest message held, if it was not recovered.
+class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
+    """The subscription holds. `offset` is the newest publication's, 0 when there was none in this `epoch`; both are
+    null for a pattern. `recovered` is there if `since` was: true, what was missed follows; false, it may have a hole,
+    and `oldest` is the offset of the oldest message held.
     """
 
-    position: Position | None
-    recovered: bool | None = None
-    oldest: int | None = None
+    success: bool = True
+    channel: str
+    offset: int | None
+    epoch: str | None
+    recovered: bool | UnsetType = UNSET
+    oldest: int | UnsetType = UNSET
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one channel's subscription: C{recovered} true, all that was missed follows; false: it may have a
-    hole, C{oldest} is the offset of the oldest message held. C{offset} and C{epoch} are the newest.
+    """What became of one channel's subscription. `recovered` true: all that was missed follows; false: it may have a
+    hole, and `oldest` is the offset of the oldest message held. `offset` and `epoch` are the newest publication's.
     """
 
     recovered: bool
@@ -53,12 +55,17 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     oldest: int | None = None
 
 
-class Page(NamedTuple):
-    """Messages of a channel, and which there are: C{oldest} to C{position}."""
+class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages of a channel. Those from `oldest` to `newest` are held. `limit` is there if yours was cut, and says to
+    what.
+    """
 
-    position: Position
-    oldest: int
+    channel: str
+    epoch: str
     messages: list[HistoryMessage]
+    oldest: int
+    newest: int
+    limit: int | UnsetType = UNSET
 
 
 @implementer(ISessionObserver)
@@ -81,7 +88,7 @@ class Recovery:
         since: Position | None = None,
         history: int = 0,
         filter: Filter | None = None,
-    ) -> Joined:
+    ) -> Subscribed:
         """Let a session have what is published from now on, and before that what follows a position, or the newest.
 
         @param name: a channel, or a pattern of channels, which has no past.
@@ -94,16 +101,22 @@ class Recovery:
             raise InvalidParams("Invalid params: either since or history")
         channel = self._channels.subscribe(session, name, filter)
         if channel is None:
-            return Joined(None)
+            return Subscribed(channel=name, offset=None, epoch=None)
         channel.history.trim(self._clock.seconds())
         position = channel.position
         if since is not None:
             recovered = channel.follows(since)
             self._bring(session, channel, since.offset if recovered else position.offset)
-            return Joined(position, recovered, None if recovered else channel.oldest)
+            return Subscribed(
+                channel=name,
+                offset=position.offset,
+                epoch=position.epoch,
+                recovered=recovered,
+                oldest=UNSET if recovered else channel.oldest,
+            )
         if history or session not in channel.catching_up:
             self._bring(session, channel, max(channel.oldest - 1, position.offset - history))
-        return Joined(position)
+        return Subscribed(channel=name, offset=position.offset, epoch=position.epoch)
 
     def unsubscribe(self, session: Session, name: str) -> None:
         """End a subscription, and what by it alone was still to be brought."""
@@ -148,10 +161,11 @@ class Recovery:
             outcomes[name] = Recovered(recovered=False, offset=0, epoch="")
         return outcomes
 
-    def page(self, name: str, since: Position | None, limit: int, reverse: bool) -> Page | Deferred[Page]:
+    def page(self, name: str, since: Position | None, limit: int, reverse: bool) -> HistoryPage | Deferred[HistoryPage]:
         """Show messages of a channel: those after a position, oldest first; or those before it, newest first.
 
         @param since: None: from the oldest, or the newest.
+        @param limit: how many at most; cut to L{MAX_PAGE}.
         @raise NotFound: there is no such channel.
         @raise Conflict: the position is of another numbering.
         """
@@ -161,19 +175,19 @@ class Recovery:
         channel.history.trim(self._clock.seconds())
         if since is not None and since.epoch != channel.epoch:
             raise Conflict("The channel's numbering has begun anew", epoch=channel.epoch, oldest=channel.oldest)
+        most = min(limit, MAX_PAGE)
+        cut = MAX_PAGE if limit > MAX_PAGE else UNSET
         if reverse:
             before = channel.history.newest + 1 if since is None else since.offset
             if channel.stored_oldest is not None:
-                reading = self._store.read_before(name, before, limit)
-                return reading.addCallback(_stored_page, channel)
+                return self._store.read_before(name, before, most).addCallback(_stored_page, channel, cut)
             found = channel.history.before(before)
         else:
             after = channel.oldest - 1 if since is None else max(since.offset, channel.oldest - 1)
             if channel.stored_oldest is not None:
-                reading = self._store.read(name, after, limit)
-                return reading.addCallback(_stored_page, channel)
+                return self._store.read(name, after, most).addCallback(_stored_page, channel, cut)
             found = channel.history.after(after)
-        return _page(channel, (_of_message(held.message) for _, held in _sliced(found, limit)))
+        return _page([content_of(held.message) for _, held in _sliced(found, most)], channel, cut)
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
@@ -257,26 +271,22 @@ def _sliced(found: Iterable[tuple[int, HeldMessage]], limit: int) -> list[tuple[
     return taken
 
 
-def _page(channel: Channel, messages: Iterable[HistoryMessage]) -> Page:
-    return Page(channel.position, channel.history.oldest, list(messages))
-
-
-def _stored_page(messages: list[StoredMessage], channel: Channel) -> Page:
-    assert channel.stored_oldest is not None
-    return Page(channel.position, channel.stored_oldest, [_shown(message) for message in messages])
-
-
-def _of_message(message: bytes) -> HistoryMessage:
-    content = content_of(message)
-    return HistoryMessage(
-        offset=content.offset, message=content.message, timestamp=content.timestamp, sender=content.sender
+def _page(messages: list[HistoryMessage], channel: Channel, cut: int | UnsetType) -> HistoryPage:
+    return HistoryPage(
+        channel=channel.name,
+        epoch=channel.epoch,
+        messages=messages,
+        oldest=channel.history.oldest if channel.stored_oldest is None else channel.stored_oldest,
+        newest=channel.history.newest,
+        limit=cut,
     )
+
+
+def _stored_page(stored: list[StoredMessage], channel: Channel, cut: int | UnsetType) -> HistoryPage:
+    return _page([_shown(each) for each in stored], channel, cut)
 
 
 def _shown(stored: StoredMessage) -> HistoryMessage:
     return HistoryMessage(
-        offset=stored.offset,
-        message=msgspec.Raw(stored.message),
-        timestamp=timestamp(stored.time),
-        sender=stored.sender,
+        offset=stored.offset, message=Raw(stored.message), timestamp=timestamp(stored.time), sender=stored.sender
     )

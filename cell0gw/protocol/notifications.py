@@ -44,7 +44,7 @@ class ChannelMessage(Struct, frozen=True, kw_only=True):
 
 
 class HistoryMessage(Struct, frozen=True, kw_only=True):
-    """A publication as C{channel.history} shows it."""
+    """A publication as `channel.history` shows it."""
 
     offset: int
     message: Raw

@@ -8,20 +8,18 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cell0gw.auth.permissions import Permissions
 from cell0gw.channels.channel import Publication
 from cell0gw.channels.channels import Channels
 from cell0gw.channels.filters import Filter, FilterError
-from cell0gw.channels.recovery import Page
+from cell0gw.channels.recovery import HistoryPage, Subscribed
 from cell0gw.channels.store import Position
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.protocol.errors import InvalidParams
 from cell0gw.protocol.keys import IdempotencyKey, Key, digest_of
-from cell0gw.protocol.limits import MAX_LISTED, MAX_PAGE
-from cell0gw.protocol.notifications import HistoryMessage
+from cell0gw.protocol.limits import MAX_LISTED
 from cell0gw.protocol.printable import printable
 from cell0gw.protocol.subjects import ChannelPattern, Name, Pattern, covers
 from cell0gw.rpc.access import permission, session
@@ -45,36 +43,11 @@ class Since(msgspec.Struct, frozen=True):
         return Position(self.offset, self.epoch)
 
 
-class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
-    """The subscription holds. C{offset} is the newest publication's, 0 when there was none in this C{epoch}; both are
-    null for a pattern. C{recovered} is there if C{since} was: true, what was missed follows; false, it may have a hole,
-    and C{oldest} is the offset of the oldest message held.
-    """
-
-    success: bool = True
-    channel: str
-    offset: int | None
-    epoch: str | None
-    recovered: bool | UnsetType = UNSET
-    oldest: int | UnsetType = UNSET
-
-
 class Unsubscribed(msgspec.Struct, frozen=True, kw_only=True):
     """No subscription is left."""
 
     success: bool = True
     channel: str
-
-
-class History(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of a channel. C{oldest} to C{newest} are held. C{limit} is there if it was cut, and says to what."""
-
-    channel: str
-    epoch: str
-    messages: list[HistoryMessage]
-    oldest: int
-    newest: int
-    limit: int | UnsetType = UNSET
 
 
 class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,14 +98,7 @@ class ChannelService(Service):
     ) -> Subscribed:
         """Subscribe to channel, or to all that a pattern covers; with since or history from the past on."""
         assert caller.session is not None
-        joined = self._recovery.subscribe(caller.session, channel, _position(since), history, _filter(filter))
-        return Subscribed(
-            channel=channel,
-            offset=None if joined.position is None else joined.position.offset,
-            epoch=None if joined.position is None else joined.position.epoch,
-            recovered=UNSET if joined.recovered is None else joined.recovered,
-            oldest=UNSET if joined.oldest is None else joined.oldest,
-        )
+        return self._recovery.subscribe(caller.session, channel, _position(since), history, _filter(filter))
 
     @session
     def rpc_unsubscribe(self, caller: Caller, *, channel: ChannelPattern) -> Unsubscribed:
@@ -167,13 +133,9 @@ class ChannelService(Service):
     @permission(resource="channel")
     def rpc_history(
         self, caller: Caller, *, channel: Name, since: Since | None = None, limit: Count = 100, reverse: bool = False
-    ) -> History | Awaitable[History]:
+    ) -> HistoryPage | Awaitable[HistoryPage]:
         """Get messages of a channel: after a position, oldest first; in reverse before it, newest first."""
-        page = self._recovery.page(channel, _position(since), min(limit, MAX_PAGE), reverse)
-        cut = MAX_PAGE if limit > MAX_PAGE else UNSET
-        if isinstance(page, Deferred):
-            return page.addCallback(_history, channel, cut)
-        return _history(page, channel, cut)
+        return self._recovery.page(channel, _position(since), limit, reverse)
 
     @permission(resource="pattern")
     def rpc_list(self, caller: Caller, *, pattern: Pattern = ">", limit: Count = 1000) -> ChannelList:
@@ -219,14 +181,3 @@ def _filter(tree: dict[str, Any] | None) -> Filter | None:
         return None if tree is None else Filter(tree)
     except FilterError as fault:
         raise InvalidParams(f"Invalid params: {printable(str(fault), MAX_FAULT)}") from None
-
-
-def _history(page: Page, channel: str, cut: int | UnsetType) -> History:
-    return History(
-        channel=channel,
-        epoch=page.position.epoch,
-        messages=page.messages,
-        oldest=page.oldest,
-        newest=page.position.offset,
-        limit=cut,
-    )
