@@ -43,6 +43,7 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
     resume_token: str | None
 
 
+# Beside Minted, since dates are text on the wire, and the digest is not shown.
 class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
     """A new token, shown this once; C{expires_in_hours} is what it got, which may be less than was asked for."""
 

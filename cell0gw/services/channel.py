@@ -31,6 +31,7 @@ from cell0gw.sessions.session import Caller, Session
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
+# Beside Position, since what a client sends is bounded, and an object in JSON.
 class Since(msgspec.Struct, frozen=True):
     """A position in a channel: the newest message that one has seen; 0 is before the first."""
 

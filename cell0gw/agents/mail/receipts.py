@@ -65,23 +65,15 @@ class Receipts:
         """A letter is kept."""
         if letter.receipts:
             receipt = Receipt(
-                message_id=letter.message_id, recipient=letter.recipient, status="queued", time=letter.time, detail=None
+                message_id=letter.message_id, recipient=letter.recipient, status="queued", time=letter.time
             )
             self._report(letter.sender, receipt, kept.receipt)
 
-    def report(self, outcomes: Iterable[Transition]) -> None:
+    def report(self, transitions: Iterable[Transition]) -> None:
         """Letters have another status."""
-        for transition in outcomes:
+        for transition in transitions:
             if transition.receipt:
-                outcome = transition.outcome
-                receipt = Receipt(
-                    message_id=outcome.message_id,
-                    recipient=outcome.recipient,
-                    status=outcome.status,
-                    time=outcome.time,
-                    detail=outcome.detail,
-                )
-                self._report(transition.sender, receipt, transition.receipt)
+                self._report(transition.sender, transition.outcome, transition.receipt)
 
     def sweep(self) -> None:
         """See L{ISweeper}: write down what was reported, forget what was long ago, and try again where the disk
@@ -216,7 +208,7 @@ class Receipts:
 
 
 def receipt_of(receipt: Receipt) -> AgentReceipt:
-    """A receipt as it stands on the wire."""
+    """A receipt as it stands on the wire, where dates are text."""
     return AgentReceipt(
         message_id=receipt.message_id,
         agent_id=receipt.recipient,

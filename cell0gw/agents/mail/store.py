@@ -51,18 +51,23 @@ class KeptLetter(msgspec.Struct, frozen=True, kw_only=True):
     receipt: int = 0
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a letter: a status, see L{cell0gw.agents.mail.status}.
-
-    @ivar recipient: whose letter it must be.
-    @ivar settles: whether it need not be brought to its recipient any more.
-    """
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """A status that a letter has reached, see L{cell0gw.agents.mail.status}, and when, in seconds since the epoch."""
 
     message_id: str
     recipient: str
     status: str
     time: float
     detail: str | None = None
+
+
+class Outcome(Receipt, frozen=True, kw_only=True):
+    """A status that a letter is to reach.
+
+    @ivar recipient: whose letter it must be.
+    @ivar settles: whether it need not be brought to its recipient any more.
+    """
+
     settles: bool = False
 
 
@@ -82,16 +87,6 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     sender: str = ""
     receipt: int = 0
     size: int = 0
-
-
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """A status that a letter has reached, and when."""
-
-    message_id: str
-    recipient: str
-    status: str
-    time: float
-    detail: str | None
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
