@@ -19,7 +19,6 @@ from cell0gw.channels.channels import Channels
 from cell0gw.config.options import Config
 from cell0gw.engines.interfaces import IEngine
 from cell0gw.guard.guard import Guard
-from cell0gw.guard.heartbeat import HeartbeatService
 from cell0gw.monitoring.health import Health
 from cell0gw.monitoring.statistics import Counts
 from cell0gw.presence.presence import Presence
@@ -35,6 +34,7 @@ from cell0gw.services.rpc import RPCService
 from cell0gw.services.session import SessionService
 from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
 from cell0gw.sessions.registry import Sessions
+from cell0gw.transports.websocket.connection import GatewayProtocol
 from cell0gw.transports.websocket.factory import GatewayFactory
 
 
@@ -64,7 +64,7 @@ class Gateway(MultiService):
         limits = config.limits
         self.channels = channels = Channels(engine.messages, config.channel_options, limits, runtime)
         emit, tell = channels.broker.emit, partial(channels.broker.emit, "$system")
-        self.guard = guard = Guard(limits, tell, audit, runtime)
+        self.guard = guard = Guard(limits, config.heartbeat_interval, config.heartbeat_timeout, tell, audit, runtime)
         self.sessions = Sessions(runtime, config.resume_window, tell)
         self.presence = presence = Presence(emit, runtime)
         self.credentials = Credentials(engine.tokens, runtime)
@@ -76,16 +76,10 @@ class Gateway(MultiService):
         )
         for room in (guard, presence, channels, agents):
             self.sessions.observers += room.observers
-        sweepers: list[ISweeper] = [runtime.dates, self.sessions, *channels.sweepers, *rpc.sweepers]
-        heartbeats = HeartbeatService(
-            guard,
-            [*sweepers, *agents.sweepers, *guard.sweepers, self.credentials],
-            config.heartbeat_interval,
-            config.heartbeat_timeout,
-            runtime,
-        )
+        sweepers: list[ISweeper] = [runtime.dates, self.sessions, *channels.sweepers, *rpc.sweepers, *agents.sweepers]
+        guard.heartbeats.sweepers += [*sweepers, *guard.sweepers, self.credentials]
         self.factory = GatewayFactory(
-            runtime, rpc.dispatcher, guard, self.sessions, heartbeats, config.enable_compression
+            GatewayProtocol, rpc.dispatcher, guard, self.sessions, config.enable_compression, runtime
         )
         self.factory.reconfigure(config)
         self.health = Health(tell, runtime.wall)
@@ -95,7 +89,7 @@ class Gateway(MultiService):
         self.publish, self.send, self.emit, self.mint = embedded.publish, embedded.send, embedded.emit, embedded.mint
         self._draining: list[IDraining] = [self.factory, rpc.dispatcher, self.health, agents.calls]
         self._reconfigurable: list[IReconfigurable] = [guard, channels, self.factory, rpc.dispatcher]
-        for service in (*self._namespaces(), heartbeats):
+        for service in (*self._namespaces(), guard.heartbeats):
             service.setServiceParent(self)
             if IRefreshObserver.providedBy(service):
                 self.sessions.refresh_observers.append(service)
@@ -181,7 +175,7 @@ class Gateway(MultiService):
                 "connections_accepted": self.guard.connections.total,
                 "calls": self.rpc.dispatcher.calls,
                 "errors": self.rpc.dispatcher.errors,
-                "stalls": self.factory.heartbeats.stalls,
+                "stalls": self.guard.heartbeats.stalls,
             },
         )
 

@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from cell0gw.guard.bad_tokens import BadTokens
 from cell0gw.guard.connections import Connections
+from cell0gw.guard.heartbeat import HeartbeatService
 from cell0gw.guard.throttle import Throttle
 from cell0gw.monitoring.alarms import Alarms
 from cell0gw.monitoring.audit import Audit
@@ -29,13 +30,21 @@ class _Options(Protocol):
 class Guard:
     """The limits of a gateway, and all who see to it that they are kept.
 
+    @param interval: seconds between two heartbeats of a connection.
+    @param timeout: seconds without a byte from a connection after which it is closed.
     @param emit: brings an event to C{$system}: its type and its data.
     @param audit: takes the lines of the L{Audit} log.
     @ivar limits: one object for all, whose values may change.
     """
 
     def __init__(
-        self, limits: Limits, emit: Callable[[str, Any], Any], audit: Callable[[bytes], Any], runtime: Runtime
+        self,
+        limits: Limits,
+        interval: float,
+        timeout: float,
+        emit: Callable[[str, Any], Any],
+        audit: Callable[[bytes], Any],
+        runtime: Runtime,
     ) -> None:
         seconds = runtime.clock.seconds
         self.limits = limits
@@ -44,6 +53,7 @@ class Guard:
         self.connections = Connections(limits, seconds, self.alarms.limit_exceeded)
         self.throttle = Throttle(limits, seconds, self.alarms.limit_exceeded)
         self.bad_tokens = BadTokens(seconds, self.alarms.limit_exceeded)
+        self.heartbeats = HeartbeatService(self.connections, limits, self.alarms, interval, timeout, runtime)
         self.observers: list[ISessionObserver] = [self.throttle]
         self.sweepers: list[ISweeper] = [self.alarms, self.throttle]
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Final
 
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from cell0gw.guard.guard import Guard
+from cell0gw.guard.connections import Connections
+from cell0gw.monitoring.alarms import Alarms
 from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
-from cell0gw.protocol.limits import KIB
+from cell0gw.protocol.limits import KIB, Limits
 from cell0gw.protocol.notifications import Heartbeat
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.session import IConnection, Unfinished
@@ -41,11 +41,11 @@ class HeartbeatService(Service):
 
     Connections are divided among the slots of an interval, one each tick, so that they never beat all at once.
 
-    @param sweepers: sweep on each tick, in this order.
     @param interval: seconds between two beats of a connection.
     @param timeout: seconds without a byte from a connection after which it is closed. Sending proves nothing.
-    @param guard: of its limits C{auth_timeout}: seconds that a connection has to authenticate; 0: unlimited; and
+    @param limits: C{auth_timeout}: seconds that a connection has to authenticate; 0: unlimited.
         C{total_outbound_limit}: maximum bytes that wait for all connections together; those with most are closed first.
+    @ivar sweepers: sweep on each tick, in this order.
     @ivar stalls: how often the reactor was blocked for more than a second.
     """
 
@@ -54,20 +54,21 @@ class HeartbeatService(Service):
 
     def __init__(
         self,
-        guard: Guard,
-        sweepers: Iterable[ISweeper],
+        connections: Connections,
+        limits: Limits,
+        alarms: Alarms,
         interval: float,
         timeout: float,
         runtime: Runtime,
     ) -> None:
         self._clock = runtime.clock
         self._wall = runtime.wall
-        self._connections = guard.connections
-        self._sweepers = list(sweepers)
+        self._connections = connections
+        self.sweepers: list[ISweeper] = []
         self.interval = interval
         self.timeout = timeout
-        self._limits = guard.limits
-        self._limit_exceeded = guard.alarms.limit_exceeded
+        self._limits = limits
+        self._limit_exceeded = alarms.limit_exceeded
         slots = max(1, min(math.ceil(interval), MAX_SLOTS))
         self._tick_length = interval / slots
         self._slots: list[dict[str, IConnection]] = [{} for _ in range(slots)]
@@ -133,7 +134,7 @@ class HeartbeatService(Service):
             self._deaf_until = now
             self.stalls += 1
             return
-        for sweeper in self._sweepers:
+        for sweeper in self.sweepers:
             try:
                 sweeper.sweep()
             except Exception:

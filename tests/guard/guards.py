@@ -10,9 +10,12 @@ from cell0gw.protocol.limits import Limits
 from cell0gw.testing.stated import stated
 
 
-def quiet_guard(limits: Limits, clock: IReactorTime | None = None) -> Guard:
+def quiet_guard(
+    limits: Limits, clock: IReactorTime | None = None, interval: float = 30.0, timeout: float = 60.0
+) -> Guard:
     """A guard whose alarms and audit log go nowhere.
 
     @param clock: None: the time stands still.
     """
-    return Guard(limits, lambda type, data: None, lambda line: None, stated(Clock() if clock is None else clock))
+    runtime = stated(Clock() if clock is None else clock)
+    return Guard(limits, interval, timeout, lambda type, data: None, lambda line: None, runtime)

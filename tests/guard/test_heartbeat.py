@@ -7,12 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cell0gw.guard.heartbeat import HANDSHAKE, LINGER, HeartbeatService
+from cell0gw.guard.heartbeat import HANDSHAKE, LINGER
 from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
-from cell0gw.testing.stated import stated
 from tests.guard.guards import quiet_guard
 
 
@@ -41,9 +40,10 @@ class HeartbeatTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        guard, self.sweepers = quiet_guard(Limits(auth_timeout=8.0), self.clock), [Sweeper(), Sweeper()]
+        guard, self.sweepers = quiet_guard(Limits(auth_timeout=8.0), self.clock, 4.0, 10.0), [Sweeper(), Sweeper()]
         self.connections = guard.connections
-        self.heartbeats = HeartbeatService(guard, self.sweepers, 4.0, 10.0, stated(self.clock))
+        self.heartbeats = guard.heartbeats
+        self.heartbeats.sweepers += self.sweepers
         self.heartbeats.startService()
         self.addCleanup(self.heartbeats.stopService)
 
@@ -152,8 +152,7 @@ class HeartbeatTests(SynchronousTestCase):
     def test_short_interval(self) -> None:
         """An interval below a second is kept, too."""
         clock = Clock()
-        guard = quiet_guard(Limits(auth_timeout=0), clock)
-        heartbeats = HeartbeatService(guard, [], 0.25, 10.0, stated(clock))
+        heartbeats = quiet_guard(Limits(auth_timeout=0), clock, 0.25, 10.0).heartbeats
         heartbeats.startService()
         connection = RecordingConnection()
         heartbeats.opened(connection)

@@ -31,7 +31,6 @@ class GatewayProtocol(SendingProtocol):
 
     # Autobahn claims `log` and `state`, among others.
     _log = Logger()
-    factory: Any
 
     # Up to thirty names of a class's instances share one table, which Autobahn's own would fill.
     __slots__ = (

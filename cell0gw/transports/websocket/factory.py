@@ -8,7 +8,6 @@ from autobahn.twisted.websocket import WebSocketServerFactory
 from zope.interface import implementer
 
 from cell0gw.guard.guard import Guard
-from cell0gw.guard.heartbeat import HeartbeatService
 from cell0gw.process.interfaces import IDraining, IReconfigurable
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.notifications import ConnectionWelcome
@@ -18,10 +17,9 @@ from cell0gw.rpc.dispatch import Dispatcher
 from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import IConnection
 from cell0gw.transports.websocket.admission import Admission
-from cell0gw.transports.websocket.connection import GatewayProtocol
 from cell0gw.transports.websocket.deflate import accept_deflate
 from cell0gw.transports.websocket.handshake import SUBPROTOCOL
-from cell0gw.transports.websocket.lean import with_options
+from cell0gw.transports.websocket.lean import LeanProtocol, with_options
 
 
 class _Options(Protocol):
@@ -41,22 +39,23 @@ class _Options(Protocol):
 class GatewayFactory(WebSocketServerFactory):
     """All that a connection needs to know of the gateway.
 
+    @param protocol: what a connection speaks.
+    @param compression: whether messages may be compressed.
     @ivar admission: says who may connect.
     @ivar draining: whether the gateway is going down; who connects is sent away.
     """
 
-    protocol: Any = GatewayProtocol
     draining = False
     noisy = False
 
     def __init__(
         self,
-        runtime: Runtime,
+        protocol: type[LeanProtocol],
         dispatcher: Dispatcher,
         guard: Guard,
         sessions: Sessions,
-        heartbeats: HeartbeatService,
         compression: bool,
+        runtime: Runtime,
     ) -> None:
         super().__init__(protocols=[SUBPROTOCOL], server=None, reactor=runtime.clock)
         self.clock = runtime.clock
@@ -64,7 +63,7 @@ class GatewayFactory(WebSocketServerFactory):
         self.dispatch = dispatcher.dispatch
         self.connections = guard.connections
         self.sessions = sessions
-        self.heartbeats = heartbeats
+        self.heartbeats = guard.heartbeats
         self.limits = limits = guard.limits
         self.limit_exceeded = guard.alarms.limit_exceeded
         self.admission = Admission(self.connections, self.limit_exceeded)
@@ -83,7 +82,7 @@ class GatewayFactory(WebSocketServerFactory):
             maxFramePayloadSize=limits.max_message_size,
             perMessageCompressionAccept=accept_deflate if compression else None,
         )
-        self.protocol = with_options(GatewayProtocol, self)
+        self.protocol: Any = with_options(protocol, self)
 
     def drain(self, draining: bool) -> None:
         """See L{IDraining}: who connects from now on is sent away."""

@@ -17,6 +17,7 @@ from cell0gw.protocol.buckets import Bucket, Rate
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import CONTROL_FRAME_RATE, FRAGMENT_COST, FRAGMENT_RATE, KIB, MAX_FRAGMENTS, PONG_RATE
 from cell0gw.sessions.session import Unfinished
+from cell0gw.transports.websocket.factory import GatewayFactory
 from cell0gw.transports.websocket.handshake import Refused, UpgradeRequest, read_request
 from cell0gw.transports.websocket.lean import LeanProtocol
 
@@ -38,6 +39,7 @@ class HardenedProtocol(LeanProtocol):
     control_frame_rate: ClassVar[Rate] = CONTROL_FRAME_RATE
     pong_rate: ClassVar[Rate] = PONG_RATE
 
+    factory: GatewayFactory
     maxMessagePayloadSize: int
     perMessageCompressionAccept: Callable[[list[Any]], Any]
     # Not in the table of names that a class's instances share, which holds at most thirty.

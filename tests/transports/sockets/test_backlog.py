@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bench.certificate import make_certificate
 from cell0gw.guard.guard import Guard
-from cell0gw.guard.heartbeat import LINGER, HeartbeatService
+from cell0gw.guard.heartbeat import LINGER
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
 from cell0gw.testing.stated import stated
@@ -191,10 +191,9 @@ class TogetherTests(SynchronousTestCase):
         """When it is too much those are let go of for whom most waits, no more of them than it takes."""
         clock, hits = Clock(), []
         runtime, limits = stated(clock), Limits(total_outbound_limit=1000)
-        guard = Guard(limits, lambda type, data: hits.append(data["limit"]), lambda line: None, runtime)
-        heartbeats = HeartbeatService(guard, [], 4.0, 10.0, runtime)
-        heartbeats.startService()
-        self.addCleanup(heartbeats.stopService)
+        guard = Guard(limits, 4.0, 10.0, lambda type, data: hits.append(data["limit"]), lambda line: None, runtime)
+        guard.heartbeats.startService()
+        self.addCleanup(guard.heartbeats.stopService)
         backlogs = {"a": 100, "b": 900, "c": 300, "d": 0}
         all_of_them = {}
         for name, backlog in backlogs.items():
