@@ -35,6 +35,7 @@ README = document("README.md")
 PROTOCOL = document("docs/protocol.md")
 OPERATIONS = document("docs/operations.md")
 ARCHITECTURE = document("docs/architecture.md")
+CONTRIBUTING = document("CONTRIBUTING.md")
 DOCUMENTS = [README, *(document(f"docs/{path.name}") for path in sorted((ROOT / "docs").glob("*.md")))]
 """Those whose examples are run."""
 

@@ -1,7 +1,9 @@
-"""README.md, docs/operations.md and docs/architecture.md name options, packages and places that are there."""
+"""Documents name options, packages, files, classes, commands and headings that are there."""
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +12,7 @@ from tempfile import TemporaryDirectory
 from cell0gw.config import options as config
 from tests.documents import (
     ARCHITECTURE,
+    CONTRIBUTING,
     DOCUMENTS,
     OPERATIONS,
     README,
@@ -18,11 +21,12 @@ from tests.documents import (
     blocks,
     code,
     differing,
+    document,
     missing,
     rows,
     section,
 )
-from tests.test_floors import packages
+from tests.test_floors import above, packages
 
 
 class OperationsDocsTests(DocumentTestCase):
@@ -77,40 +81,51 @@ class OperationsDocsTests(DocumentTestCase):
 class ArchitectureDocsTests(DocumentTestCase):
     """What architecture.md says of the packages."""
 
-    def test_floors(self) -> None:
-        """architecture.md has every package, below all that import it."""
-        part = section(ARCHITECTURE, "The floors")
-        table = [name for row in rows(part) for name in code(row[0])]
+    floors = section(ARCHITECTURE, "The floors")
+
+    def test_table(self) -> None:
+        """It has every package, below all that import it, in the words of its door."""
+        said, where = packages(), f"{self.floors.where}, table"
+        words = {code(row[0])[0]: row[1] for row in rows(self.floors)}
+        table = list(words)
         findings = missing(
-            part.where,
-            packages(),
+            where,
+            said,
             table,
             "no row for the package `{}`; add one below all that import it, with the first line of its door",
             "the row of `{}`: cell0gw has no such package; remove the row",
         )
-        above = [
-            f"{part.where}: `{name}` imports `{other}`, whose row stands above; move the row of `{name}` above it"
-            for name, imported in packages().items()
+        findings += [
+            f"{where}: `{name}` imports `{other}`, whose row stands above; move the row of `{name}` above it"
+            for name, imported in said.items()
             for other in sorted(imported)
             if name in table and other in table and table.index(other) < table.index(name)
         ]
-        self.assertNothing(findings + above)
+        doors = {name: importlib.import_module(f"cell0gw.{name}").__doc__ or "" for name in said}
+        first = {name: door.partition("\n")[0] for name, door in doors.items()}
+        self.assertNothing(findings + differing(where, first, words, "what stands beside `{}`"))
 
-    def test_names(self) -> None:
-        """The files and the classes that architecture.md names are there."""
-        modules = [path for folder in ("cell0gw", "tests") for path in (ROOT / folder).rglob("*.py")]
-        findings = [
-            f"{ARCHITECTURE.where}: no file is called `{name}`; correct the path"
-            for name in re.findall(r"`([\w/]+\.py)`", ARCHITECTURE.text)
-            if not any(path.match(name) for path in modules)
+    def test_diagram(self) -> None:
+        """It has an arrow for every import of a package that does not follow from others, and for nothing else."""
+        (diagram,) = blocks(self.floors, "mermaid")
+        chains = [re.split(r" --> ", line.strip()) for line in diagram.splitlines() if "-->" in line]
+        arrows = [
+            f"{one} --> {other}"
+            for chain in chains
+            for begin, end in itertools.pairwise(chain)
+            for one in begin.split(" & ")
+            for other in end.split(" & ")
         ]
-        words = {word for path in modules for word in re.findall(r"\w+", path.read_text())}
-        findings += [
-            f"{ARCHITECTURE.where}: no code mentions `{name}`; correct the name"
-            for name in re.findall(r"`(I?[A-Z][a-z]\w+)", ARCHITECTURE.text)
-            if name not in words
+        said = packages()
+        expected = [
+            f"{name} --> {other}"
+            for name, imported in sorted(said.items())
+            for other in sorted(imported)
+            if not above(other) & imported
         ]
-        self.assertNothing(findings)
+        add = "no arrow `{}`, an import that does not follow from others; add it"
+        remove = "the arrow `{}` is no import, or follows from others; remove it"
+        self.assertNothing(missing(f"{self.floors.where}, diagram", expected, arrows, add, remove))
 
 
 class PlaceDocsTests(DocumentTestCase):
@@ -119,14 +134,57 @@ class PlaceDocsTests(DocumentTestCase):
     def test_links(self) -> None:
         """What the documents link to is there, the heading included."""
         findings = []
-        for part in DOCUMENTS:
+        for part in [*DOCUMENTS, CONTRIBUTING, document("NEWS.md"), document("SECURITY.md")]:
             for link in re.findall(r"\]\(([^)]+)\)", part.text):
                 path, _, anchor = link.partition("#")
                 target = (ROOT / part.where).parent / path if path else ROOT / part.where
+                if path.startswith("https:"):
+                    continue
                 if not target.exists():
                     findings.append(f"{part.where}: the link ({link}) leads to no file; correct the path")
                 elif anchor and anchor not in anchors(target.read_text()):
                     findings.append(f"{part.where}: the link ({link}) leads to no heading; correct what follows the #")
+        self.assertNothing(findings)
+
+    def test_names(self) -> None:
+        """The files, the folders and the classes that architecture.md and CONTRIBUTING.md name are there."""
+        modules = [path for folder in ("cell0gw", "tests") for path in (ROOT / folder).rglob("*.py")]
+        words = {word for path in modules for word in re.findall(r"\w+", path.read_text())}
+        findings = []
+        for part in (ARCHITECTURE, CONTRIBUTING):
+            findings += [
+                f"{part.where}: no file is called `{name}`; correct the path"
+                for name in re.findall(r"`([\w/]+\.py)`", part.text)
+                if not any(path.match(name) for path in modules)
+            ]
+            findings += [
+                f"{part.where}: there is no folder `{name}`; correct the path"
+                for name in re.findall(r"`(\w+(?:/\w+)+/?|\w+/)`", part.text)
+                if not any((root / name).is_dir() for root in (ROOT, ROOT / "cell0gw"))
+            ]
+            findings += [
+                f"{part.where}: no code mentions `{name}`; correct the name"
+                for name in re.findall(r"`(I?[A-Z][a-z]\w+)", part.text)
+                if name not in words
+            ]
+        self.assertNothing(findings)
+
+    def test_commands(self) -> None:
+        """What the documents have make make is in the Makefile; CONTRIBUTING.md has all that is for contributors."""
+        makefile = (ROOT / "Makefile").read_text()
+        targets = re.findall(r"^(\w+):", makefile, re.MULTILINE)
+        findings = [
+            f"{part.where}: the Makefile has no target for `make {name}`; correct it"
+            for part in [*DOCUMENTS, CONTRIBUTING]
+            for name in re.findall(r"(?:`|^)make (\w+)", part.text, re.MULTILINE)
+            if name not in targets
+        ]
+        named = re.findall(r"`make (\w+)", CONTRIBUTING.text)
+        findings += [
+            f"{CONTRIBUTING.where}: `make {name}` is not named; say what it does and when to run it"
+            for name in targets
+            if name not in (*named, "run", "clean")
+        ]
         self.assertNothing(findings)
 
 
