@@ -9,13 +9,14 @@ from cell0gw.agents.calls.dealer import Dealer
 from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.explain import Explain
+from cell0gw.agents.mail.archive import Archive
 from cell0gw.agents.mail.delivery import Mailboxes
 from cell0gw.agents.mail.quotas import Quotas
 from cell0gw.agents.mail.receipts import Receipts
 from cell0gw.agents.mail.recipients import Recipients
 from cell0gw.agents.mail.sending import Mail
 from cell0gw.agents.mail.store import IMailStore
-from cell0gw.agents.message_ids import Lineage, MessageIds
+from cell0gw.agents.message_ids import Lineage
 from cell0gw.auth.credentials import Credentials
 from cell0gw.presence.directory import Directory
 from cell0gw.process.interfaces import ISweeper
@@ -44,38 +45,27 @@ class Agents:
         clock = runtime.clock
         self._store = store
         self._recipients = Recipients(store, credentials, runtime.wall)
-        self._conversations = Conversations(
+        self.conversations = Conversations(
             clock, emit, limits.max_hops, limits.conversation_rate, self._lineage_of_call
         )
         self._receipts = Receipts(store, directory, clock, limits.heartbeat_timeout)
-        quotas = Quotas(limits)
-        self.mailboxes = Mailboxes(store, directory, self._receipts, quotas, runtime)
-        self.mail = Mail(
-            store,
-            directory,
-            self._recipients,
-            self._conversations,
-            self.mailboxes,
-            runtime,
-            ttl=limits.mail_ttl,
-            key_window=limits.idempotency_window,
-        )
+        self.mailboxes = Mailboxes(store, directory, self._receipts, Quotas(limits), runtime)
+        self.mail = Mail(directory, self._recipients, self.conversations, self.mailboxes, limits, runtime)
+        self.archive = Archive(store, runtime)
         self.workers = Workers(directory, runtime.randbelow)
-        self.calls = Dealer(self.workers, self._conversations, runtime)
-        self.explain = Explain(
-            directory, self.mail, self.mailboxes, quotas, self._conversations, self.workers, self.calls
-        )
+        self.calls = Dealer(self.workers, self.conversations, runtime)
+        self.explain = Explain(directory, self.mail, self.mailboxes, self.conversations, self.workers, self.calls)
         self.observers: list[ISessionObserver] = [
             self._recipients, self.workers, self.calls, self._receipts, self.mailboxes,
         ]  # fmt: skip
         self.sweepers: list[ISweeper] = [
-            self.mailboxes, self._receipts, self.mail, self._conversations, self.calls.assignments,
+            self.mailboxes, self._receipts, self.archive, self.conversations, self.calls,
         ]  # fmt: skip
 
     def load(self) -> None:
         """Take up what the store kept."""
         stored = self._store.load()
-        self._conversations.ids = MessageIds(stored.key)
+        self.conversations.load(stored.key)
         self._recipients.load(stored.holders)
         self.mailboxes.load(stored)
         self._receipts.load(stored.unreported, stored.newest_report)

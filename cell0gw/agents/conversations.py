@@ -43,7 +43,7 @@ class Conversations:
     @param max_hops: how many replies may follow each other; 0: any number.
     @param rate: how many replies one conversation may have in L{WINDOW} seconds; 0: any number.
     @param find_call: gives the lineage of a running call by its id and by who has it; None: there is none.
-    @ivar ids: makes and reads ids; to be set before any message is.
+    @ivar message_id: makes the id of a message, see L{MessageIds.message_id}.
     @ivar refused: how many messages were.
     """
 
@@ -60,9 +60,14 @@ class Conversations:
         self._max_hops = max_hops
         self._rate = rate
         self._counts: OrderedDict[str, _Count] = OrderedDict()
-        self.ids = MessageIds(bytes(32))
+        self.load(bytes(32))
         self._find_call = find_call
         self.refused = 0
+
+    def load(self, key: bytes) -> None:
+        """Take up the key by which ids prove where they are from; before any message is."""
+        ids = MessageIds(key)
+        self._read_id, self.message_id = ids.read, ids.message_id
 
     def place(self, nonce: str, sender: str, recipient: str, in_reply_to: str | None, dry: bool = False) -> Lineage:
         """Where a message belongs.
@@ -75,7 +80,7 @@ class Conversations:
         """
         if in_reply_to is None:
             return root_of(nonce)
-        lineage = self.ids.read(in_reply_to, sender) or self._find_call(in_reply_to, sender)
+        lineage = self._read_id(in_reply_to, sender) or self._find_call(in_reply_to, sender)
         if lineage is None:
             raise NotFound("in_reply_to names no message that was sent to you")
         lineage = Lineage(lineage.root, lineage.hops + 1, in_reply_to)

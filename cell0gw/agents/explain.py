@@ -14,7 +14,6 @@ from cell0gw.agents.calls.pools import Pool, Worker
 from cell0gw.agents.calls.workers import SERVE, Workers
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.mail.delivery import Mailboxes
-from cell0gw.agents.mail.quotas import Quotas
 from cell0gw.agents.mail.sending import Mail
 from cell0gw.agents.message_ids import MESSAGE
 from cell0gw.presence.directory import Directory
@@ -61,7 +60,6 @@ class Explain:
         directory: Directory,
         mail: Mail,
         mailboxes: Mailboxes,
-        quotas: Quotas,
         conversations: Conversations,
         workers: Workers,
         calls: Dealer,
@@ -69,7 +67,6 @@ class Explain:
         self._directory = directory
         self._mail = mail
         self._mailboxes = mailboxes
-        self._quotas = quotas
         self._conversations = conversations
         self._workers = workers
         self._calls = calls
@@ -106,7 +103,7 @@ class Explain:
             for session in sessions
         ]
         if kept or chosen is None or chosen.acknowledges or recipient in self._mailboxes:
-            self._quotas.check(sender.entity_id, recipient, size)
+            self._mailboxes.check(sender.entity_id, recipient, size)
         waits = chosen is None or self._mailboxes.queues(recipient)
         if not sessions:
             reason = "it is away: the message waits in its mailbox"
@@ -128,7 +125,7 @@ class Explain:
 
         @raise RPCError: what its sender would get, but for who is not found.
         """
-        pool = self._calls.assignments.pool(request)
+        pool = self._calls.pool(request)
         others = [] if request.capability is None else list(self._not_serving(request.capability))
         if pool is None:
             return Explanation(

@@ -83,6 +83,8 @@ class AgentService(Service):
         self._listings = presence.by_capability
         self._mail = agents.mail
         self._mailboxes = agents.mailboxes
+        self._archive = agents.archive
+        self._conversations = agents.conversations
         self._calls = agents.calls
         self._workers = agents.workers
         self._idempotency = idempotency
@@ -134,7 +136,7 @@ class AgentService(Service):
     @session
     def rpc_getDelivery(self, caller: Caller, *, message_id: Id) -> Awaitable[DeliveryReport]:
         """Get what became of a message, as its sender or its recipient."""
-        return self._mail.delivery(message_id).addCallback(_report, caller.entity_id)
+        return self._archive.delivery(message_id).addCallback(_report, caller.entity_id)
 
     @permission(resource=("agent_id", "capability"))
     def rpc_call(
@@ -184,14 +186,14 @@ class AgentService(Service):
                 "messages_waiting": waiting.messages,
                 "bytes_waiting": waiting.size,
                 "calls_inflight": len(calls),
-                "calls_waiting": calls.assignments.waiting,
+                "calls_waiting": calls.waiting,
             },
             total={
                 "messages_sent": mail.sent,
                 "messages_queued": mail.queued,
-                "messages_expired": self._mailboxes.expiries.count,
+                "messages_expired": self._mailboxes.expired,
                 "mail_delivered": self._mailboxes.delivered,
-                "loops_refused": self._mail.loops_refused,
+                "loops_refused": self._conversations.refused,
                 "calls": calls.made,
                 "calls_answered": calls.answered,
                 "calls_failed": calls.failed,

@@ -100,7 +100,7 @@ class GatewayService(Service):
         self._clock = runtime.clock
         self._wall = runtime.wall
         self._services = services
-        self._mail = agents.mail
+        self._archive = agents.archive
         self._explain = agents.explain
         self._examine = examine
         self._health = health
@@ -159,7 +159,7 @@ class GatewayService(Service):
         self, caller: Caller, *, agent_id: Name | None = None, limit: PageSize = 100
     ) -> Awaitable[DeadLetters]:
         """Get the messages that expired, or that their recipient would not have."""
-        return self._mail.dead(agent_id, limit).addCallback(_dead_letters)
+        return self._archive.dead(agent_id, limit).addCallback(_dead_letters)
 
     def _counts(self) -> list[tuple[Any, Counts]]:
         return [(source, source.statistics()) for source in self._services() if IStatistics.providedBy(source)]

@@ -35,7 +35,7 @@ class ConversationCase(SynchronousTestCase):
         """
         nonce = next(self.nonces)
         lineage = self.talk.place(nonce, sender, to, reply, **how)
-        return self.talk.ids.message_id(nonce, lineage, to), lineage
+        return self.talk.message_id(nonce, lineage, to), lineage
 
     def exchange(self, replies: int) -> str:
         """A message from C{a}, and so many replies to and fro.

@@ -179,12 +179,12 @@ class NothingHappensTests(ExplainCase):
         for _ in range(4):
             replier.call("agent.send", message=1, **reply)
         replier.call("channel.subscribe", channel="$system")
-        refused = self.gateway.agents.mail.loops_refused
+        refused = self.gateway.agents.conversations.refused
         for method in ("agent.send", "agent.call"):
             told = self.explain(method, replier, **reply)
             self.assertEqual(told["outcome"], "refused")
             self.assertIn("in circles", told["reason"])
-        self.assertEqual((self.gateway.agents.mail.loops_refused, replier.received("event")), (refused, []))
+        self.assertEqual((self.gateway.agents.conversations.refused, replier.received("event")), (refused, []))
 
     def test_messages(self) -> None:
         """Nothing is sent, and no mailbox is any fuller."""

@@ -379,9 +379,9 @@ class SteppedOfficeTests(OfficeCase):
             self.wait(2)
             self.start()
             self.wait(57)
-            self.assertEqual(self.boxes.expiries.count, 0)
+            self.assertEqual(self.boxes.expired, 0)
             self.wait(1)
-            self.assertEqual(self.boxes.expiries.count, 1)
+            self.assertEqual(self.boxes.expired, 1)
             self.setUp()
 
 

@@ -16,11 +16,12 @@ from zope.interface import implementer
 
 from cell0gw.agents.calls.assignments import RETRY_AFTER_MS, Assignments
 from cell0gw.agents.calls.call import CALLER_GONE, REFUSALS, Call, CallRequest, Withdrawal, invocation, read_error
+from cell0gw.agents.calls.pools import Pool
 from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.message_ids import MESSAGE, Lineage
 from cell0gw.auth.permissions import Permissions
-from cell0gw.process.interfaces import IDraining
+from cell0gw.process.interfaces import IDraining, ISweeper
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import AgentFailed, Cancelled, Conflict, NotFound, RateLimited, RPCError
 from cell0gw.protocol.jsonrpc import Response
@@ -42,7 +43,7 @@ MAX_SIZE: Final = 256 * MIB
 """The same for all sessions."""
 
 
-@implementer(ISessionObserver, IDraining)
+@implementer(ISessionObserver, IDraining, ISweeper)
 class Dealer:
     """All calls that are on their way.
 
@@ -65,6 +66,19 @@ class Dealer:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    @property
+    def waiting(self) -> int:
+        """How many of them wait for somebody to take them."""
+        return self.assignments.waiting
+
+    def pool(self, request: CallRequest) -> Pool | None:
+        """Those who could take a call; None: nobody is here who could."""
+        return self.assignments.pool(request)
+
+    def sweep(self) -> None:
+        """See L{ISweeper}."""
+        self.assignments.sweep()
 
     def call(self, caller: Caller, request_id: bytes, request: CallRequest) -> Deferred[Raw]:
         """Have an agent do something.

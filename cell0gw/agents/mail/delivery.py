@@ -36,7 +36,8 @@ SLICE: Final = 100
 class Mailboxes:
     """Every mailbox that holds something.
 
-    @ivar expiries: when letters have waited too long.
+    @ivar now: gives the date by which letters are judged, see L{Expiry.now}.
+    @ivar check: says whether one more letter may wait, see L{Quotas.check}.
     @ivar delivered: how many letters were sent, each time counted.
     """
 
@@ -56,7 +57,8 @@ class Mailboxes:
         self._quotas = quotas
         self._clock = runtime.clock
         self._wall = runtime.wall
-        self.expiries = Expiry(store, runtime.dates, self._recorded)
+        self._expiry = Expiry(store, runtime.dates, self._recorded)
+        self.now, self.check = self._expiry.now, quotas.check
         self._boxes: dict[str, Mailbox] = {}
         # Whose recipients could not take more, or whose disk could not be read.
         self._stalled: dict[Mailbox, None] = {}
@@ -70,7 +72,7 @@ class Mailboxes:
         held = {box.recipient: Occupancy(box.messages, box.size) for box in stored.mailboxes}
         self._quotas.load(held, stored.senders)
         self._boxes.update((recipient, Mailbox(recipient, self._directory, behind=True)) for recipient in held)
-        self.expiries.load(stored.next_expiry)
+        self._expiry.load(stored.next_expiry)
 
     def __contains__(self, recipient: str) -> bool:
         return recipient in self._boxes
@@ -87,6 +89,11 @@ class Mailboxes:
     def waiting(self) -> Occupancy:
         """How much mail waits, what is on its way still included."""
         return self._quotas.total
+
+    @property
+    def expired(self) -> int:
+        """How many letters have waited too long."""
+        return self._expiry.count
 
     def put(self, letter: Letter, keys_since: float) -> Deferred[KeptLetter]:
         """Keep a letter, and bring it to its recipient as soon as may be.
@@ -151,7 +158,7 @@ class Mailboxes:
             self._record(outcomes)
         for box, message_ids in self._resends.due().items():
             self._store.letters(message_ids).addCallbacks(self._send_again, self._failed, (box, message_ids))
-        self.expiries.sweep()
+        self._expiry.sweep()
         stalled, self._stalled = self._stalled, {}
         for box in stalled:
             self._pump(box)
@@ -160,9 +167,9 @@ class Mailboxes:
         if kept.replayed:
             self._release(letter.sender, letter.recipient, len(letter.message))
             return _again(kept)
-        self.expiries.watch(letter)
+        self._expiry.watch(letter)
         self._receipts.queued(letter, kept)
-        session = None if box.behind or box.reading or self.expiries.late(letter) else box.taker()
+        session = None if box.behind or box.reading or self._expiry.late(letter) else box.taker()
         if session is None:
             box.behind = True
             self._pump(box)
@@ -185,7 +192,7 @@ class Mailboxes:
             return
         box.reading = True
         limit = min(SLICE, box.room) if session.acknowledges else SLICE
-        reading = self._store.waiting(box.recipient, box.sent, limit, self.expiries.now())
+        reading = self._store.waiting(box.recipient, box.sent, limit, self.now())
         reading.addCallbacks(self._read, self._not_read, callbackArgs=(box, box.sent), errbackArgs=(box,))
 
     def _read(self, letters: list[Letter], box: Mailbox, after: int) -> None:
@@ -198,7 +205,7 @@ class Mailboxes:
         outcomes = []
         for letter in letters:
             session = box.taker()
-            if letter.message_id not in box.unacknowledged and not self.expiries.late(letter):
+            if letter.message_id not in box.unacknowledged and not self._expiry.late(letter):
                 if session is None:
                     break
                 outcomes.append(self._send(box, letter, session))
@@ -230,7 +237,7 @@ class Mailboxes:
         self._resends.hasten(name for name in message_ids if name not in came)  # more than is read at once
         for letter in letters:
             session = self._directory.route(box.recipient, reading=True)
-            late = self.expiries.late(letter)
+            late = self._expiry.late(letter)
             if session is None or late or letter.message_id not in box.unacknowledged:
                 continue
             if not session.acknowledges:  # another client of theirs, which can't: this was its one time

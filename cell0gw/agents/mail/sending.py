@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from typing import Final
-
 import msgspec
 from msgspec import UNSET, UnsetType
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.mail.delivery import Mailboxes
 from cell0gw.agents.mail.mailbox import agent_message
-from cell0gw.agents.mail.recipients import DAY, FORGET_AFTER, MAX_HOLDERS, Recipients
-from cell0gw.agents.mail.store import DeadLetter, Delivery, IMailStore, KeptLetter, Letter
+from cell0gw.agents.mail.recipients import Recipients
+from cell0gw.agents.mail.store import KeptLetter, Letter
 from cell0gw.agents.message_ids import MESSAGE
 from cell0gw.auth.permissions import Permissions
 from cell0gw.presence.directory import Directory
-from cell0gw.process.failures import reported_already
-from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import NotFound
 from cell0gw.protocol.keys import Key
+from cell0gw.protocol.limits import MailLimits
 from cell0gw.sessions.session import Sender
-
-KEEP_OVER: Final = DAY
-"""For how many seconds it is known what became of a message that is over."""
-
-KEEP_DEAD: Final = 7 * DAY
-"""For how many seconds a message is kept that came to nothing."""
-
-MAX_OVER: Final = 100_000
-"""How many messages that are over are known, at most."""
-
-PURGE_EVERY: Final = 60.0
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,40 +32,33 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool | UnsetType = UNSET
 
 
-@implementer(ISweeper)
 class Mail:
     """Brings messages to entities.
 
     What is sent without receipts, and without a key, to one who is here and doesn't acknowledge is written to its
     connection, and that is all. Whatever else is kept on disk first.
 
-    @param ttl: how many seconds a message waits whose sender names no time.
-    @param key_window: for how many seconds an idempotency key stands for its message.
+    @ivar sent: how many messages were sent at once; C{queued}: how many waited.
     """
 
     def __init__(
         self,
-        store: IMailStore,
         directory: Directory,
         recipients: Recipients,
         conversations: Conversations,
         mailboxes: Mailboxes,
+        limits: MailLimits,
         runtime: Runtime,
-        ttl: float,
-        key_window: float,
     ) -> None:
-        self._store = store
         self._directory = directory
         self._recipients = recipients
         self._conversations = conversations
         self._mailboxes = mailboxes
-        self._clock = runtime.clock
         self._wall = runtime.wall
         self._dates = runtime.dates
         self._new_id = runtime.new_id
-        self._ttl = ttl
-        self._key_window = key_window
-        self._next_purge = -math.inf
+        self._ttl = limits.mail_ttl
+        self._key_window = limits.idempotency_window
         self.sent = self.queued = 0
 
     def send(
@@ -111,7 +88,7 @@ class Mail:
                 raise NotFound(f"Nobody is called {recipient}", near=self.near(recipient, sender.permissions))
         nonce, now = self._new_id(MESSAGE), self._wall()
         lineage = self._conversations.place(nonce, sender.entity_id, recipient, in_reply_to)
-        message_id = self._conversations.ids.message_id(nonce, lineage, recipient)
+        message_id = self._conversations.message_id(nonce, lineage, recipient)
         if session is not None and not (session.acknowledges or receipts or key is not None):
             session.connection.send(
                 agent_message(
@@ -137,7 +114,7 @@ class Mail:
             hops=lineage.hops,
             message=message,
             time=now,
-            expires_at=self._mailboxes.expiries.now() + (self._ttl if ttl is None else ttl),
+            expires_at=self._mailboxes.now() + (self._ttl if ttl is None else ttl),
             receipts=receipts,
             key=key,
         )
@@ -150,28 +127,6 @@ class Mail:
     def near(self, recipient: str, permissions: Permissions) -> list[str]:
         """Ids that look like one that nobody holds, as far as someone with these permissions may write to them."""
         return self._recipients.near(recipient, lambda entity_id: permissions.allow_on("agent.send", entity_id))
-
-    @property
-    def loops_refused(self) -> int:
-        """How many messages and calls would have gone in circles."""
-        return self._conversations.refused
-
-    def delivery(self, message_id: str) -> Deferred[Delivery | None]:
-        """What became of a message; None if that was not written down, or is long ago."""
-        return self._store.delivery(message_id)
-
-    def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
-        """The messages that came to nothing, newest first, and how many there are."""
-        return self._store.dead(recipient, limit)
-
-    def sweep(self) -> None:
-        """See L{ISweeper}: have the store forget what is long over, now and then."""
-        now = self._clock.seconds()
-        if now >= self._next_purge:
-            self._next_purge = now + PURGE_EVERY
-            over, dead, seen = map(self._dates.before, (KEEP_OVER, KEEP_DEAD, FORGET_AFTER))
-            purging = self._store.purge(over, dead, MAX_OVER, seen, MAX_HOLDERS)
-            purging.addErrback(reported_already)  # tried again
 
     def _kept(self, kept: KeptLetter) -> Sent:
         if not kept.replayed:

@@ -62,7 +62,7 @@ class CallCase(SynchronousTestCase):
     def assertNothingLeft(self) -> None:
         """No call, no queue, no timer is left."""
         calls = self.gateway.agents.calls
-        self.assertEqual((len(calls), calls.assignments.waiting), (0, 0))
+        self.assertEqual((len(calls), calls.waiting), (0, 0))
         self.assertEqual(calls.made, calls.answered + calls.failed)
         timers = [c for c in self.gateway.clock.getDelayedCalls() if "patience" in repr(c.func)]
         self.assertEqual(timers, [])

@@ -89,7 +89,7 @@ class RouterMachine(RuleBasedStateMachine):
         self.look()
         assert not self.calls, self.calls
         calls = self.gateway.agents.calls
-        assert (len(calls), calls.assignments.waiting) == (0, 0)
+        assert (len(calls), calls.waiting) == (0, 0)
         assert calls.made == calls.answered + calls.failed
         assert not [c for c in self.gateway.clock.getDelayedCalls() if "patience" in repr(c.func)]
         assert not any(self.gateway.agents.workers.of_capability(skill) for skill in SKILLS)
@@ -314,7 +314,7 @@ class RouterMachine(RuleBasedStateMachine):
         for number in waiting:
             assert not self.hopeless(self.calls[number]), "one waits that nobody will take"
         assert len(self.gateway.agents.calls) == len(self.calls)
-        assert self.gateway.agents.calls.assignments.waiting == len(waiting)
+        assert self.gateway.agents.calls.waiting == len(waiting)
 
 
 class RouterModelTests(SynchronousTestCase):

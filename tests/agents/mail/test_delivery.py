@@ -342,7 +342,7 @@ class PatienceTests(OfficeCase):
         self.store.held = False
         self.store.release()
         self.wait()
-        self.assertEqual((self.got(session), self.boxes.expiries.count), ([], 1))
+        self.assertEqual((self.got(session), self.boxes.expired), ([], 1))
         self.nothing_waits()
 
     def test_expired_on_the_way_from_the_disk(self) -> None:
@@ -372,7 +372,7 @@ class PatienceTests(OfficeCase):
         self.fill([3], ttl=20, to="c")
         for seconds, expired in ((9, 0), (1, 1), (9, 1), (1, 2), (9, 2), (1, 3)):
             self.wait(seconds)
-            self.assertEqual(self.boxes.expiries.count, expired)
+            self.assertEqual(self.boxes.expired, expired)
         self.nothing_waits()
 
 
@@ -437,7 +437,7 @@ class BrokenDiskTests(OfficeCase):
         self.failureResultOf(self.put(4), Unavailable)
         self.store.broken = False
         self.wait(2)
-        self.assertEqual((self.got(session), self.boxes.expiries.count), ([2, 3], 1))
+        self.assertEqual((self.got(session), self.boxes.expired), ([2, 3], 1))
         for number in (2, 3):
             self.successResultOf(self.ack(number))
         self.nothing_waits()
