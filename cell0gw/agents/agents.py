@@ -19,18 +19,15 @@ from cell0gw.agents.mail.store import IMailStore
 from cell0gw.agents.message_ids import Lineage
 from cell0gw.auth.credentials import Credentials
 from cell0gw.presence.directory import Directory
-from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.limits import MailLimits
-from cell0gw.sessions.observers import ISessionObserver
 
 
 class Agents:
     """The parts, by name.
 
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
-    @ivar observers: those that are to hear of sessions, after the directory.
-    @ivar sweepers: those that are to sweep now and then.
+    @ivar parts: what may be told of sessions, of the time, of a drain or of other options, in this order.
     """
 
     def __init__(
@@ -55,12 +52,10 @@ class Agents:
         self.workers = Workers(directory, runtime.randbelow)
         self.calls = Dealer(self.workers, self.conversations, runtime)
         self.explain = Explain(directory, self.mail, self.mailboxes, self.conversations, self.workers, self.calls)
-        self.observers: list[ISessionObserver] = [
-            self._recipients, self.workers, self.calls, self._receipts, self.mailboxes,
-        ]  # fmt: skip
-        self.sweepers: list[ISweeper] = [
-            self.mailboxes, self._receipts, self.archive, self.conversations, self.calls,
-        ]  # fmt: skip
+        self.parts = (
+            self._recipients, self.workers, self.calls, self._receipts, self.mailboxes, self.archive,
+            self.conversations,
+        )  # fmt: skip
 
     def load(self) -> None:
         """Take up what the store kept."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from zope.interface import Interface
 
 from cell0gw.agents.agents import Agents
 from cell0gw.app.drain import Drain
@@ -36,6 +37,8 @@ from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
 from cell0gw.sessions.registry import Sessions
 from cell0gw.transports.websocket.connection import GatewayProtocol
 from cell0gw.transports.websocket.factory import GatewayFactory
+
+_Part = TypeVar("_Part", bound=Interface)
 
 
 class Gateway(MultiService):
@@ -74,10 +77,6 @@ class Gateway(MultiService):
         self.rpc = rpc = RPC(
             self, guard, agents.calls.answered_by, config.anonymous_reads, config.idempotency_window, runtime.clock
         )
-        for room in (guard, presence, channels, agents):
-            self.sessions.observers += room.observers
-        sweepers: list[ISweeper] = [runtime.dates, self.sessions, *channels.sweepers, *rpc.sweepers, *agents.sweepers]
-        guard.heartbeats.sweepers += [*sweepers, *guard.sweepers, self.credentials]
         self.factory = GatewayFactory(
             GatewayProtocol, rpc.dispatcher, guard, self.sessions, config.enable_compression, runtime
         )
@@ -87,13 +86,20 @@ class Gateway(MultiService):
         engine.changed.append(self.health.storage)
         embedded = Embedded(channels.broker, agents.mail, self.credentials)
         self.publish, self.send, self.emit, self.mint = embedded.publish, embedded.send, embedded.emit, embedded.mint
-        self._draining: list[IDraining] = [self.factory, rpc.dispatcher, self.health, agents.calls]
-        self._reconfigurable: list[IReconfigurable] = [guard, channels, self.factory, rpc.dispatcher]
-        for service in (*self._namespaces(), guard.heartbeats):
+        services = self._namespaces()
+        self._parts = (
+            runtime.dates, *guard.parts, self.sessions, *presence.parts, *channels.parts, *services, self.factory,
+            *rpc.parts, self.health, *agents.parts, self.credentials,
+        )  # fmt: skip
+        self.sessions.observers += self._providing(ISessionObserver)
+        self.sessions.refresh_observers += self._providing(IRefreshObserver)
+        guard.heartbeats.sweepers += self._providing(ISweeper)
+        for service in (*services, guard.heartbeats):
             service.setServiceParent(self)
-            if IRefreshObserver.providedBy(service):
-                self.sessions.refresh_observers.append(service)
-        self.sessions.refresh_observers.append(agents.workers)
+
+    def _providing(self, interface: type[_Part]) -> list[_Part]:
+        """The parts that provide an interface, in the order in which they are told."""
+        return [part for part in self._parts if interface.providedBy(part)]
 
     def _namespaces(self) -> tuple[Any, ...]:
         """The gateway's own services, thin faces over the parts."""
@@ -113,7 +119,7 @@ class Gateway(MultiService):
     def startService(self) -> None:
         """See L{IService}."""
         list(self.rpc.dispatcher.methods())  # whatever can't be called shows now
-        for part in self._draining:
+        for part in self._providing(IDraining):
             part.drain(False)
         self.credentials.load()
         self.channels.load()
@@ -127,7 +133,7 @@ class Gateway(MultiService):
         @return: fires when all are gone, after C{drain_timeout} seconds at the latest.
         """
         self.emit("gateway.draining", {})
-        for part in self._draining:
+        for part in self._providing(IDraining):
             part.drain(True)
         drain = Drain(self._runtime, self.guard.connections, self.config.drain_timeout)
         # Whoever waits for a write has the answer before the goodbye; but not for ever.
@@ -140,7 +146,7 @@ class Gateway(MultiService):
         Whoever calls this has seen to the certificates already, and to the log's level.
         """
         self.config, outcome = merge(self.config, config)
-        for part in self._reconfigurable:
+        for part in self._providing(IReconfigurable):
             part.reconfigure(self.config)
         return outcome
 

@@ -12,10 +12,9 @@ from cell0gw.channels.recovery import Recovery
 from cell0gw.channels.retention import DiskRetention
 from cell0gw.channels.rules import ChannelOptions, ChannelRule, ChannelRules
 from cell0gw.channels.store import IMessageStore
-from cell0gw.process.interfaces import IReconfigurable, ISweeper
+from cell0gw.process.interfaces import IReconfigurable
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.limits import Limits
-from cell0gw.sessions.observers import ISessionObserver
 
 
 class _Options(Protocol):
@@ -33,6 +32,7 @@ class Channels:
     @param limits: how many channels and patterns one session may be subscribed to.
     @ivar broker: all channels, and all subscriptions.
     @ivar recovery: subscriptions that begin in the past.
+    @ivar parts: what may be told of sessions, of the time, of a drain or of other options, in this order.
     """
 
     def __init__(self, store: IMessageStore, options: ChannelOptions, limits: Limits, runtime: Runtime) -> None:
@@ -40,9 +40,8 @@ class Channels:
         budget = Budget(options.history_bytes, options.total_history_bytes)
         self.broker = Broker(self._rules, store, runtime, budget, limits, options.heartbeat_timeout)
         self.recovery = Recovery(self.broker, store, runtime.clock)
-        self._disk = DiskRetention(self.broker, store, runtime, options.idempotency_window)
-        self.observers: list[ISessionObserver] = [self.recovery, self.broker]
-        self.sweepers: list[ISweeper] = [self.broker.retention, self._disk]
+        disk = DiskRetention(self.broker, store, runtime, options.idempotency_window)
+        self.parts = (self, self.recovery, self.broker, self.broker.retention, disk)
 
     def load(self) -> None:
         """Take up what the store kept."""

@@ -13,10 +13,9 @@ from cell0gw.guard.heartbeat import HeartbeatService
 from cell0gw.guard.throttle import Throttle
 from cell0gw.monitoring.alarms import Alarms
 from cell0gw.monitoring.audit import Audit
-from cell0gw.process.interfaces import IReconfigurable, ISweeper
+from cell0gw.process.interfaces import IReconfigurable
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.limits import Limits
-from cell0gw.sessions.observers import ISessionObserver
 
 
 class _Options(Protocol):
@@ -35,6 +34,7 @@ class Guard:
     @param emit: brings an event to C{$system}: its type and its data.
     @param audit: takes the lines of the L{Audit} log.
     @ivar limits: one object for all, whose values may change.
+    @ivar parts: what may be told of sessions, of the time, of a drain or of other options, in this order.
     """
 
     def __init__(
@@ -54,8 +54,7 @@ class Guard:
         self.throttle = Throttle(limits, seconds, self.alarms.limit_exceeded)
         self.bad_tokens = BadTokens(seconds, self.alarms.limit_exceeded)
         self.heartbeats = HeartbeatService(self.connections, limits, self.alarms, interval, timeout, runtime)
-        self.observers: list[ISessionObserver] = [self.throttle]
-        self.sweepers: list[ISweeper] = [self.alarms, self.throttle]
+        self.parts = (self, self.alarms, self.throttle)
 
     def reconfigure(self, config: _Options) -> None:
         """See L{IReconfigurable}: limits hold at once, for those who are connected as well."""

@@ -9,7 +9,6 @@ from cell0gw.presence.directory import Directory
 from cell0gw.presence.listings import Listings
 from cell0gw.presence.watches import PresenceSnapshot, Watches
 from cell0gw.process.runtime import Runtime
-from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 
@@ -18,6 +17,7 @@ class Presence:
 
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
     @ivar by_type: lists of entities, by their type; C{by_capability}: of agents, by what they can do.
+    @ivar parts: what may be told of sessions, of the time, of a drain or of other options, in this order.
     """
 
     def __init__(self, emit: Callable[[str, str, Any], Any], runtime: Runtime) -> None:
@@ -25,7 +25,7 @@ class Presence:
         self.watches = Watches(self.directory, runtime.clock)
         self.by_type = Listings(self.directory)
         self.by_capability = Listings(self.directory)
-        self.observers: list[ISessionObserver] = [self.directory, self.watches]
+        self.parts = (self.directory, self.watches)
 
     def resume(self, old: Session, new: Session) -> dict[str, PresenceSnapshot]:
         """A session takes up what another one has said of their entity, and whom it watched.

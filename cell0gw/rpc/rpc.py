@@ -8,7 +8,6 @@ from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
 
 from cell0gw.guard.guard import Guard
-from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.jsonrpc import Response
 from cell0gw.rpc.dispatch import Dispatcher
 from cell0gw.rpc.idempotency import Idempotency
@@ -22,6 +21,7 @@ class RPC:
     @param answered: called with a session and its L{Response} to a request of the gateway's.
     @param anonymous_reads: whether strangers may use the methods declared as L{cell0gw.rpc.access.anonymous_read}.
     @param key_window: for how many seconds an idempotency key stands for its call.
+    @ivar parts: what may be told of sessions, of the time, of a drain or of other options, in this order.
     """
 
     def __init__(
@@ -35,4 +35,4 @@ class RPC:
     ) -> None:
         self.dispatcher = Dispatcher(services, guard, answered, anonymous_reads)
         self.idempotency = Idempotency(clock, key_window)
-        self.sweepers: list[ISweeper] = [self.idempotency]
+        self.parts = (self.dispatcher, self.idempotency)

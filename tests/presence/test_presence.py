@@ -18,7 +18,7 @@ class PresenceTests(SynchronousTestCase):
         presence = Presence(lambda channel, type, data: None, stated(Clock()))
         old, new = make_session("1", "a"), make_session("2", "a")
         for session in (old, new):
-            for observer in presence.observers:
+            for observer in presence.parts:
                 observer.session_opened(session)
         presence.watches.watch(old, ">")
         presence.directory.update(old, status="busy")
