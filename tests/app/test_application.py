@@ -299,6 +299,15 @@ class LifeTests(LifeCase):
         self.wait(gateway.stop())
         self.assertFalse(weather.running)
 
+    def test_privileged_before(self) -> None:
+        """What twistd lets services do before it gives up its privileges is open to those that were registered, too."""
+        gateway, asked = self.gateway(), []
+        weather = WeatherService()
+        weather.privilegedStartService = lambda: asked.append(weather)  # type: ignore[method-assign]
+        gateway.register(weather)
+        gateway.privilegedStartService()
+        self.assertEqual(asked, [weather])
+
     def test_careless_before(self) -> None:
         """One whose methods declare no permission is refused at the start, and nothing stays taken; the next start goes
         on without it.
