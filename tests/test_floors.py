@@ -98,6 +98,21 @@ class FloorsTests(DocumentTestCase):
                     findings.append(f"{door} says it imports {other}, the code doesn't: remove it from `Imports:`")
         self.assertNothing(findings)
 
+    def test_inner_doors_say_the_truth(self) -> None:
+        """A folder within a package says what of the rest of the package it imports, and no more."""
+        findings = []
+        for door in sorted(ROOT.glob("*/*/__init__.py")):
+            folder, package = door.parent, door.parents[1]
+            beside = {
+                path.stem for path in package.iterdir() if path != folder and (path.is_dir() or path.suffix == ".py")
+            }
+            names = [imported.split(".") for path in folder.glob("*.py") for imported in imports(path)]
+            real = {name[2] for name in names if name[:2] == ["cell0gw", package.name] and len(name) > 2} & beside
+            expected = f"Imports of {package.name}: {', '.join(sorted(real)) or 'nothing'}."
+            if expected not in (ast.get_docstring(ast.parse(door.read_text())) or ""):
+                findings.append(f"{shown(door)}: end the docstring with the line `{expected}`")
+        self.assertNothing(findings)
+
     def test_no_way_back(self) -> None:
         """Packages stand above all that they import, and so do modules."""
         names = {f"cell0gw.{name}" for name, _ in modules()}

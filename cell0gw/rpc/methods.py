@@ -1,6 +1,6 @@
 """An ``rpc_`` method, taken apart once: its name, who may call it, the types of its params and of its result.
 
-The signature is the contract. ``rpc_publish(self, caller, *, channel: Name, message: Raw) -> Published`` takes
+The signature is the contract. ``rpc_publish(self, caller, *, channel: Name, message: Raw) -> Publication`` takes
 params by name and, in the order of the signature, by position.
 """
 

@@ -1,1 +1,4 @@
-"""Calls from one entity to another: who can take one, who has it, and its answer."""
+"""Calls from one entity to another: who can take one, who has it, and its answer.
+
+Imports of agents: conversations, message_ids.
+"""

@@ -53,11 +53,11 @@ class Sticky:
 
     def get(self, target: str, key: str) -> Worker | None:
         """The one of this key, if it is known."""
-        recipients = self._workers.get((target, key))
-        if recipients is None:
+        found = self._workers.get((target, key))
+        if found is None:
             return None
         self._workers.move_to_end((target, key))
-        return recipients()
+        return found()
 
     def put(self, target: str, key: str, worker: Worker) -> None:
         """It is this one from now on."""
@@ -139,9 +139,9 @@ class Pool:
 
         @param fits: those for whom it is false are passed over.
         """
-        recipients = None if key is None or policy != "sticky" else self._sticky.get(self.target, key)
-        if recipients is not None and recipients in self._load and fits(recipients):
-            return recipients
+        found = None if key is None or policy != "sticky" else self._sticky.get(self.target, key)
+        if found is not None and found in self._load and fits(found):
+            return found
         return next(filter(fits, self._turns), None) if policy == "round_robin" else self._least_busy(fits)
 
     def pick(self, policy: Policy, key: str | None, fits: Callable[[Worker], bool]) -> Worker | None:
@@ -166,7 +166,7 @@ class Pool:
         if not self._row:
             return None
         start, size = self._choose(len(self._row)), len(self._row)
-        return next(filter(fits, (self._row[(start + outcome) % size] for outcome in range(size))), None)
+        return next(filter(fits, (self._row[(start + step) % size] for step in range(size))), None)
 
     def _least_busy(self, fits: Callable[[Worker], bool]) -> Worker | None:
         for load in sorted(self._by_load):

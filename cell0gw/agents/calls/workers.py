@@ -1,4 +1,4 @@
-"""The workforce: every session that takes calls, by its agent and by what it can do."""
+"""Workers: every session that takes calls, by its agent and by what it can do."""
 
 from __future__ import annotations
 

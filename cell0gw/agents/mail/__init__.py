@@ -1,1 +1,4 @@
-"""Directed messages: sent at once, or kept until their recipient has them."""
+"""Directed messages: sent at once, or kept until their recipient has them.
+
+Imports of agents: conversations, message_ids.
+"""

@@ -1,4 +1,4 @@
-"""The ladder that a directed message climbs: queued, sent, received, started, and then done, failed or expired.
+"""The status of a directed message: queued, sent, received, started, and then done, failed or expired.
 
 It only goes up, and may leave out steps: who says done has received. What is over is not begun again.
 """

@@ -120,7 +120,7 @@ class StoredMailbox(msgspec.Struct, frozen=True, kw_only=True):
 class StoredMail(msgspec.Struct, frozen=True, kw_only=True):
     """What a store has when the gateway starts.
 
-    @ivar key: with which ids are made, see L{cell0gw.agents.message_ids.Provenance}.
+    @ivar key: with which ids are made, see L{cell0gw.agents.message_ids.MessageIds}.
     @ivar senders: how many of the letters that wait are whose.
     @ivar holders: who has ever had a session, and when that was noted last, the longest ago first.
     @ivar unreported: the senders to whom not every receipt was reported.

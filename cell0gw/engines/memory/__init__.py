@@ -1,1 +1,4 @@
-"""An engine that forgets with the process, for tests."""
+"""An engine that forgets with the process, for tests.
+
+Imports of engines: interfaces.
+"""

@@ -1,1 +1,4 @@
-"""The engine of the single process: one SQLite file with one thread that writes it."""
+"""The engine of the single process: one SQLite file with one thread that writes it.
+
+Imports of engines: interfaces.
+"""

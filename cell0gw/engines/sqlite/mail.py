@@ -22,7 +22,7 @@ from cell0gw.agents.mail.store import (
     StoredMailbox,
     Transition,
 )
-from cell0gw.engines.sqlite import letters as sqlite_letters
+from cell0gw.engines.sqlite import letters
 from cell0gw.engines.sqlite.database import Database
 from cell0gw.protocol.errors import Conflict
 
@@ -41,7 +41,7 @@ class SQLiteMailStore:
     def load(self) -> StoredMail:
         """See L{IMailStore}."""
         read = self._database.read
-        read(sqlite_letters.MARK_LAST_UNREPORTED)
+        read(letters.MARK_LAST_UNREPORTED)
         ((key,),) = read("SELECT value FROM secrets WHERE name = 'provenance'")
         boxes = read(
             "SELECT recipient, COUNT(*), SUM(LENGTH(message)) FROM letters WHERE settled IS NULL GROUP BY recipient"
@@ -60,63 +60,61 @@ class SQLiteMailStore:
 
     def put(self, letter: Letter, keys_since: float) -> Deferred[KeptLetter]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.put, letter, keys_since).addCallback(_raise_conflict)
+        return self._write(letters.put, letter, keys_since).addCallback(_raise_conflict)
 
     def find(self, letter: Letter, keys_since: float) -> Deferred[KeptLetter | None]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.find, letter, keys_since).addCallback(_raise_conflict)
+        return self._write(letters.find, letter, keys_since).addCallback(_raise_conflict)
 
     def waiting(self, recipient: str, after: int, limit: int, now: float) -> Deferred[list[Letter]]:
         """See L{IMailStore}."""
-        return self._look(sqlite_letters.waiting, recipient, after, limit, now)
+        return self._look(letters.waiting, recipient, after, limit, now)
 
     def letters(self, message_ids: list[str]) -> Deferred[list[Letter]]:
         """See L{IMailStore}."""
-        return self._look(sqlite_letters.letters, message_ids)
+        return self._look(letters.letters, message_ids)
 
     def record(self, outcomes: list[Outcome]) -> Deferred[list[Transition]]:
         """See L{IMailStore}."""
-        return self._database.write(
-            lambda connection: [sqlite_letters.advance(connection, outcome) for outcome in outcomes]
-        )
+        return self._database.write(lambda connection: [letters.advance(connection, outcome) for outcome in outcomes])
 
     def expire(self, now: float) -> Deferred[tuple[list[Transition], float | None]]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.expire, now)
+        return self._write(letters.expire, now)
 
     def shift(self, seconds: float) -> Deferred[None]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.shift, seconds)
+        return self._write(letters.shift, seconds)
 
     def delivery(self, message_id: str) -> Deferred[Delivery | None]:
         """See L{IMailStore}."""
-        return self._look(sqlite_letters.delivery, message_id)
+        return self._look(letters.delivery, message_id)
 
     def take_unreported(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.take_unreported, sender, limit, now)
+        return self._write(letters.take_unreported, sender, limit, now)
 
     def mark_reported(self, receipts: list[int], now: float) -> Deferred[None]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.mark_reported, receipts, now)
+        return self._write(letters.mark_reported, receipts, now)
 
     def mark_unreported(self, sender: str, since: float) -> Deferred[None]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.mark_unreported, sender, since)
+        return self._write(letters.mark_unreported, sender, since)
 
     def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
         """See L{IMailStore}."""
-        return self._look(sqlite_letters.dead, recipient, limit)
+        return self._look(letters.dead, recipient, limit)
 
     def purge(
         self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
     ) -> Deferred[None]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.purge, settled_before, dead_before, keep, holders_before, max_holders)
+        return self._write(letters.purge, settled_before, dead_before, keep, holders_before, max_holders)
 
     def saw(self, entity_id: str, time: float) -> Deferred[None]:
         """See L{IMailStore}."""
-        return self._write(sqlite_letters.saw, entity_id, time)
+        return self._write(letters.saw, entity_id, time)
 
     def _write(self, statement: _Statement[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_Result]:
         return self._database.write(lambda connection: statement(connection, *args, **kwargs))

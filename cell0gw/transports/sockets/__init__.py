@@ -1,1 +1,4 @@
-"""Ports and sockets, on a reactor of their own: no message is understood here."""
+"""Ports and sockets, on a reactor of their own: messages are framed in batches here, and none is understood.
+
+Imports of transports: frames.
+"""

@@ -1,1 +1,4 @@
-"""The WebSocket protocol, Autobahn's, hardened."""
+"""The WebSocket protocol, Autobahn's, hardened.
+
+Imports of transports: frames.
+"""
