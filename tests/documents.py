@@ -36,7 +36,10 @@ PROTOCOL = document("docs/protocol.md")
 OPERATIONS = document("docs/operations.md")
 ARCHITECTURE = document("docs/architecture.md")
 CONTRIBUTING = document("CONTRIBUTING.md")
-DOCUMENTS = [README, *(document(f"docs/{path.name}") for path in sorted((ROOT / "docs").glob("*.md")))]
+DOCUMENTS = [
+    README,
+    *(document(str(path.relative_to(ROOT))) for path in sorted((ROOT / "docs").rglob("*.md"))),
+]
 """Those whose examples are run."""
 
 

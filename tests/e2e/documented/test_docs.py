@@ -27,7 +27,7 @@ COMMANDS = sorted(
         if line.startswith(("twistd -n cell0gw", "python -m cell0"))
     }
 )
-PROGRAMS = [program for part in DOCUMENTS for program in blocks(part, "python") if "MemoryGateway" not in program]
+PROGRAMS = [program for part in DOCUMENTS for program in blocks(part, "python") if "WebSocketGateway" in program]
 
 
 @pytest.fixture
