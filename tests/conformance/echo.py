@@ -52,7 +52,10 @@ def serve(certificate: Path | None, compression: bool) -> None:
             self.maxMessagePayloadSize = self.maxFramePayloadSize = LARGEST
 
         def notify(self, method: str, params: Any) -> None:
-            pass
+            """An echo says nothing of its own."""
+
+        def beat(self, message: bytes) -> None:
+            """Not even while a slow case lasts until its heartbeat is due."""
 
         def onMessage(self, payload: bytes, isBinary: bool) -> None:
             self.forget_message()
