@@ -20,11 +20,11 @@ from cell0gw.presence.directory import Directory
 from cell0gw.sessions.session import Sender, Session
 
 MAX_CONSIDERED = 100
-"""So many who were considered are shown."""
+"""Maximum sessions considered that an explanation shows."""
 
 
 class Considered(msgspec.Struct, frozen=True, kw_only=True):
-    """A session that was considered, and why it would get it or not."""
+    """A session that was considered, and why it would be chosen or not."""
 
     entity_id: str
     session_id: str
@@ -33,9 +33,10 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """What would become of a message or a call. `outcome` is sent, queued, waiting or refused; `reason` says why.
-    `near` are names that look like one that nobody has. `considered` are sessions that could have got it, the chosen
-    one first, of `total` in all.
+    """What the gateway would do with a message or a call.
+
+    `outcome` is sent, queued, waiting or refused; `reason` says why. `near` are existing names similar to an unknown
+    one. `considered` are candidate sessions, the chosen one first; `total` is how many there are.
     """
 
     outcome: str

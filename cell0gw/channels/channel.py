@@ -21,9 +21,10 @@ from cell0gw.sessions.session import Session
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a publication. It went to `recipients` connections, a subscribed publisher's own among them;
-    `offset` and `epoch` are its place in the channel. `replayed` is true if it was published before, by the same
-    idempotency key, and else left out.
+    """A publication. It went to `recipients` connections, which include the publisher's own if it is subscribed.
+
+    `offset` and `epoch` are its position in the channel. `replayed` is true if an earlier request had the same
+    idempotency key; else it is absent.
     """
 
     success: bool = True

@@ -31,9 +31,11 @@ SLICE_BYTES = 256 * 1024
 
 
 class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
-    """The subscription holds. `offset` is the newest publication's, 0 when there was none in this `epoch`; both are
-    null for a pattern. `recovered` is there if `since` was: true, what was missed follows; false, it may have a hole,
-    and `oldest` is the offset of the oldest message held.
+    """The subscription is active. `offset` is that of the newest publication, 0 if this `epoch` has none; both are null
+    for a pattern.
+
+    `recovered` is present if the request has `since`. True: all missed messages follow. False: messages may be missing,
+    and `oldest` is the offset of the oldest message retained.
     """
 
     success: bool = True
@@ -45,8 +47,10 @@ class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one channel's subscription. `recovered` true: all that was missed follows; false: it may have a
-    hole, and `oldest` is the offset of the oldest message held. `offset` and `epoch` are the newest publication's.
+    """A subscription that was resumed. `offset` and `epoch` are those of the newest publication.
+
+    `recovered` true: all missed messages follow. False: messages may be missing, and `oldest` is the offset of the
+    oldest message retained.
     """
 
     recovered: bool
@@ -56,8 +60,9 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of a channel. Those from `oldest` to `newest` are held. `limit` is there if yours was cut, and says to
-    what.
+    """Messages of a channel. Those from `oldest` to `newest` are retained.
+
+    `limit` is present if the request's limit was lowered to it.
     """
 
     channel: str

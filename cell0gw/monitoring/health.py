@@ -15,7 +15,7 @@ HealthStatus = Literal["ok", "degraded", "draining"]
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What is wrong: C{name} says with what, C{cause} why, in one word, and C{message} both, for people."""
+    """A problem. `name` is the part affected, `cause` a code for the reason, `message` describes both in words."""
 
     name: str
     cause: str

@@ -37,7 +37,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnonymousEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """What strangers see of an entity."""
+    """An entity, as anonymous clients see it."""
 
     entity_id: str
     entity_type: EntityType
@@ -46,7 +46,7 @@ class AnonymousEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PresenceEntry(AnonymousEntry, frozen=True, kw_only=True):
-    """An entity that is here. C{connected_at} is that of its oldest session, C{session_id} that of its newest."""
+    """An entity that is present. `connected_at` is that of its oldest session, `session_id` that of its newest."""
 
     status_message: str | None
     connected_at: str
@@ -283,7 +283,7 @@ class Directory:
 
 
 def anonymous(entry: PresenceEntry) -> AnonymousEntry:
-    """As much of an entry as a stranger gets."""
+    """The part of an entry that anonymous clients see."""
     return AnonymousEntry(
         entity_id=entry.entity_id, entity_type=entry.entity_type, status=entry.status, capabilities=entry.capabilities
     )

@@ -31,7 +31,7 @@ MAX_WATCHES: Final = 100
 
 
 class PresenceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is here. The next `presence.diff` goes on from `version`."""
+    """A snapshot of presence. The next `presence.diff` starts from `version`."""
 
     version: int
     entries: list[PresenceEntry]

@@ -92,11 +92,12 @@ class MailLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, kw_only=True):
-    """The limits that an operator sets; C{connection.welcome} announces them. All parts of a gateway have the same
-    object, so that L{change} reaches them.
+    """The limits that an operator sets. `connection.welcome` announces them.
 
-    Sizes are bytes, C{auth_timeout} seconds; 0 is no limit where C{config.OPTIONS} says so.
+    Sizes are bytes, `auth_timeout` is seconds. 0 is no limit, where the option of that name says so.
     """
+
+    # All parts of a gateway share one object: change() reaches them all.
 
     max_message_size: int = 10 * MIB
     max_batch: int = 50

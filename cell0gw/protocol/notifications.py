@@ -1,4 +1,4 @@
-"""What the gateway sends unasked: the params of each notification, as they stand on the wire."""
+"""The params of each notification of the gateway, as they stand on the wire."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cell0gw.protocol.limits import Limits
 
 
 class ConnectionWelcome(Struct, frozen=True, kw_only=True):
-    """``connection.welcome``: the first message on every connection.
+    """`connection.welcome`: the first message on every connection.
 
-    C{heartbeat_interval} and C{heartbeat_timeout} are seconds; C{limits} are bytes and counts.
+    `heartbeat_interval` and `heartbeat_timeout` are seconds; `limits` are bytes and counts.
     """
 
     connection_id: str
@@ -27,13 +27,13 @@ class ConnectionWelcome(Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True):
-    """``heartbeat``: the gateway lives; a WebSocket ping comes with it, which clients answer by themselves."""
+    """`heartbeat`: the gateway is alive. A WebSocket ping comes with it, which WebSocket libraries answer."""
 
     timestamp: str
 
 
 class ChannelMessage(Struct, frozen=True, kw_only=True):
-    """``channel.message``: a publication on a channel that the session subscribed to."""
+    """`channel.message`: a publication on a channel that the session subscribed to."""
 
     channel: str
     message: Raw
@@ -53,7 +53,7 @@ class HistoryMessage(Struct, frozen=True, kw_only=True):
 
 
 class Departure(Struct, frozen=True, kw_only=True):
-    """An entity that is no longer here, since when, and why."""
+    """An entity that has left: `last_seen` says when, `reason` why."""
 
     entity_id: str
     entity_type: str
@@ -62,7 +62,7 @@ class Departure(Struct, frozen=True, kw_only=True):
 
 
 class PresenceDiff(Struct, frozen=True, kw_only=True):
-    """``presence.diff``: who came, went, or changed since version C{from}; what you hold is version C{to} by this."""
+    """`presence.diff`: the changes of presence from version `from` to version `to` of the pattern."""
 
     pattern: str
     since: int = field(name="from")
@@ -73,9 +73,9 @@ class PresenceDiff(Struct, frozen=True, kw_only=True):
 
 
 class AgentMessage(Struct, frozen=True, kw_only=True):
-    """``agent.message``: a message for this entity. A message that replies to none begins a conversation at hop 0.
+    """`agent.message`: a message for this entity.
 
-    Everything but C{message} is the gateway's word.
+    The gateway vouches for everything but `message`. A message that is no reply begins a conversation, with `hops` 0.
     """
 
     sender: str = field(name="from")
@@ -89,7 +89,7 @@ class AgentMessage(Struct, frozen=True, kw_only=True):
 
 
 class AgentReceipt(Struct, frozen=True, kw_only=True):
-    """``agent.receipt``: what became of a message that this entity sent, and when."""
+    """`agent.receipt`: a message that this entity sent has reached a delivery status."""
 
     message_id: str
     agent_id: str
@@ -99,9 +99,10 @@ class AgentReceipt(Struct, frozen=True, kw_only=True):
 
 
 class AgentInvoke(Struct, frozen=True, kw_only=True):
-    """``agent.invoke``, a request: someone wants something done, by C{deadline}. The answer to it is theirs.
+    """`agent.invoke`, a request: a call for this agent. Its response is relayed to the caller.
 
-    Everything but C{message} is the gateway's word. C{capability}: by which the call came here, null if by name.
+    The response must arrive by `deadline`. The gateway vouches for everything but `message`. `capability` is the
+    capability that was called; null if the agent was called by its name.
     """
 
     call_id: str
@@ -117,7 +118,7 @@ class AgentInvoke(Struct, frozen=True, kw_only=True):
 
 
 class AgentProgress(Struct, frozen=True, kw_only=True):
-    """``agent.progress``: something to show before the answer to the call with this C{request_id}."""
+    """`agent.progress`: intermediate data of the call with this `request_id`, before its response."""
 
     request_id: Raw
     call_id: str
@@ -125,8 +126,9 @@ class AgentProgress(Struct, frozen=True, kw_only=True):
 
 
 class AgentCancelled(Struct, frozen=True, kw_only=True):
-    """``agent.cancelled``: nobody wants the answer to an C{agent.invoke} any more; C{reason}: cancelled, caller_gone,
-    timeout, idle, draining.
+    """`agent.cancelled`: the response to an `agent.invoke` is no longer wanted.
+
+    `reason` is cancelled, caller_gone, timeout, idle or draining.
     """
 
     call_id: str
@@ -134,7 +136,7 @@ class AgentCancelled(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """``event``: something happened; C{channel} says by which subscription it came."""
+    """`event`: an event of the gateway. `channel` says through which subscription it came."""
 
     type: str
     data: Any

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import re
 import types
 import typing
 from collections.abc import Awaitable, Iterable
@@ -16,6 +18,8 @@ from cell0gw.rpc.methods import Method
 
 OPENRPC_VERSION: Final = "1.3.2"
 _REFERENCE: Final = "#/components/schemas/{name}"
+_CODE: Final = re.compile(r"\b[A-Z]\{([^{}]*)\}|``(.+?)``", re.DOTALL)
+_FIELD: Final = re.compile(r"^@\w+(?: +(\w+))?:", re.MULTILINE)
 _ACCESS: Final = {
     "anyone": "Open to anyone.",
     "reader": "Open to anyone while anonymous reads are on; shows less before authentication.",
@@ -51,11 +55,23 @@ class Schemas:
                 (schema,), named = msgspec.json.schema_components([kind], ref_template=_REFERENCE + suffix)
             except TypeError:
                 break
-            components = {name + suffix: component for name, component in named.items()}
+            components = {name + suffix: _described(component) for name, component in named.items()}
             if all(self.components.get(name, component) == component for name, component in components.items()):
                 self.components.update(components)
                 return schema
         return {}
+
+
+def _markdown(docstring: str) -> str:
+    """A docstring as Markdown: epytext and RST code as code spans, epytext fields as list items."""
+    text = _CODE.sub(lambda match: f"`{match[1] or match[2]}`", inspect.cleandoc(docstring))
+    return _FIELD.sub(lambda match: f"- `{match[1]}`:" if match[1] else "-", text)
+
+
+def _described(component: dict[str, Any]) -> dict[str, Any]:
+    """A struct's schema, with its description as Markdown."""
+    described = component.get("description")
+    return component if described is None else component | {"description": _markdown(described)}
 
 
 def _waits(kind: Any) -> bool:
@@ -89,7 +105,7 @@ def document(methods: Iterable[Method], version: str) -> dict[str, Any]:
 def _method(method: Method, schemas: Schemas) -> dict[str, Any]:
     return {
         "name": method.name,
-        "summary": method.doc.partition("\n")[0],
+        "summary": _markdown(method.doc.partition("\n")[0]),
         "description": _ACCESS[method.access.who],
         "paramStructure": "either",
         "params": _params(method.params, schemas),
@@ -100,9 +116,11 @@ def _method(method: Method, schemas: Schemas) -> dict[str, Any]:
 
 
 def _notification(name: str, params: type[msgspec.Struct], schemas: Schemas) -> dict[str, Any]:
+    summary, _, details = _markdown(params.__doc__ or "").partition("\n")
     return {
         "name": name,
-        "summary": (params.__doc__ or "").partition("\n")[0],
+        "summary": summary,
+        **({"description": details.strip()} if details else {}),
         "paramStructure": "by-name",
         "params": _params(params, schemas),
         "x-direction": "server-to-client",

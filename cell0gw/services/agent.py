@@ -38,7 +38,7 @@ Id = Annotated[str, Meta(min_length=1, max_length=200)]
 
 # Beside Delivery, since dates are text on the wire.
 class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a message so far; `receipts` lists each status that it has reached, in order."""
+    """The delivery status of a message. `receipts` lists every status that it has reached, in order."""
 
     message_id: str
     agent_id: str
@@ -49,19 +49,19 @@ class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallCancelled(msgspec.Struct, frozen=True):
-    """The call was cancelled; its own answer is the error -32009."""
+    """The call was cancelled. The call itself fails with the error -32009."""
 
     success: bool = True
 
 
 class Progressed(msgspec.Struct, frozen=True):
-    """Whether there is such a call still."""
+    """`success` says whether the call is still open."""
 
     success: bool
 
 
 class AgentEntry(PresenceEntry, frozen=True, kw_only=True):
-    """An agent that is online, and how many calls it has and takes at once; C{max_inflight} null: as many as come."""
+    """An agent that is online. `inflight` are the calls it has, `max_inflight` is their maximum; null: unlimited."""
 
     inflight: int
     max_inflight: int | None
@@ -101,7 +101,7 @@ class AgentService(Service):
         in_reply_to: Id | None = None,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Sent | Awaitable[Sent]:
-        """Send message to agent: to its newest session, or into its mailbox."""
+        """Send a message to an agent: to its newest session, or to its mailbox."""
         sender, body = caller.sender, bytes(message)
         if idempotency_key is None:
             return self._mail.send(sender, agent_id, body, in_reply_to, ttl_seconds, receipts)
@@ -122,7 +122,7 @@ class AgentService(Service):
         status: Acknowledgement,
         detail: Annotated[str, Meta(max_length=MAX_DETAIL)] | None = None,
     ) -> Acknowledged | Awaitable[Acknowledged]:
-        """Acknowledge a message that one was sent, or that one has begun with a call."""
+        """Acknowledge a message that this entity received, or say that a call has been started."""
         own = caller.session
         assert own is not None
         if self._calls.holds(own, message_id):
@@ -135,7 +135,7 @@ class AgentService(Service):
 
     @session
     def rpc_getDelivery(self, caller: Caller, *, message_id: Id) -> Awaitable[DeliveryReport]:
-        """Get what became of a message, as its sender or its recipient."""
+        """Get the delivery status of a message, as its sender or its recipient."""
         return self._archive.delivery(message_id).addCallback(_report, caller.entity_id)
 
     @permission(resource=("agent_id", "capability"))
@@ -153,26 +153,26 @@ class AgentService(Service):
         key: Id | None = None,
         in_reply_to: Id | None = None,
     ) -> Awaitable[Raw]:
-        """Call an agent, or whoever has a capability; the result is the agent's own."""
+        """Call an agent, or an agent that serves a capability. The result is the agent's."""
         request = call_request(agent_id, capability, message, timeout_ms, idle_ms, policy, key, in_reply_to)
         return self._calls.call(caller, request_id, request)
 
     @session
     def rpc_cancel(self, caller: Caller, *, request_id: Raw) -> CallCancelled:
-        """Cancel a call of one's own, by the id of its request."""
+        """Cancel a call of this session, by the id of its request."""
         assert caller.session is not None
         self._calls.cancel(caller.session, bytes(request_id))
         return CallCancelled()
 
     @session
     def rpc_progress(self, caller: Caller, *, call_id: Id, data: Raw) -> Progressed:
-        """Show the caller something before the answer."""
+        """Send intermediate data to the caller of a call, before the response."""
         assert caller.session is not None
         return Progressed(self._calls.progress(caller.session, call_id, data))
 
     @anonymous_read
     def rpc_list(self, caller: Caller, *, capability: Name | None = None) -> list[AgentEntry] | list[AnonymousEntry]:
-        """List online agents, or those of them with a capability."""
+        """List the agents that are online, or those of them that have a capability."""
         if caller.principal is None:
             return cast(Any, self._listings.of(capability, partial(self._online, capability)))
         return [self._with_load(entry) for entry in self._online(capability)]

@@ -30,8 +30,8 @@ Capabilities = Annotated[tuple[Name, ...], Meta(max_length=MAX_CAPABILITIES)]
 
 
 class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
-    """A session was opened. C{expires_at} None: the token never expires. C{resume_token} opens the session's place to
-    another one, once, should its connection break; None where places are not kept.
+    """The session of the connection. `expires_at` null: the token never expires. `resume_token` lets a later session
+    resume this one, once, after its connection broke; null where sessions can't be resumed.
     """
 
     success: bool = True
@@ -45,7 +45,7 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
 
 # Beside Minted, since dates are text on the wire, and the digest is not shown.
 class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A new token, shown this once; C{expires_in_hours} is what it got, which may be less than was asked for."""
+    """A new token, shown only once. `expires_in_hours` may be less than was requested."""
 
     token: str
     token_id: str
@@ -56,7 +56,7 @@ class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RevokedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens were ended, and so many live sessions with them."""
+    """The tokens were revoked. `sessions_closed` is the number of live sessions that were closed."""
 
     success: bool = True
     sessions_closed: int
@@ -64,7 +64,7 @@ class RevokedToken(msgspec.Struct, frozen=True, kw_only=True):
 
 # Beside TokenRecord, since dates are text on the wire, and the digest is not shown.
 class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A token, as far as it may be shown."""
+    """A token's record, without the token itself."""
 
     token_id: str
     entity_id: str
@@ -77,7 +77,7 @@ class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenList(msgspec.Struct, frozen=True):
-    """Every token the gateway keeps."""
+    """All tokens that the gateway stores."""
 
     tokens: list[TokenEntry]
 
@@ -112,7 +112,7 @@ class AuthService(Service):
         metadata: dict[str, Any] | None = None,
         max_inflight: MaxInflight | None = None,
     ) -> Authenticated:
-        """Authenticate with token: who you are comes from the token, what you can do you declare."""
+        """Authenticate with a token, which determines the entity. The client declares its capabilities."""
         principal = self._verify(caller, token)
         wanted = _identity(principal, entity_id)
         if entity_type not in (None, principal.entity_type):
@@ -129,7 +129,7 @@ class AuthService(Service):
 
     @session
     def rpc_refresh(self, caller: Caller, *, token: str) -> Authenticated:
-        """Go on with another token of the same entity; what it does not allow ends."""
+        """Replace the session's token by another one of the same entity. What it does not allow ends."""
         own = caller.session
         assert own is not None
         principal = self._verify(caller, token)
@@ -149,7 +149,7 @@ class AuthService(Service):
         permissions: Wish | None = None,
         expires_in_hours: Hours = 24,
     ) -> GeneratedToken:
-        """Generate new token, which can do no more than the caller's own."""
+        """Generate a token, whose permissions do not exceed those of the caller's own."""
         assert caller.principal is not None
         minted = await self._credentials.mint(caller.principal, entity_id, entity_type, permissions, expires_in_hours)
         record = minted.record
@@ -168,7 +168,7 @@ class AuthService(Service):
     async def rpc_revokeToken(
         self, caller: Caller, *, token_id: str | None = None, entity_id: str | None = None
     ) -> RevokedToken:
-        """Revoke a token or all tokens of an entity, what they minted included; their sessions are closed at once."""
+        """Revoke a token, or all tokens of an entity, and all that they minted. Their sessions are closed at once."""
         if (token_id is None) == (entity_id is None):
             raise InvalidParams("Invalid params: either token_id or entity_id")
         ended, stored = self._credentials.revoke(token_id, entity_id)
@@ -179,7 +179,7 @@ class AuthService(Service):
 
     @permission()
     def rpc_listTokens(self, caller: Caller) -> TokenList:
-        """List the tokens; the tokens themselves are not known to the gateway."""
+        """List the records of all tokens. The gateway does not know the tokens themselves."""
         return TokenList([_entry(record) for record in self._credentials.records()])
 
     def _verify(self, caller: Caller, token: str) -> Principal:

@@ -33,7 +33,7 @@ Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 # Beside Position, since what a client sends is bounded, and an object in JSON.
 class Since(msgspec.Struct, frozen=True):
-    """A position in a channel: the newest message that one has seen; 0 is before the first."""
+    """A position in a channel: that of the newest message that the client has seen. `offset` 0 is before the first."""
 
     offset: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     epoch: Annotated[str, Meta(max_length=200)]
@@ -45,14 +45,14 @@ class Since(msgspec.Struct, frozen=True):
 
 
 class Unsubscribed(msgspec.Struct, frozen=True, kw_only=True):
-    """No subscription is left."""
+    """The subscription has ended."""
 
     success: bool = True
     channel: str
 
 
 class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A channel: how many are subscribed to it by name, and which messages are held."""
+    """A channel. `subscribers` are those by its name, `messages` is the number of messages retained."""
 
     channel: str
     subscribers: int
@@ -63,7 +63,10 @@ class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelList(msgspec.Struct, frozen=True, kw_only=True):
-    """Channels in the order of their names, C{total} in all. C{limit} is there if they were cut, and says to what."""
+    """Channels, sorted by name. `total` is how many match.
+
+    `limit` is present if the request's limit was lowered to it.
+    """
 
     channels: list[ChannelEntry]
     total: int
@@ -97,13 +100,13 @@ class ChannelService(Service):
         history: Count = 0,
         filter: dict[str, Any] | None = None,
     ) -> Subscribed:
-        """Subscribe to channel, or to all that a pattern covers; with since or history from the past on."""
+        """Subscribe to a channel, or to all that match a pattern. `since` or `history` replay retained messages."""
         assert caller.session is not None
         return self._recovery.subscribe(caller.session, channel, _position(since), history, _filter(filter))
 
     @session
     def rpc_unsubscribe(self, caller: Caller, *, channel: ChannelPattern) -> Unsubscribed:
-        """Unsubscribe from channel, or from the pattern."""
+        """Unsubscribe from a channel or a pattern."""
         assert caller.session is not None
         self._recovery.unsubscribe(caller.session, channel)
         return Unsubscribed(channel=channel)
@@ -118,7 +121,7 @@ class ChannelService(Service):
         exclude_self: bool = False,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Publication | Awaitable[Publication]:
-        """Publish to channel."""
+        """Publish a message to a channel."""
         assert caller.entity_id is not None
         exclude = caller.session if exclude_self else None
         if idempotency_key is None:
@@ -135,12 +138,12 @@ class ChannelService(Service):
     def rpc_history(
         self, caller: Caller, *, channel: Name, since: Since | None = None, limit: Count = 100, reverse: bool = False
     ) -> HistoryPage | Awaitable[HistoryPage]:
-        """Get messages of a channel: after a position, oldest first; in reverse before it, newest first."""
+        """Get retained messages: after a position, oldest first; with `reverse`, before it, newest first."""
         return self._recovery.page(channel, _position(since), limit, reverse)
 
     @permission(resource="pattern")
     def rpc_list(self, caller: Caller, *, pattern: Pattern = ">", limit: Count = 1000) -> ChannelList:
-        """List the channels that a pattern covers."""
+        """List the channels that match a pattern."""
         found = sorted((c for c in self._channels if covers(pattern, c.name)), key=lambda c: c.name)
         return ChannelList(
             channels=[

@@ -1,4 +1,4 @@
-"""``gateway``: how it is doing, who would get what, and what came to nothing."""
+"""``gateway``: health, statistics, explanations of routing, and dead letters."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _SAMPLES: Final = 13  # a minute's worth: twelve spans have thirteen ends
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What C{gateway.getStats} answers.
+    """Statistics of the gateway.
 
-    C{services} holds each service's figures; C{rates} how fast those that only grow did so in the last minute, per
-    second. C{uptime} is seconds.
+    `services` has the figures of each service. `rates` are those of the counters among them, per second over the last
+    minute. `uptime` is seconds.
     """
 
     version: str
@@ -49,7 +49,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """What C{gateway.getHealth} answers."""
+    """The health of the gateway, and its problems."""
 
     status: HealthStatus
     problems: list[Problem]
@@ -57,7 +57,7 @@ class HealthReport(msgspec.Struct, frozen=True):
 
 # Beside DeadLetter, since dates are text on the wire, and the message is JSON there.
 class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that expired or was rejected: `status` is expired or failed, `ended_at` when, `detail` why."""
+    """A dead letter. `status` is expired, or failed if it was rejected; `ended_at` says when, `detail` why."""
 
     message_id: str
     sender: str = msgspec.field(name="from")
@@ -71,7 +71,7 @@ class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetters(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages that came to nothing, newest first, C{total} in all."""
+    """Dead letters, newest first. `total` is how many there are."""
 
     messages: list[DeadMessage]
     total: int
@@ -125,7 +125,7 @@ class GatewayService(Service):
 
     @permission()
     def rpc_getStats(self, caller: Caller) -> Statistics:
-        """Get gateway statistics."""
+        """Get statistics of the gateway."""
         now = self._clock.seconds()
         return Statistics(
             version=SERVER_VERSION,
@@ -137,12 +137,12 @@ class GatewayService(Service):
 
     @permission()
     def rpc_getHealth(self, caller: Caller) -> HealthReport:
-        """Get how the gateway is: ok, degraded or draining, and what is wrong with it."""
+        """Get the health of the gateway: ok, degraded or draining, and its problems."""
         return HealthReport(self._health.status, self._health.problems)
 
     @permission()
     def rpc_explain(self, caller: Caller, *, method: Explained, params: Raw) -> Explanation:
-        """Explain who would get a message or a call, and why the others not; nothing is sent."""
+        """Explain who would get a message or a call, and why others would not. Nothing is sent."""
         sender = caller.sender
         try:
             given = self._examine(caller, method, bytes(params))
@@ -158,7 +158,7 @@ class GatewayService(Service):
     def rpc_getDeadLetters(
         self, caller: Caller, *, agent_id: Name | None = None, limit: PageSize = 100
     ) -> Awaitable[DeadLetters]:
-        """Get the messages that expired, or that their recipient would not have."""
+        """List undeliverable messages: those that expired, and those that their recipient rejected."""
         return self._archive.dead(agent_id, limit).addCallback(_dead_letters)
 
     def _counts(self) -> list[tuple[Any, Counts]]:

@@ -25,7 +25,7 @@ Text = Annotated[str, Meta(max_length=1000)]
 
 
 class PresenceUpdated(msgspec.Struct, frozen=True):
-    """What C{presence.update} answers."""
+    """The request succeeded."""
 
     success: bool = True
 
@@ -56,7 +56,7 @@ class PresenceService(Service):
         activity: Text | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> PresenceUpdated:
-        """Update presence status: message and activity belong to the status and change with it, metadata stays."""
+        """Update presence. `status_message` and `activity` are replaced with the status; metadata stays if omitted."""
         assert caller.session is not None
         words: dict[str, Any] = {"status": status, "status_message": status_message, "activity": activity}
         if metadata is not None:
@@ -70,7 +70,7 @@ class PresenceService(Service):
     def rpc_get(
         self, caller: Caller, *, entity_id: Name | None = None, entity_type: EntityType | None = None
     ) -> PresenceEntry | AnonymousEntry | list[PresenceEntry] | list[AnonymousEntry]:
-        """Get presence info: of one entity, or a list of all or of those of a type."""
+        """Get the presence of one entity, or list all, or those of a type."""
         if entity_id is None:
             if caller.principal is None:
                 return cast(Any, self._listings.of(entity_type, partial(self._directory.entries, entity_type)))
@@ -84,13 +84,13 @@ class PresenceService(Service):
 
     @session
     def rpc_subscribe(self, caller: Caller, *, pattern: Pattern = ">") -> PresenceSnapshot:
-        """Subscribe to presence: who is here now, and then, as C{presence.diff}, who comes, goes and changes."""
+        """Subscribe to presence. The result is a snapshot; changes follow as `presence.diff`."""
         assert caller.session is not None
         return self._watches.watch(caller.session, pattern)
 
     @session
     def rpc_unsubscribe(self, caller: Caller, *, pattern: Pattern = ">") -> PresenceUpdated:
-        """Unsubscribe from presence, by the same pattern."""
+        """Unsubscribe from presence, with the pattern of the subscription."""
         assert caller.session is not None
         self._watches.unwatch(caller.session, pattern)
         return PresenceUpdated()

@@ -18,7 +18,7 @@ from cell0gw.sessions.session import Caller
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What C{rpc.getServerInfo} answers."""
+    """Name, version and capabilities of the gateway."""
 
     name: str
     version: str
@@ -48,17 +48,17 @@ class RPCService(Service):
 
     @anyone
     def rpc_echo(self, caller: Caller, *, message: Raw) -> Raw:
-        """Echo a message back, as it is."""
+        """Echo a message back unchanged."""
         return message
 
     @anyone
     def rpc_listMethods(self, caller: Caller) -> list[str]:
-        """List available methods."""
+        """List the names of all methods."""
         return sorted(method.name for method in self._methods())
 
     @anyone
     def rpc_getServerInfo(self, caller: Caller) -> ServerInfo:
-        """Get server information."""
+        """Get name, version and capabilities of the gateway."""
         return ServerInfo(
             name=NAME,
             version=SERVER_VERSION,
@@ -69,7 +69,7 @@ class RPCService(Service):
 
     @anyone
     def rpc_discover(self, caller: Caller) -> Raw:
-        """Describe every method and notification, as an OpenRPC document."""
+        """Get this OpenRPC document, which describes every method and notification."""
         methods = list(self._methods())
         if methods != self._described:  # writing it takes as long as a thousand calls
             self._document = Raw(msgspec.json.encode(document(methods, SERVER_VERSION)))

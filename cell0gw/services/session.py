@@ -25,7 +25,7 @@ from cell0gw.sessions.session import Caller
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What C{session.getInfo} answers."""
+    """The session of the connection."""
 
     session_id: str
     entity_id: str
@@ -38,7 +38,10 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resumed(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the old session's place was taken; what became of its channels; and of whom it watched, by pattern."""
+    """The outcome. `resumed` says whether the old session was resumed.
+
+    `channels` says what became of each of its subscriptions, `presence` has a snapshot for each pattern it watched.
+    """
 
     resumed: bool
     channels: dict[str, Recovered] = {}
@@ -67,7 +70,7 @@ class SessionService(Service):
 
     @session
     def rpc_getInfo(self, caller: Caller) -> SessionInfo:
-        """Get current session info."""
+        """Get the session of the connection."""
         own = caller.session
         assert own is not None
         return SessionInfo(
@@ -83,7 +86,7 @@ class SessionService(Service):
 
     @session
     def rpc_resume(self, caller: Caller, *, resume_token: str, positions: dict[Name, Since] | None = None) -> Resumed:
-        """Resume a session that broke: its subscriptions and presence, and what was missed since these positions."""
+        """Resume a session whose connection broke: subscriptions, presence, and messages since `positions`."""
         new = caller.session
         assert new is not None
         old = self._sessions.resume(resume_token, new)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from cell0gw.sessions.session import Caller
 from cell0gw.testing import MemoryGateway
 
 DATA = Path(__file__).parents[1] / "data" / "openrpc"
+
+
+MARKUP = re.compile(r"[CL]\{|@\w+ |``")
 
 
 def specification() -> Draft7Validator:
@@ -57,6 +61,12 @@ class Case(SynchronousTestCase):
         by_name = {method["name"]: method for method in found}
         self.assertEqual(len(by_name), len(found))
         return by_name
+
+    def texts(self) -> list[str]:
+        """What people read in it."""
+        document = self.document()
+        found = [text for name in ("summary", "description", "title") for text in members(document, name)]
+        return [text for text in found if isinstance(text, str)]
 
     def resolve(self, document: dict[str, Any], reference: str) -> Any:
         self.assertTrue(reference.startswith("#/"), reference)
@@ -132,7 +142,7 @@ class TruthTests(Case):
         )
         self.assertEqual(method["params"][1], {"name": "message", "required": True, "schema": {}})
         self.assertEqual(method["params"][2]["schema"], {"type": "boolean"})
-        self.assertEqual(method["summary"], "Publish to channel.")
+        self.assertEqual(method["summary"], "Publish a message to a channel.")
         self.assertEqual(method["paramStructure"], "either")
         result = self.resolve(self.document(), method["result"]["schema"]["$ref"])
         self.assertEqual(set(result["properties"]), {"success", "recipients", "offset", "epoch", "replayed"})
@@ -154,6 +164,19 @@ class TruthTests(Case):
             for name, method in self.methods(direction).items():
                 self.assertTrue(method["summary"], name)
                 self.assertNotIn("\n", method["summary"])
+
+    def test_markdown(self) -> None:
+        """No text that people read holds the markup of docstrings: it is Markdown."""
+        texts = self.texts()
+        self.assertGreater(len(texts), 100)
+        for text in texts:
+            self.assertNotRegex(text, MARKUP)
+
+    def test_details_of_notifications(self) -> None:
+        """A notification whose docstring goes on after its first line has the rest as its description."""
+        notifications = self.methods("server-to-client")
+        self.assertIn("`heartbeat_interval`", notifications["connection.welcome"]["description"])
+        self.assertNotIn("description", notifications["heartbeat"])
 
     def test_notifications(self) -> None:
         """What the gateway sends unasked is in it, marked as such, by name, and with no result."""
@@ -222,6 +245,39 @@ class OwnNamespaceTests(Case):
         self.assertEqual([param["name"] for param in method["params"]], ["name", "loud", "times"])
         self.assertEqual(method["result"]["schema"], {"type": "string"})
         self.assertTrue(specification().is_valid(self.document()))
+
+
+class Marked(msgspec.Struct):
+    """See L{Sent}, or ``Sent``.
+
+    @ivar copies: how many C{copies} there are.
+    """
+
+    copies: int
+
+
+class MarkedUp(Service):
+    """A method with docstrings as Twisted writes them."""
+
+    name = "marked"
+
+    @anyone
+    def rpc_up(self, caller: Caller) -> Marked:
+        """Get C{Marked}, or ``None``."""
+        return Marked(1)
+
+
+class MarkedUpTests(Case):
+    """A program's docstrings in epytext or RST."""
+
+    def test_becomes_markdown(self) -> None:
+        """Their markup becomes that of Markdown, in summaries and in the descriptions of structs."""
+        self.gateway.register(MarkedUp())
+        self.assertEqual(self.methods()["marked.up"]["summary"], "Get `Marked`, or `None`.")
+        described = self.document()["components"]["schemas"]["Marked"]["description"]
+        self.assertEqual(described, "See `Sent`, or `Sent`.\n\n- `copies`: how many `copies` there are.")
+        for text in self.texts():
+            self.assertNotRegex(text, MARKUP)
 
 
 class Sent(msgspec.Struct):

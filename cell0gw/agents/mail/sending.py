@@ -22,8 +22,9 @@ from cell0gw.sessions.session import Sender
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """The message is on its way to a live session of the agent (`status` is sent), or waits for one (queued).
-    `replayed` is true if it did so before, by the same idempotency key, and else left out.
+    """The message was accepted. `status` is sent if it goes to a live session of the agent, queued if it waits for one.
+
+    `replayed` is true if an earlier request had the same idempotency key; else it is absent.
     """
 
     success: bool = True

@@ -17,7 +17,7 @@ Acknowledgement = Literal["received", "started", "done", "failed"]
 
 
 class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the message, or the call, stands now."""
+    """The status of the message or the call."""
 
     success: bool = True
     message_id: str
@@ -25,7 +25,7 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FINAL: Final = frozenset({"done", "failed", "expired"})
-"""The ends: nothing follows."""
+"""Final statuses: none follows."""
 
 _RANKS: Final = {"queued": 0, "sent": 1, "received": 2, "started": 3, "done": 4, "failed": 4, "expired": 4}
 
