@@ -26,7 +26,7 @@ from cell0gw.process.systemd import Notifier
 from cell0gw.protocol.version import SERVER_VERSION
 
 CLOSING: Final = 10.0
-"""How many seconds the disk may need when everyone has gone."""
+"""Maximum seconds that the disk may need when all connections are closed."""
 
 
 class Options(usage.Options):

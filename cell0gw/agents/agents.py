@@ -26,8 +26,8 @@ from cell0gw.protocol.limits import MailLimits
 class Agents:
     """The parts, by name.
 
-    @param emit: C{emit(channel, type, data)} brings an event to those who listen.
-    @ivar parts: what may be told of sessions, of the time, of a drain or of other options, in this order.
+    @param emit: C{emit(channel, type, data)} sends an event to the subscribers of its channel.
+    @ivar parts: what is notified of sessions, sweeps, drains and changed options, in this order.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Agents:
         )  # fmt: skip
 
     def load(self) -> None:
-        """Take up what the store kept."""
+        """Load what the store kept."""
         stored = self._store.load()
         self.conversations.load(stored.key)
         self._recipients.load(stored.holders)

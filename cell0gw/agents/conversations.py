@@ -18,14 +18,14 @@ from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.errors import LoopDetected, NotFound
 
 WINDOW: Final = 60.0
-"""For how many seconds the messages of a conversation are counted."""
+"""Seconds over which the messages of a conversation are counted."""
 
 MAX_CONVERSATIONS: Final = 100_000
-"""So many conversations are counted at once; those that began to be counted longest ago are let go."""
+"""Maximum conversations counted at once; beyond it the oldest counts are dropped."""
 
 
 class _Count:
-    """The messages of a conversation since a moment; C{told}: that it goes in circles."""
+    """The messages of a conversation since a moment; C{told}: whether the loop was reported."""
 
     __slots__ = ("messages", "since", "told")
 
@@ -37,11 +37,11 @@ class _Count:
 
 @implementer(ISweeper)
 class Conversations:
-    """Gives every message its place.
+    """Places every message in its conversation.
 
-    @param emit: C{emit(channel, type, data)} brings an event to those who listen.
-    @param max_hops: how many replies may follow each other; 0: any number.
-    @param rate: how many replies one conversation may have in L{WINDOW} seconds; 0: any number.
+    @param emit: C{emit(channel, type, data)} sends an event to the subscribers of its channel.
+    @param max_hops: maximum replies in a chain; 0: unlimited.
+    @param rate: maximum replies of one conversation in L{WINDOW} seconds; 0: unlimited.
     @param find_call: gives the lineage of a running call by its id and by who has it; None: there is none.
     @ivar message_id: makes the id of a message, see L{MessageIds.message_id}.
     @ivar refused: how many messages were.
@@ -65,7 +65,7 @@ class Conversations:
         self.refused = 0
 
     def load(self, key: bytes) -> None:
-        """Take up the key by which ids prove where they are from; before any message is."""
+        """Set the key by which ids prove where they are from; called before any message is sent."""
         ids = MessageIds(key)
         self._read_id, self.message_id = ids.read, ids.message_id
 
@@ -113,7 +113,7 @@ class Conversations:
         return count
 
     def sweep(self) -> None:
-        """See L{ISweeper}: forget the counts that are of the past."""
+        """See L{ISweeper}: drop expired counters."""
         before = self._clock.seconds() - WINDOW
         while self._counts and next(iter(self._counts.values())).since <= before:
             self._counts.popitem(last=False)

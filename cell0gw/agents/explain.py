@@ -183,7 +183,7 @@ def _of_worker(worker: Worker, chosen: Worker | None, request: CallRequest) -> s
     if worker is chosen:
         return f"chosen by {request.policy}: it has {load}"
     if worker.resting:
-        return "it wants no calls now"
+        return "it accepts no calls now: do_not_disturb or offline"
     if not worker.available:
         return f"full: it has {load}"
     if not reads(worker):
@@ -197,7 +197,7 @@ def _of_pool(pool: Pool, free: Worker | None) -> _Prospect:
     if free is not None:
         return _Prospect("sent", "somebody can take it now")
     if pool.resting:
-        return _Prospect("refused", "whoever serves it wants no calls now")
+        return _Prospect("refused", "no worker accepts calls now: do_not_disturb or offline")
     return _Prospect("waiting", f"all are busy; {len(pool.waiting)} calls wait already")
 
 

@@ -102,7 +102,7 @@ class WebSocketGateway(Service):
         return Awaitable(maybeDeferred(self._start))
 
     def stop(self) -> Awaitable[None]:
-        """Send everyone away and close the port.
+        """Close all connections and the port.
 
         @return: done when all are gone and all is written.
         """

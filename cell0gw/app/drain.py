@@ -1,4 +1,4 @@
-"""Sending everyone away, but not all at once: who is told to come back does so, and would at the same instant."""
+"""Closing all connections, but in batches: their clients reconnect, and must not all do so at the same instant."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import CloseCode
 
 BATCH: Final = 200
-"""So many connections are closed at once, more only if the time is short."""
+"""Maximum connections that are closed at once, unless the time is short."""
 
 PAUSE: Final = 0.1
-"""How many seconds lie between two batches, half as many more or less."""
+"""Seconds between two batches, give or take half of them at random."""
 
 ARRIVING: Final = 1.0
-"""For how many seconds those are waited for whose handshake was under way: they are told then where all others were."""
+"""Seconds that are waited for handshakes under way: these connections are closed then as all others were."""
 
 
 class Drain:
-    """Closes every connection, within half of the time; the other half is for those who are slow to go.
+    """Closes every connection, within half of the time; the other half is for those that are slow to close.
 
-    @param timeout: after so many seconds whoever is still there is cut off.
+    @param timeout: seconds after which connections that are still there are aborted.
     """
 
     def __init__(self, runtime: Runtime, connections: Connections, timeout: float) -> None:

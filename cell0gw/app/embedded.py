@@ -56,7 +56,7 @@ class Embedded:
         return sent.message_id
 
     def emit(self, type: str, data: Any, channel: str = "$system", source: str = "gateway") -> int:
-        """Bring an event to the subscribers of a channel.
+        """Send an event to the subscribers of a channel.
 
         @param data: any value that is JSON.
         @return: how many connections it went to.

@@ -87,7 +87,7 @@ class Entrance:
         return self._listening.stopService()
 
     def close(self) -> None:
-        """Let go of all that is open, and of whoever is connected still."""
+        """Close all that is open, and abort the connections that are left."""
         self._listening.close()
 
     def read_endpoints(self, config: Config) -> Listening:

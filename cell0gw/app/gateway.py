@@ -44,10 +44,10 @@ _Part = TypeVar("_Part", bound=Interface)
 class Gateway(MultiService):
     """The services by namespace, as children by name, and the parts that they stand on.
 
-    @param engine: where what must outlive the process is kept; whoever made it opens and closes it.
+    @param engine: where what must outlive the process is kept; its owner opens and closes it.
     @param audit: takes the lines of the L{cell0gw.monitoring.audit.Audit} log.
     @ivar factory: makes the protocols of connections.
-    @ivar health: what is wrong, and who is to hear of it.
+    @ivar health: what is wrong, and who is notified of it.
     @ivar publish: see L{Embedded}; so for C{send}, C{emit} and C{mint}.
     """
 
@@ -98,7 +98,7 @@ class Gateway(MultiService):
             service.setServiceParent(self)
 
     def _providing(self, interface: type[_Part]) -> list[_Part]:
-        """The parts that provide an interface, in the order in which they are told."""
+        """The parts that provide an interface, in the order in which they are notified."""
         return [part for part in self._parts if interface.providedBy(part)]
 
     def _namespaces(self) -> tuple[Any, ...]:
@@ -128,7 +128,7 @@ class Gateway(MultiService):
         self.emit("gateway.started", {})
 
     def drain(self) -> Deferred[None]:
-        """Refuse new work, and send everyone away, with a code that says reconnect.
+        """Refuse new work, and close all connections with a code that says reconnect.
 
         @return: fires when all are gone, after C{drain_timeout} seconds at the latest.
         """
@@ -136,14 +136,14 @@ class Gateway(MultiService):
         for part in self._providing(IDraining):
             part.drain(True)
         drain = Drain(self._runtime, self.guard.connections, self.config.drain_timeout)
-        # Whoever waits for a write has the answer before the goodbye; but not for ever.
+        # Callers that wait for a write get the answer before the close; but not for ever.
         written = self.engine.written().addTimeout(self.config.drain_timeout / 2, self._runtime.clock)
         return written.addBoth(lambda outcome: drain.begin())
 
     def reconfigure(self, config: Config) -> Reconfigured:
         """Take over other options, as far as a gateway can that runs; connections stay.
 
-        Whoever calls this has seen to the certificates already, and to the log's level.
+        The caller has seen to the certificates already, and to the log's level.
         """
         self.config, outcome = merge(self.config, config)
         for part in self._providing(IReconfigurable):
@@ -153,8 +153,8 @@ class Gateway(MultiService):
     def register(self, service: IService) -> None:
         """Add a namespace of one's own: the service's name is the namespace, its C{rpc_} methods are the methods.
 
-        A service that provides L{ISessionObserver} hears of sessions, one that provides L{IStatistics} is asked for
-        its figures.
+        A service that provides L{ISessionObserver} is notified of sessions, one that provides L{IStatistics} is asked
+        for its figures.
 
         @raise TypeError: a method declares no permission, or can't be called.
         @raise RuntimeError: the name is taken.

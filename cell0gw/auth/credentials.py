@@ -29,10 +29,10 @@ ADMIN: Final = "admin"
 """The entity of the gateway's own first token."""
 
 BAD_TOKEN: Final = "Invalid token"
-"""What is said of every token that opens nothing: one text for all, so that guessing teaches nothing."""
+"""The error for every token that is not valid: one text for all, so that guessing teaches nothing."""
 
 RETENTION: Final = 7 * 24 * HOUR
-"""For how many seconds after its expiry a token is still listed."""
+"""Seconds after its expiry for which a token is still listed."""
 
 
 class Minted(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class Minted(msgspec.Struct, frozen=True):
 class Credentials:
     """Every token that was ever minted and not yet purged, by its digest; the store has the same.
 
-    @ivar suggestions: whom tokens are for, and whoever else has a name here.
+    @ivar suggestions: the ids that tokens are for, and others that are known here.
     """
 
     def __init__(self, store: ITokenStore, runtime: Runtime) -> None:
@@ -59,12 +59,12 @@ class Credentials:
         self._of_entity: dict[str, dict[str, None]] = {}
         self._expiries: list[tuple[float, str]] = []
         self._accepted: set[str] = set()
-        # What the store has yet to hear of.
+        # What is still to be written to the store.
         self._unwritten: set[str] = set()
         self.suggestions = Suggestions()
 
     def load(self) -> None:
-        """Take up what the store kept."""
+        """Load what the store kept."""
         for record in self._store.load():
             self._keep(record)
         self._purge()
@@ -107,7 +107,7 @@ class Credentials:
     async def mint_admin(self, keep: Callable[[str], None]) -> Minted:
         """Mint the token that may do everything, and store it.
 
-        @param keep: called with the token first, so that no admin is ever stored whose token nobody has.
+        @param keep: called with the token before it is stored, so that no admin is ever stored whose token nobody has.
         """
         token = tokens.mint(self._random_bytes, self._wall())
         keep(token)
@@ -182,7 +182,7 @@ class Credentials:
         return token_ids, self._store.revoke(token_ids).addErrback(self._not_written, token_ids)
 
     def sweep(self) -> None:
-        """See L{ISweeper}: tell the store again what it could not take down. A token that was revoked must not be good
+        """See L{ISweeper}: give the store again what it could not write. A token that was revoked must not be good
         after a start.
         """
         if self._unwritten:

@@ -98,7 +98,7 @@ class Permissions:
         return self._allow_all_of(permission)
 
     def intersect(self, wanted: Iterable[str]) -> tuple[str, ...]:
-        """As much of C{wanted} as these include: each whole, or what of it is held."""
+        """The intersection of C{wanted} with these: each permission as a whole, or the part that these cover."""
         kept: dict[str, None] = {}
         for permission in wanted:
             if self.covers(permission):

@@ -1,4 +1,4 @@
-"""Channels: who is subscribed, what is published, what is held, and how what was missed is recovered.
+"""Channels: who is subscribed, what is published, what is retained, and how missed messages are recovered.
 
 Imports: protocol, process, sessions.
 """

@@ -24,7 +24,7 @@ class Audience:
         self._apart: list[IConnection] = []
 
     def add(self, session: Session, filters: Iterable[Filter] | None = None) -> None:
-        """One more.
+        """Add a subscriber.
 
         @param filters: what one of these wants it gets; None: everything.
         """
@@ -58,7 +58,7 @@ class Audience:
         return count
 
     def _wanting(self, content: bytes) -> dict[Session, IConnection]:
-        """Those of the choosy whose filter lets a publication pass. It is decoded once."""
+        """The subscribers with a filter that lets a publication pass. It is decoded once."""
         value = decoded(content)
         wanting: dict[Session, IConnection] = {}
         for each, connections in self._choosy.items():

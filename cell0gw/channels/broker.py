@@ -33,12 +33,12 @@ from cell0gw.sessions.session import Session
 
 @implementer(ISessionObserver)
 class Broker:
-    """All channels and all subscriptions. A channel exists while it has subscribers, or while it holds messages.
+    """All channels and all subscriptions. A channel exists while it has subscribers, or while it retains messages.
 
     @param store: keeps the messages of durable channels.
     @param runtime: an id of it names a numbering, and so must never come back, not in another process either.
-    @param limits: C{max_subscriptions}: how many channels and patterns one session may be subscribed to.
-    @param unheard: for how many seconds a connection may be broken without anyone knowing.
+    @param limits: C{max_subscriptions}: maximum channels and patterns that one session is subscribed to.
+    @param unheard: maximum seconds for which a connection may be broken without anyone knowing.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Broker:
         self.publications = self.deliveries = 0
 
     def load(self) -> None:
-        """Take up the channels that the store kept, where they are durable still."""
+        """Load the channels that the store kept, where they are durable still."""
         for stored in self._store.load():
             if self._rules.of(stored.name).durable:
                 channel = self._open(stored.name, stored.epoch, stored.newest)
@@ -113,7 +113,7 @@ class Broker:
             self.drop_if_idle(channel)
 
     def move(self, old: Session, new: Session, name: str) -> None:
-        """A session takes up another one's subscription, unless it has one of that name already."""
+        """Move another session's subscription to a session, unless it has one of that name already."""
         subscription = old.subscriptions.pop(name)
         self._part(old, name)
         if name not in new.subscriptions:
@@ -123,7 +123,7 @@ class Broker:
     def publish(
         self, name: str, message: Any, sender: str, exclude: Session | None = None, key: Key | None = None
     ) -> Publication | Deferred[Publication]:
-        """Bring a message to every subscriber of a channel.
+        """Send a message to every subscriber of a channel.
 
         @param message: L{msgspec.Raw}, relayed as it is, or any value that is JSON.
         @param sender: who publishes, an entity id.
@@ -157,7 +157,7 @@ class Broker:
         return publication
 
     def emit(self, name: str, type: str, data: Any, source: str = "gateway") -> int:
-        """Bring an event to every subscriber of a channel.
+        """Send an event to every subscriber of a channel.
 
         @param data: any value that is JSON.
         @return: how many connections it went to.
@@ -235,7 +235,7 @@ class Broker:
         return channel
 
     def _accept(self, channel: Channel, content: Raw, sender: str, time: float, exclude: Session | None) -> Publication:
-        """A publication that has its number: hold it and deliver it."""
+        """A publication that has its number: retain it and deliver it."""
         self.publications += 1
         history = channel.history
         message = channel.message(history.newest + 1, content, sender, time)
@@ -272,7 +272,7 @@ class Broker:
         return channel
 
     def drop_if_idle(self, channel: Channel, at_once: bool = False) -> bool:
-        """Forget a channel that has no subscribers and holds no messages.
+        """Forget a channel that has no subscribers and retains no messages.
 
         @param at_once: not only when the last one would have been too old by now, too.
         @return: whether it is gone.

@@ -1,4 +1,4 @@
-"""One channel: its numbering, what it holds, and who is subscribed to it."""
+"""One channel: its numbering, what it retains, and who is subscribed to it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def position(self) -> Position:
-        """Its place in the channel."""
+        """Its position in the channel."""
         return Position(self.offset, self.epoch)
 
 
@@ -53,16 +53,16 @@ class Subscription(NamedTuple):
 
 
 Patterns = PatternTree[dict[Session, Subscription]]
-"""Who is subscribed to each pattern of channels, and how."""
+"""The subscribers of each pattern of channels, and how each is subscribed."""
 
 
 class Channel:
-    """A channel that has subscribers, or holds messages.
+    """A channel that has subscribers, or retains messages.
 
     @ivar subscribers: who is subscribed by the channel's own name.
     @ivar catching_up: who will be live once it has got what it missed.
     @ivar stored_oldest: the offset of the oldest message on disk; None: the channel is not durable.
-    @ivar due: when it will be looked at, because what it holds is too old by then; 0: it will not.
+    @ivar due: when it will be looked at, because what it retains is too old by then; 0: it will not.
     """
 
     __slots__ = (
@@ -99,19 +99,19 @@ class Channel:
 
     @property
     def oldest(self) -> int:
-        """The offset of the oldest message held, here or on disk; that of the next one if none is."""
+        """The offset of the oldest message retained, here or on disk; that of the next one if none is."""
         return self.history.oldest if self.stored_oldest is None else min(self.stored_oldest, self.history.oldest)
 
     def follows(self, position: Position) -> bool:
-        """Whether everything after a position is held."""
+        """Whether everything after a position is retained."""
         return position.epoch == self.epoch and self.oldest - 1 <= position.offset <= self.history.newest
 
     def changed(self) -> None:
-        """Someone came, went, or is live now."""
+        """Called when a subscriber came, went, or is live now."""
         self._audience = None
 
     def audience(self, patterns: Patterns) -> Audience:
-        """Who gets what is published now.
+        """The audience of what is published now.
 
         @param patterns: the subscriptions to patterns, of all sessions.
         """
@@ -173,7 +173,7 @@ _decode = msgspec.json.Decoder(_Notification).decode
 
 
 def content_of(message: bytes) -> HistoryMessage:
-    """What a publication as it was sent brings."""
+    """The content of a publication as it was sent."""
     return _decode(message).params
 
 

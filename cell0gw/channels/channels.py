@@ -1,4 +1,4 @@
-"""Channels, put together: subscriptions, publications, what is held of them, and how what was missed is recovered."""
+"""Channels, put together: subscriptions, publications, retention, and recovery of missed messages."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Channels:
     """The parts, by name.
 
     @param store: keeps the messages of durable channels.
-    @param limits: how many channels and patterns one session may be subscribed to.
+    @param limits: maximum channels and patterns that one session is subscribed to.
     @ivar broker: all channels, and all subscriptions.
     @ivar recovery: subscriptions that begin in the past.
-    @ivar parts: what may be told of sessions, of the time, of a drain or of other options, in this order.
+    @ivar parts: what is notified of sessions, sweeps, drains and changed options, in this order.
     """
 
     def __init__(self, store: IMessageStore, options: ChannelOptions, limits: Limits, runtime: Runtime) -> None:
@@ -44,7 +44,7 @@ class Channels:
         self.parts = (self, self.recovery, self.broker, self.broker.retention, disk)
 
     def load(self) -> None:
-        """Take up what the store kept."""
+        """Load what the store kept."""
         self.broker.load()
 
     def reconfigure(self, config: _Options) -> None:

@@ -15,7 +15,7 @@ MAX_NODES: Final = 64
 MAX_VALUES: Final = 100
 MAX_FIELD: Final = 200
 MAX_SIZE: Final = 8192
-"""Of a filter as JSON, in bytes: it is kept for as long as the subscription."""
+"""Maximum bytes of a filter as JSON: it is kept for as long as the subscription."""
 
 Test = Callable[[Any], bool]
 

@@ -1,4 +1,4 @@
-"""What channels hold in memory of what was published: numbered messages, bounded in number, age and size."""
+"""What channels retain in memory of what was published: numbered messages, bounded in number, age and size."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from zope.interface import Interface
 from cell0gw.channels.rules import ChannelRule
 
 OVERHEAD: Final = 400
-"""How many bytes the objects around a message take, about."""
+"""Approximate bytes that the objects around a message take."""
 
 EMPTY: Final = 2000
-"""How many bytes a channel takes that holds no message, about."""
+"""Approximate bytes that a channel takes that retains no message."""
 
 
 class HeldMessage(msgspec.Struct, gc=False):
@@ -30,18 +30,18 @@ class HeldMessage(msgspec.Struct, gc=False):
 
 
 class IBudgetObserver(Interface):
-    """Hears of histories that take too much memory."""
+    """Is notified of histories that take too much memory."""
 
     def history_emptied(name: str) -> None:
-        """The history of this channel was made to forget everything, since another one has grown."""
+        """Called when the history of this channel was evicted, since another one has grown."""
 
 
 class Budget:
     """How much memory histories may take.
 
-    @param each: bytes of one channel's.
-    @param total: bytes of all; beyond it the channels in which nothing was published for longest forget.
-    @ivar observers: those that are to hear of channels which were made to forget.
+    @param each: maximum bytes of one channel's.
+    @param total: maximum bytes of all; beyond it the channels in which nothing was published for longest forget.
+    @ivar observers: those that are notified of channels whose history was evicted.
     """
 
     def __init__(self, each: int, total: int) -> None:
@@ -54,7 +54,7 @@ class Budget:
         self._histories: OrderedDict[History, None] = OrderedDict()
 
     def grown(self, history: History, size: int) -> None:
-        """A history holds more than before."""
+        """Charge a history for what it has grown."""
         self.used += size
         self._histories[history] = None
         self._histories.move_to_end(history)
@@ -67,11 +67,11 @@ class Budget:
                     observer.history_emptied(oldest.name)
 
     def shrunk(self, history: History, size: int) -> None:
-        """A history holds less."""
+        """Credit a history for what it has shrunk."""
         self.used -= size
 
     def released(self, history: History, size: int) -> None:
-        """A history is no more."""
+        """Release a history's share of the budget."""
         self.used -= size
         self._histories.pop(history, None)
 
@@ -79,9 +79,9 @@ class Budget:
 class History:
     """The newest publications of one channel.
 
-    @ivar newest: the offset of the newest publication, held or not; 0: there was none.
-    @ivar oldest: the offset of the oldest one held; C{newest + 1}: none is.
-    @ivar forgotten: the tick of the newest one that is no longer held.
+    @ivar newest: the offset of the newest publication, retained or not; 0: there was none.
+    @ivar oldest: the offset of the oldest one retained; C{newest + 1}: none is.
+    @ivar forgotten: the tick of the newest one that is no longer retained.
     """
 
     __slots__ = ("_budget", "_bytes", "_held", "_size", "_ttl", "forgotten", "name", "newest", "oldest")
@@ -101,7 +101,7 @@ class History:
         return len(self._held)
 
     def follow(self, rule: ChannelRule) -> None:
-        """From now on hold as much as a rule says."""
+        """From now on retain as much as a rule says."""
         self._size = rule.history_size
         self._ttl = rule.history_ttl
 
@@ -121,7 +121,7 @@ class History:
             self.trim(now)
 
     def trim(self, now: float) -> None:
-        """Forget what is too much, or too old."""
+        """Forget what exceeds the rule in number, size or age."""
         held = self._held
         too_old = now - self._ttl
         while held and (len(held) > self._size or self._bytes > self._budget.each or held[self.oldest].time <= too_old):
@@ -133,25 +133,25 @@ class History:
             self._forget_oldest()
 
     def release(self) -> None:
-        """It holds nothing, and never will again."""
+        """Release everything: it retains nothing any more."""
         self._budget.released(self, EMPTY)
 
     def expires_at(self) -> float | None:
-        """When the oldest will be too old, in seconds of the clock; None when none is held."""
+        """When the oldest will be too old, in seconds of the clock; None when none is retained."""
         return self._held[self.oldest].time + self._ttl if self._held else None
 
     def after(self, offset: int) -> Iterator[tuple[int, HeldMessage]]:
-        """Those with a greater offset, oldest first; the next one must be held, or none be there."""
+        """Those with a greater offset, oldest first; the next one must be retained, or none be there."""
         for number in range(offset + 1, self.newest + 1):
             yield number, self._held[number]
 
     def before(self, offset: int) -> Iterator[tuple[int, HeldMessage]]:
-        """Those that are held and have a smaller offset, newest first."""
+        """Those that are retained and have a smaller offset, newest first."""
         for number in range(min(offset - 1, self.newest), self.oldest - 1, -1):
             yield number, self._held[number]
 
     def offset_at(self, tick: int) -> int | None:
-        """The offset that was the newest when so many publications had been made; None when that is not known."""
+        """The newest offset when C{tick} publications of all channels had been made; None if unknown."""
         if self.forgotten > tick:
             return None
         low, high = self.oldest, self.newest + 1

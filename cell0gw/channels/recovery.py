@@ -1,4 +1,4 @@
-"""What sessions have missed of their channels: whether it is still held, and how they come by it."""
+"""What sessions have missed of their channels: whether it is still retained, and how it is replayed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 SLICE_BYTES = 256 * 1024
-"""How many bytes are brought or shown at once, about; one message at least."""
+"""Approximate maximum bytes that are replayed or shown at once; one message at least."""
 
 
 class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
 class Recovery:
     """Subscriptions that begin in the past.
 
-    @param store: has what durable channels no longer hold in memory.
+    @param store: has what durable channels no longer retain in memory.
     """
 
     def __init__(self, channels: Broker, store: IMessageStore, clock: IReactorTime) -> None:
@@ -97,7 +97,7 @@ class Recovery:
         """Let a session have what is published from now on, and before that what follows a position, or the newest.
 
         @param name: a channel, or a pattern of channels, which has no past.
-        @param history: so many of the newest messages.
+        @param history: how many of the newest messages to replay.
         @raise InvalidParams: a past was asked for where there is none.
         """
         if (since is not None or history) and (subjects.has_wildcard(name) or subjects.is_own(name)):
@@ -124,7 +124,7 @@ class Recovery:
         return Subscribed(channel=name, offset=position.offset, epoch=position.epoch)
 
     def unsubscribe(self, session: Session, name: str) -> None:
-        """End a subscription, and what by it alone was still to be brought."""
+        """End a subscription, and the replay of what it alone still lacks."""
         self._channels.unsubscribe(session, name)
         replay = self._replays.get(session)
         for channel in [] if replay is None else replay.channels:
@@ -135,7 +135,7 @@ class Recovery:
     def resume(
         self, old: Session, new: Session, positions: Mapping[str, Position], allowed: Callable[[str], bool]
     ) -> dict[str, Recovered]:
-        """Move the subscriptions of a session that broke to the one that takes its place.
+        """Move the subscriptions of a detached session to the one that resumes it.
 
         @param positions: the last that the client has seen, by channel.
         @param allowed: whether the new session may subscribe to a channel or pattern; where not, the subscription ends.
@@ -170,7 +170,7 @@ class Recovery:
         """Show messages of a channel: those after a position, oldest first; or those before it, newest first.
 
         @param since: None: from the oldest, or the newest.
-        @param limit: how many at most; cut to L{MAX_PAGE}.
+        @param limit: maximum messages; lowered to L{MAX_PAGE}.
         @raise NotFound: there is no such channel.
         @raise Conflict: the position is of another numbering.
         """
@@ -266,7 +266,7 @@ class Recovery:
 
 
 def _sliced(found: Iterable[tuple[int, HeldMessage]], limit: int) -> list[tuple[int, HeldMessage]]:
-    """As many of some publications as may be brought at once."""
+    """As many of some publications as may be replayed at once."""
     taken, size = [], 0
     for offset, held in itertools.islice(found, limit):
         taken.append((offset, held))

@@ -1,4 +1,4 @@
-"""What a session has missed of its channels is brought to it in slices; then it is live there."""
+"""What a session has missed of its channels is replayed in slices; then it is live there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cell0gw.protocol.errors import CloseCode
 from cell0gw.sessions.session import Session
 
 SLICE: Final = 100
-"""How many messages are written before others have their turn."""
+"""Maximum messages that are written before others have their turn."""
 
 Slice = list[tuple[int, bytes]]
 """Offsets and messages, in order, without a gap."""
@@ -28,7 +28,7 @@ class Replay:
     A reader that is slower than the gateway makes it wait: what is to come is read when there is room for it.
 
     @param read: C{read(channel, after, limit)} gives the next L{Slice} of a channel, or a Deferred of it; None: it is
-        no longer held.
+        no longer retained.
     @param pick: C{pick(session, channel)} gives what says of a message whether the session wants it; None: all of them.
     @param caught_up: C{caught_up(session, channel, after)}: whether that was the newest, and the session is live now.
     """
@@ -55,11 +55,11 @@ class Replay:
 
     @property
     def channels(self) -> list[Channel]:
-        """Those on which it is not live yet."""
+        """The channels on which the session is not live yet."""
         return list(self._after)
 
     def add(self, channel: Channel, after: int) -> None:
-        """Bring what follows an offset, once the answer to the call that is being handled is written."""
+        """Replay what follows an offset, once the answer to the call that is being handled is written."""
         self._after[channel] = after
         if not self._producing:
             self._producing = True
@@ -67,7 +67,7 @@ class Replay:
         self._schedule()
 
     def discard(self, channel: Channel) -> None:
-        """It need not be brought any more."""
+        """Cancel the replay of a channel."""
         self._after.pop(channel, None)
         if not self._after:
             self._finish()
@@ -82,7 +82,7 @@ class Replay:
         self._schedule()
 
     def stopProducing(self) -> None:
-        """See L{IPushProducer}: there is nobody to bring it to."""
+        """See L{IPushProducer}: the connection is gone."""
         self._after.clear()
         self._finish()
 

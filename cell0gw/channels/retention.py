@@ -1,4 +1,4 @@
-"""How long messages are held: what is too old is forgotten, and so are channels that have nothing left."""
+"""How long messages are retained: what is too old is forgotten, and so are channels that have nothing left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cell0gw.protocol.subjects import covers
 from cell0gw.sessions.session import Session
 
 PURGE_EVERY: Final = 60.0
-"""How many seconds lie between two looks at what is too old on disk."""
+"""Seconds between two purges of what is too old on disk."""
 
 
 class _Channels(Protocol):
@@ -73,7 +73,7 @@ class Retention:
 class DiskRetention:
     """Has the store forget what is too old, or too much.
 
-    @param key_window: for how many seconds idempotency keys are remembered.
+    @param key_window: seconds for which idempotency keys are remembered.
     """
 
     def __init__(self, channels: _Channels, store: IMessageStore, runtime: Runtime, key_window: float) -> None:
@@ -105,9 +105,9 @@ class DiskRetention:
 
 
 def mark_lost(name: str, away: Mapping[Session, list[str]], patterns: Patterns | None) -> None:
-    """A channel is gone: who would recover it by a pattern can't any more, and is to be told so.
+    """A channel is gone: detached sessions can't recover it by a pattern any more, and are told so on resuming.
 
-    @param away: sessions that are waited for, and their patterns.
+    @param away: detached sessions, and their patterns.
     @param patterns: those of all sessions, if the channel's last message may be on its way still to one whose
         connection is broken already; else None.
     """

@@ -13,11 +13,11 @@ from cell0gw.protocol.subjects import covers, is_own
 class ChannelRule(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for the channels that a pattern covers.
 
-    @ivar history_size: how many messages are held; 0: none.
-    @ivar history_ttl: for how many seconds they are held.
+    @ivar history_size: maximum messages retained; 0: none.
+    @ivar history_ttl: seconds for which they are retained.
     @ivar durable: whether they are on disk before they are acknowledged, and survive the process.
     @ivar max_message_size: the longest message in bytes; None: as long as any.
-    @ivar presence: whether who comes and goes is told on C{$channels}.
+    @ivar presence: whether subscribers that come and go are announced on C{$channels}.
     """
 
     pattern: str = ">"

@@ -12,7 +12,7 @@ from cell0gw.protocol.keys import Key
 
 
 class Position(NamedTuple):
-    """A place in a channel: C{offset} counts from 1, 0 is before the first; C{epoch} names the numbering."""
+    """A position in a channel: C{offset} counts from 1, 0 is before the first; C{epoch} names the numbering."""
 
     offset: int
     epoch: str
@@ -23,7 +23,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     @ivar epoch: of the numbering that begins if the channel has none yet.
     @ivar time: seconds since the epoch.
-    @ivar keep: how many messages of the channel are to be kept.
+    @ivar keep: maximum messages of the channel that are kept.
     """
 
     channel: str

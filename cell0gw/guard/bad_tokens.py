@@ -16,7 +16,7 @@ MAX_ADDRESSES: Final = 10_000
 
 
 class BadTokens:
-    """Rate-limits those who send wrong tokens: they are told to wait, and no longer whether a token is wrong.
+    """Rate-limits clients that send wrong tokens: they are told to wait, and no longer whether a token is wrong.
 
     A valid token is never asked about here: nobody can lock its bearer out.
 
@@ -31,7 +31,7 @@ class BadTokens:
         self._by_address: OrderedDict[str, Bucket] = OrderedDict()
 
     def wrong(self, address: str) -> None:
-        """A token was wrong.
+        """Called when a token was wrong.
 
         @param address: see L{cell0gw.guard.addresses.source}.
         @raise RateLimited: one too many.

@@ -27,14 +27,14 @@ class _Source:
 
 
 class Connections:
-    """The sockets there are: those that do their handshake, those that are open, those that close.
+    """All sockets: those in their handshake, those that are open, those that are closing.
 
     When there is no capacity for one more, the oldest unauthenticated connection is closed: one that stalls can't keep
     others out.
 
     @param seconds: tells the time.
     @param limit_exceeded: called with the name of a limit that was exceeded, and by whom.
-    @ivar total: how many handshakes have ever been done.
+    @ivar total: how many handshakes have been done since the start.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Connections:
         return len(self._open)
 
     def __iter__(self) -> Iterator[IConnection]:
-        """Those that are open as of now: closing some on the way does no harm."""
+        """The connections that are open now: some may be closed while iterating."""
         return iter(list(self._open.values()))
 
     def arriving(self) -> list[IConnection]:
-        """Those that do their handshake, oldest first."""
+        """The sockets in their handshake, oldest first."""
         return list(self._arriving)
 
     @property
@@ -95,7 +95,7 @@ class Connections:
         return sockets < limits.max_connections + MAX_REFUSED
 
     def accepted(self, connection: IConnection) -> None:
-        """A socket was accepted; it is unauthenticated until L{forget_unauthenticated}."""
+        """Called when a socket was accepted; it is unauthenticated until L{forget_unauthenticated}."""
         self._arriving[connection] = None
         self._unauthenticated[connection] = None
         self._count_source(connection)
@@ -107,20 +107,20 @@ class Connections:
         self._count_source(connection)
 
     def opened(self, connection: IConnection) -> None:
-        """A handshake was done."""
+        """Called when a handshake is done."""
         self.total += 1
         self._arriving.pop(connection, None)
         self._open[connection.connection_id] = connection
 
     def forget_unauthenticated(self, connection: IConnection) -> None:
-        """A connection was authenticated, or is on its way out."""
+        """Called when a connection is authenticated, or is closing."""
         self._unauthenticated.pop(connection, None)
         source = self._sources.get(connection.address)
         if source is not None:
             source.unauthenticated.pop(connection, None)
 
     def closed(self, connection: IConnection) -> None:
-        """A socket is gone."""
+        """Called when a socket is gone."""
         known = self._arriving.pop(connection, self) is None
         known = self._open.pop(connection.connection_id, None) is not None or known
         if known:

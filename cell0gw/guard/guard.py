@@ -31,10 +31,10 @@ class Guard:
 
     @param interval: seconds between two heartbeats of a connection.
     @param timeout: seconds without a byte from a connection after which it is closed.
-    @param emit: brings an event to C{$system}: its type and its data.
+    @param emit: sends an event on C{$system}: its type and its data.
     @param audit: takes the lines of the L{Audit} log.
     @ivar limits: one object for all, whose values may change.
-    @ivar parts: what may be told of sessions, of the time, of a drain or of other options, in this order.
+    @ivar parts: what is notified of sessions, sweeps, drains and changed options, in this order.
     """
 
     def __init__(

@@ -104,7 +104,7 @@ class HeartbeatService(Service):
         return slot
 
     def closed(self, connection: IConnection, slot: int) -> None:
-        """It needs no more."""
+        """Stop the heartbeats of a connection."""
         self._slots[slot].pop(connection.connection_id, None)
 
     def _tick(self) -> None:

@@ -52,7 +52,7 @@ class Throttle:
         self._gone: set[str] = set()
 
     def refill(self, caller: Caller) -> None:
-        """A caller makes a call, and its credit is used up: give it more.
+        """Called when a caller makes a call and its credit is used up: give it more.
 
         @raise RateLimited: there is none, for itself or for its entity.
         """
@@ -78,7 +78,7 @@ class Throttle:
         caller.credit = given - 1
 
     def erred(self, caller: Caller, error: RPCError) -> None:
-        """A request of a caller was refused."""
+        """Called when a request of a caller was refused."""
         connection, most = caller.connection, self._limits.max_errors
         if connection is None or not most or not isinstance(error, MISTAKES):
             return

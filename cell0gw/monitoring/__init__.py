@@ -1,4 +1,4 @@
-"""What an operator is told: figures, health, limits that were exceeded, the audit log.
+"""What an operator sees: figures, health, limits that were exceeded, the audit log.
 
 Imports: protocol, process, sessions.
 """

@@ -28,7 +28,7 @@ class Alarms:
     """Reports limits that are exceeded, and how often: a thousand times a second must not fill the disk.
 
     @param seconds: tells the time.
-    @param emit: brings an event to C{$system}: its type and its data.
+    @param emit: sends an event on C{$system}: its type and its data.
     """
 
     log = Logger()
@@ -39,7 +39,7 @@ class Alarms:
         self._causes: dict[str, _Cause] = {}
 
     def limit_exceeded(self, limit: str, by: str) -> None:
-        """A limit was exceeded.
+        """Called when a limit was exceeded.
 
         @param limit: its name, as the option's, or what it is called in the documentation.
         @param by: who exceeded it: an address, an entity, a connection.
@@ -52,7 +52,7 @@ class Alarms:
         self._tell(limit, printable(by), 0)
 
     def sweep(self) -> None:
-        """See L{ISweeper}: tell what has been counted only."""
+        """See L{ISweeper}: report what has only been counted."""
         now = self._seconds()
         for limit, cause in list(self._causes.items()):
             if cause.told_at > now - SILENCE:

@@ -17,7 +17,7 @@ REFUSALS_A_SECOND: Final = 20
 
 
 class Audit:
-    """Writes down what an operator will want to know afterwards. Tokens themselves are never in it.
+    """Records what an operator will want to know afterwards. Tokens themselves are never in it.
 
     @param write: takes a line, its end included.
     @param wall: the time of day, in seconds since the epoch.
@@ -32,7 +32,7 @@ class Audit:
         self._refusals = 0
 
     def record(self, action: str, caller: Caller | None, **details: Any) -> None:
-        """Something was done.
+        """Record something that was done.
 
         @param action: C{token.minted} and the like.
         @param caller: who did it; None: the gateway itself.
@@ -53,7 +53,7 @@ class Audit:
             self.log.failure("{action} could not be written to the audit log", action=action)
 
     def refused(self, action: str, caller: Caller, what: str, why: str) -> None:
-        """Something was not done, since the caller may not do it.
+        """Record something that was refused, since the caller may not do it.
 
         @param what: a method, or a method and what it was to be done to.
         """

@@ -27,7 +27,7 @@ class Problem(msgspec.Struct, frozen=True):
 class Health:
     """What is wrong now, by name.
 
-    @param emit: brings an event to C{$system}: its type and its data.
+    @param emit: sends an event on C{$system}: its type and its data.
     @param wall: tells the date.
     @ivar draining: whether the gateway goes down.
     @ivar changed: each is called, without arguments, after L{status} or L{problems} may have changed.
@@ -42,7 +42,7 @@ class Health:
 
     @property
     def status(self) -> HealthStatus:
-        """In one word."""
+        """The status: ok, degraded or draining."""
         if self.draining:
             return "draining"
         return "degraded" if self._problems else "ok"
@@ -58,7 +58,7 @@ class Health:
         return list(self._problems.values())
 
     def report(self, name: str, cause: str, message: str) -> None:
-        """Something is wrong, or wrong in another way than before."""
+        """There is a problem, new or for another cause than before."""
         before = self._problems.get(name)
         since = timestamp(self._wall()) if before is None else before.since
         problem = self._problems[name] = Problem(name, cause, message, since)
@@ -67,7 +67,7 @@ class Health:
             self._tell()
 
     def clear(self, name: str) -> None:
-        """It no longer is."""
+        """A problem is solved."""
         problem = self._problems.pop(name, None)
         if problem is not None:
             self._emit("gateway.recovered", {"name": name, "cause": problem.cause, "since": problem.since})
@@ -98,7 +98,7 @@ CAUSES: Final = {
     "failing": ("the disk fails", "look after the disk; the system's log may say more"),
     "damaged": ("it is damaged", "restore a backup, or move it away and lose its tokens, durable channels and mail"),
     "unreachable": ("it can't be opened", "see that it is there, and may be read and written"),
-    "replaced": ("another file is in its place", "start the gateway anew, or put the first one back"),
+    "replaced": ("the file was replaced", "restart the gateway, or restore the original"),
     "slow": ("the disk takes very long", "look after the disk; the system's log may say more"),
 }
 """What is wrong, and what to do, by the cause as it is on the wire."""

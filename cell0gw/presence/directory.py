@@ -1,8 +1,8 @@
 """The directory: which entities are here, what they say of themselves, and by which session they are reached.
 
-An entity is here while one of its sessions lives, or is waited for: then it is C{away}. What it says of itself is said
-by a session; the latest word counts, and when that session ends, the latest of those left. It can do what any of its
-sessions can.
+An entity is here while one of its sessions is connected or detached: if all are detached, it is C{away}. What it says
+of itself is said by a session; the latest word counts, and when that session ends, the latest of those left. It can do
+what any of its sessions can.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PresenceStatus = Literal["online", "away", "busy", "do_not_disturb", "offline"]
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session says of its entity; C{max_inflight}: how many calls it takes at once, None: as many as come."""
+    """What a session says of its entity; C{max_inflight}: maximum calls it takes at once, None: unlimited."""
 
     status: PresenceStatus = "online"
     status_message: str | None = None
@@ -103,8 +103,8 @@ class _Entity:
 class Directory:
     """Everyone who is here.
 
-    @param emit: C{emit(channel, type, data)} brings an event to those who listen.
-    @ivar observers: those that are to hear of changes; C{statement_observers}: of what sessions say.
+    @param emit: C{emit(channel, type, data)} sends an event to the subscribers of its channel.
+    @ivar observers: those that are notified of changes; C{statement_observers}: of what sessions say.
     @ivar version: another number whenever somebody came, went or changed.
     """
 
@@ -164,7 +164,7 @@ class Directory:
             self._tell("changed", "changed", entity)
 
     def resume(self, old: Session, new: Session) -> None:
-        """A session takes up what another one has said of their entity; what it can do it may have said itself."""
+        """Move to a session what another one has said of their entity; what it has declared itself takes precedence."""
         entity = self._entities[new.entity_id]
         said, introduced = entity.statements[old.session_id], entity.statements[new.session_id]
         words = msgspec.structs.replace(
@@ -198,7 +198,7 @@ class Directory:
     ) -> Iterator[PresenceEntry]:
         """Everyone here, or everyone of a type, or who can do something.
 
-        @param connected: leave out those who are only waited for.
+        @param connected: leave out those whose sessions are all detached.
         """
         for entity_id in self._entities if capability is None else self._able.get(capability, ()):
             entity = self._entities[entity_id]

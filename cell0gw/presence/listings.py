@@ -1,4 +1,4 @@
-"""What strangers are shown of who is here: written once for all of them, until somebody comes, goes or changes."""
+"""Presence for anonymous clients: encoded once for all of them, until an entity joins, leaves or changes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from msgspec import Raw
 from cell0gw.presence.directory import Directory, PresenceEntry, anonymous
 
 MOST: Final = 100
-"""So many lists are kept, of types and capabilities; strangers name them."""
+"""Maximum lists that are kept, of types and capabilities: anonymous clients name them."""
 
 
 class Listings:
-    """Lists that cost no more than other calls, however many are here: any stranger can ask for them."""
+    """Lists that cost no more than other calls, however many are here: any anonymous client can ask for them."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory

@@ -1,4 +1,4 @@
-"""Who hears of presence."""
+"""Observers of presence."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from cell0gw.sessions.session import Session
 
 
 class IPresenceObserver(Interface):
-    """Hears of entities that come, go or show otherwise."""
+    """Is notified of entities that join, leave or change."""
 
     def presence_changed(entity_id: str, was_here: bool, departure: Departure | None) -> None:
-        """An entity's entry is another one now; the events of it are emitted after this.
+        """Called when the entry of an entity has changed, before the events of it are emitted.
 
         @param was_here: whether it was here before.
-        @param departure: what is told of it if it is gone; else None.
+        @param departure: what is sent of it if it has left; else None.
         """
 
 
 class IStatementObserver(Interface):
-    """Hears of what sessions say of their entities."""
+    """Is notified of what sessions say of their entities."""
 
     def statement_changed(session: Session) -> None:
-        """A session that is open has said something new, or has taken up what another one had said. It is not called
-        for what a session says as it opens.
+        """Called when an open session has said something new, or has resumed what another one had said; not for what a
+        session says as it opens.
         """

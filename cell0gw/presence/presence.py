@@ -15,9 +15,9 @@ from cell0gw.sessions.session import Session
 class Presence:
     """The parts, by name.
 
-    @param emit: C{emit(channel, type, data)} brings an event to those who listen.
+    @param emit: C{emit(channel, type, data)} sends an event to the subscribers of its channel.
     @ivar by_type: lists of entities, by their type; C{by_capability}: of agents, by what they can do.
-    @ivar parts: what may be told of sessions, of the time, of a drain or of other options, in this order.
+    @ivar parts: what is notified of sessions, sweeps, drains and changed options, in this order.
     """
 
     def __init__(self, emit: Callable[[str, str, Any], Any], runtime: Runtime) -> None:
@@ -28,7 +28,7 @@ class Presence:
         self.parts = (self.directory, self.watches)
 
     def resume(self, old: Session, new: Session) -> dict[str, PresenceSnapshot]:
-        """A session takes up what another one has said of their entity, and whom it watched.
+        """Move to a session what another one has said of their entity, and whom it watched.
 
         @return: a snapshot for each pattern that it watched.
         """

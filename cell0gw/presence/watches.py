@@ -21,13 +21,13 @@ from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 EVERY: Final = 0.25
-"""For how many seconds changes are gathered before they are told."""
+"""Seconds for which changes are gathered before they are sent."""
 
 CHANGES: Final = 500
-"""How many changes one notification tells; more are told by several."""
+"""Maximum changes in one notification; more are sent in several."""
 
 MAX_WATCHES: Final = 100
-"""How many patterns one session may watch."""
+"""Maximum patterns that one session watches."""
 
 
 class PresenceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class _Watch:
 
 @implementer(ISessionObserver, IPresenceObserver)
 class Watches:
-    """Who watches whom."""
+    """All watches of presence, by pattern."""
 
     log = Logger()
 
@@ -93,7 +93,7 @@ class Watches:
     def resume(self, old: Session, new: Session) -> dict[str, PresenceSnapshot]:
         """Let a session watch what another one did.
 
-        @return: a snapshot for each pattern: what has changed meanwhile was told to nobody.
+        @return: a snapshot for each pattern: changes in the meantime were not sent.
         """
         return {pattern: self.watch(new, pattern) for pattern in list(self._of_session.get(old, ()))}
 
@@ -122,7 +122,7 @@ class Watches:
             self._leave(session, watch)
 
     def stop(self) -> None:
-        """Tell nobody any more."""
+        """Stop sending changes."""
         if self._pending is not None:
             self._pending.cancel()
             self._pending = None
@@ -151,7 +151,7 @@ class Watches:
         self._departures.clear()
 
     def _tell(self, watch: _Watch) -> None:
-        """One version more for each so many changes."""
+        """Send the changes, at most L{CHANGES} in each version."""
         self._changed.pop(watch, None)
         changes, watch.before = list(watch.before.items()), {}
         for start in range(0, len(changes), CHANGES):

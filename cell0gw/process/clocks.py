@@ -33,7 +33,7 @@ class Dates:
 
     @param clock: the monotonic one.
     @ivar wall: gives the seconds since the epoch.
-    @ivar stepped: each is called with by how many seconds the wall clock was set forward.
+    @ivar stepped: each is called when the wall clock was set, with the seconds that it was set forward.
     """
 
     log = Logger()
@@ -51,7 +51,7 @@ class Dates:
         return self.wall() - (self._clock.seconds() - moment)
 
     def lasting(self) -> float:
-        """The date of now, but that the wall clock's being set shows only after L{stepped} was told."""
+        """The date of now; a change of the wall clock shows only after the functions of L{stepped} were called."""
         return self._clock.seconds() + self._steps[-1][1]
 
     def before(self, age: float) -> float:

@@ -27,7 +27,7 @@ class ProcessService(MultiService):
     read again; but when the terminal that the process was started in is gone, it is as good as SIGTERM.
 
     @param observer: where the log goes; None leaves that to twistd.
-    @param systemd: is told how the process is doing.
+    @param systemd: is notified of the state of the process.
     @param reload: reads the options again.
     @param status: gives how it is doing, for people.
     @param patience: gives the seconds that it may take to stop.

@@ -129,7 +129,7 @@ def _level(event: LogEvent) -> str:
 
 
 def _message(event: LogEvent) -> str:
-    # Whoever wrote the event, what a peer put into it must not begin a line or move the cursor.
+    # What a peer put into an event must not begin a line or move the cursor, no matter who wrote the event.
     return printable(formatEvent(event), _MAX_MESSAGE)
 
 

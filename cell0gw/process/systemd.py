@@ -1,4 +1,4 @@
-"""What systemd, or another supervisor, is told of the process. See sd_notify(3)."""
+"""Notifications to systemd, or another supervisor, of the process. See sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Notifier:
         return int(self._watchdog) / 2_000_000 or None
 
     def tell(self, *lines: str) -> None:
-        """Tell something, each line a C{NAME=value}; a supervisor that can't be told is no reason to fail."""
+        """Send a notification, each line a C{NAME=value}; a supervisor that can't be reached is no reason to fail."""
         if not self:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as telling:

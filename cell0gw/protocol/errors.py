@@ -1,4 +1,4 @@
-"""Everything a peer may be told went wrong: one table of error codes, one of close codes.
+"""Every error that a peer may get: one table of error codes, one of close codes.
 
 The numbers below -32000 are JSON-RPC 2.0's own (section 5.1); those from -32000 to -32010 are the gateway's.
 The stable part for programs is ``error.data.code``; ``retryable`` says whether the same request may succeed later.

@@ -18,7 +18,7 @@ _CUTOFF: Final = 0.6
 """Minimum similarity of a suggestion, from 0 to 1."""
 
 _FEW: Final = 200
-"""Maximum changes that are inserted one by one; after more, all is sorted anew."""
+"""Maximum changes that are inserted one by one; after more, all is sorted again."""
 
 
 class Suggestions:

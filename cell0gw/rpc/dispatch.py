@@ -58,10 +58,10 @@ class Dispatcher:
     """Calls the C{rpc_} methods of the services in a collection.
 
     @param services: C{channel.publish} is the method C{rpc_publish} of the one named C{channel}.
-    @param guard: says who asks for too much, and hears of refusals for want of permission.
+    @param guard: limits the rate of requests, and is notified when permission was denied.
     @param answered: called with a session and its L{Response} to a request of the gateway's.
-    @param anonymous_reads: whether strangers may use the methods declared as L{anonymous_read}.
-    @ivar calls: how many requests and notifications were taken up; C{errors}: how many failed.
+    @param anonymous_reads: whether anonymous clients may use the methods declared as L{anonymous_read}.
+    @ivar calls: how many requests and notifications were accepted; C{errors}: how many failed.
     """
 
     log = Logger()
@@ -113,7 +113,7 @@ class Dispatcher:
         return allows(permissions, self._locate(name), resource)
 
     def dispatch(self, caller: Caller, payload: bytes) -> Answer | Deferred[Answer]:
-        """Take up one message.
+        """Handle one message.
 
         @param payload: any bytes.
         @return: the answer, or a Deferred of it, which never fails.
@@ -203,7 +203,7 @@ class Dispatcher:
         return None
 
     def examine(self, caller: Caller, name: str, params: bytes) -> msgspec.Struct:
-        """What would be handed to a method, if the caller called it: everything is judged, and nothing done.
+        """The decoded params of a method, if the caller may call it with them; it is not called.
 
         @raise RPCError: what the caller would get.
         """

@@ -38,7 +38,7 @@ class _Call(Generic[Result]):
 class Idempotency:
     """The calls of the last while that had keys.
 
-    @param window: for how many seconds a key stands for its call.
+    @param window: seconds for which a key stands for its call.
     """
 
     def __init__(self, clock: IReactorTime, window: float) -> None:

@@ -22,16 +22,16 @@ from cell0gw.rpc.access import Access, access_of
 PREFIX = "rpc_"
 
 MAX_FAULT: Final = 300
-"""How much is said of what is wrong with params, in characters: a name that is too many may be as long as a message."""
+"""Maximum characters of the description of what is wrong with params: an unknown name may be as long as a message."""
 
 HEARTBEAT: Final = "heartbeat"
-"""A client's own sign of life, a notification: that it came is all it has to say."""
+"""A client's own sign of life, a notification without params."""
 
 ALLOWED_CROSS_ORIGIN: Final = ("rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate")
-"""What a stranger can call on a page of a site that is not listed: it could be one that has been lured there."""
+"""Methods that a page of an unlisted origin may call before authentication: its user may have been lured there."""
 
 ALLOWED_WHILE_DRAINING: Final = ("rpc.", "gateway.", "agent.ack", "agent.progress", "heartbeat")
-"""What is answered while the gateway goes down, too."""
+"""Methods, or namespaces, that are allowed while the gateway goes down."""
 
 _REGEX = re.compile(r"`str` matching regex '.*'(?= - at|$)")
 
@@ -41,7 +41,7 @@ class Method:
 
     @ivar params: its params by name, a L{msgspec.Struct}.
     @ivar takes_id: whether it wants the id of the request, too, as it is written: its second parameter.
-    @ivar resource: gives of params the name of what they are about; None where a permission can't be narrowed.
+    @ivar resource: extracts the resource name from decoded params; None where a permission can't be narrowed.
     @ivar returns: the type of its result.
     """
 

@@ -85,7 +85,7 @@ def document(methods: Iterable[Method], version: str) -> dict[str, Any]:
 
     @param version: of the gateway.
     @return: an OpenRPC document. Notifications stand among the methods, marked C{x-direction: server-to-client}, since
-        OpenRPC has no place of its own for them.
+        OpenRPC has no section of its own for them.
     """
     schemas = Schemas()
     described = [_method(method, schemas) for method in sorted(methods, key=lambda method: method.name)]

@@ -19,9 +19,9 @@ class RPC:
 
     @param services: C{channel.publish} is the method C{rpc_publish} of the one named C{channel}.
     @param answered: called with a session and its L{Response} to a request of the gateway's.
-    @param anonymous_reads: whether strangers may use the methods declared as L{cell0gw.rpc.access.anonymous_read}.
-    @param key_window: for how many seconds an idempotency key stands for its call.
-    @ivar parts: what may be told of sessions, of the time, of a drain or of other options, in this order.
+    @param anonymous_reads: whether anonymous clients may use methods declared as L{cell0gw.rpc.access.anonymous_read}.
+    @param key_window: seconds for which an idempotency key stands for its call.
+    @ivar parts: what is notified of sessions, sweeps, drains and changed options, in this order.
     """
 
     def __init__(

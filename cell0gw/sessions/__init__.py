@@ -1,4 +1,4 @@
-"""Sessions, the authenticated spans of connections: who calls, who hears of it, and who may come back.
+"""Sessions, the authenticated spans of connections: callers, observers, and resuming.
 
 Imports: protocol, process, auth.
 """

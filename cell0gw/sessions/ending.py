@@ -16,7 +16,7 @@ _GOODBYES: Final = frozenset({1000, NO_CODE})
 
 
 class EndingKind(Enum):
-    """What made an end of it. The values are what is said of endings without a close code."""
+    """What ended it. The values are the reasons given for endings without a close code."""
 
     GOODBYE = "goodbye"
     """The client closed the connection for good, and had read all."""
@@ -31,10 +31,10 @@ class EndingKind(Enum):
     """The connection broke."""
 
     ABORTED = "aborted"
-    """The gateway let go of the connection without a word."""
+    """The gateway dropped the connection without a close frame."""
 
     RESUMED = "resumed"
-    """Another session has taken this one's place."""
+    """Another session has resumed this one."""
 
     TOKEN_EXPIRED = "token expired"
     TOKEN_REVOKED = "token revoked"
@@ -54,7 +54,7 @@ class Ending(msgspec.Struct, frozen=True):
 
     @property
     def is_final(self) -> bool:
-        """Whether the end of a connection is that of its session, whose place nobody can take any more."""
+        """Whether the end of a connection is that of its session, which can't be resumed."""
         return self.kind in (EndingKind.GOODBYE, EndingKind.EXPELLED)
 
 

@@ -1,6 +1,6 @@
 """Sessions: the authenticated spans of connections, and who calls.
 
-A session whose connection broke is detached: for a while its place is kept, and whoever has its secret may take it.
+A session whose connection broke is detached: for a while it is kept, and a client that has its secret may resume it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from cell0gw.sessions.resume_quota import ResumeQuota
 from cell0gw.sessions.session import Caller, Session
 
 WARNING: Final = 60.0
-"""How many seconds before its token expires a session is warned."""
+"""Seconds before the expiry of its token at which a session is warned."""
 
 
 class _Detached(NamedTuple):
-    """Until when a session is waited for, and how its connection ended."""
+    """Until when a detached session is kept, and how its connection ended."""
 
     until: float
     ending: Ending
@@ -40,12 +40,12 @@ class _Detached(NamedTuple):
 class Sessions:
     """Every session, by its id, by the token that opened it, and by its secret.
 
-    The clock counts the seconds for which places are kept, and the date is that by which tokens expire; L{sweep} ends
-    what has come to its end.
+    The clock counts the seconds for which detached sessions are kept, and the date is that by which tokens expire;
+    L{sweep} ends what has come to its end.
 
-    @param resume_window: for how many seconds the place of a session is kept whose connection broke; 0: not at all.
-    @param emit: brings an event to C{$system}: its type and its data.
-    @ivar observers: those that are to hear of sessions, in this order; C{refresh_observers}: of other tokens.
+    @param resume_window: seconds for which a detached session is kept; 0: not at all.
+    @param emit: sends an event on C{$system}: its type and its data.
+    @ivar observers: those that are notified of sessions, in this order; C{refresh_observers}: of other tokens.
     """
 
     log = Logger()
@@ -76,13 +76,13 @@ class Sessions:
 
     @property
     def detached(self) -> int:
-        """How many wait to be resumed."""
+        """How many are detached."""
         return len(self._detached)
 
     def open(self, caller: Caller, entity_id: str, principal: Principal, prepare: Callable[[Session], Any]) -> Session:
         """Begin the session of a caller's connection.
 
-        @param prepare: called with the session before anyone hears of it.
+        @param prepare: called with the session before any observer is.
         """
         assert caller.connection is not None
         session = Session(self._new_id("sess"), entity_id, principal, caller.connection, self._wall())
@@ -99,9 +99,9 @@ class Sessions:
         return session
 
     def new_secret(self, session: Session) -> str | None:
-        """Make the secret that opens the session's place, once; the one it had opens nothing any more.
+        """Make the secret that resumes the session, once; it replaces the one before it.
 
-        @return: None where places are not kept.
+        @return: None where sessions can't be resumed.
         """
         if not self._resume_window:
             return None
@@ -121,10 +121,10 @@ class Sessions:
         self._tell(self.refresh_observers, "session_refreshed", session)
 
     def resume(self, secret: str, session: Session) -> Session | None:
-        """Find the session whose place another one is to take; one that is connected still is cut off.
+        """Find the session that another one is to resume; if it is still connected, its connection is aborted.
 
-        @return: the old one, detached now, its secret spent; L{close} it when its place is taken. None: there is none
-            that may be taken by this session.
+        @return: the old one, detached now, its secret spent; L{close} it when it is resumed. None: there is none
+            that this session may resume.
         """
         old = self._by_secret.get(digest(secret))
         if old is None or old is session or old.identity != session.identity:
@@ -137,7 +137,7 @@ class Sessions:
         return old
 
     def leave(self, session: Session, ending: Ending) -> None:
-        """The session's connection is going or gone; a second time does nothing."""
+        """Called when the session's connection is going or gone; a second time does nothing."""
         if session.session_id not in self._by_id or session.detached:
             return
         if ending.is_final or not self._resume_window:
@@ -146,7 +146,7 @@ class Sessions:
             self._detach(session, ending)
 
     def close(self, session: Session, ending: Ending) -> None:
-        """The session is over; a second time does nothing."""
+        """End a session; a second time does nothing."""
         if self._by_id.pop(session.session_id, None) is None:
             return
         self._let_go(session)
@@ -200,7 +200,7 @@ class Sessions:
             self._give_up(other)
 
     def _give_up(self, session: Session) -> None:
-        """A session is waited for no longer: it ends as its connection did."""
+        """A detached session is no longer kept: it ends as its connection did."""
         detached = self._detached.get(session)
         if detached is not None:
             self.close(session, detached.ending)
@@ -236,7 +236,7 @@ class Sessions:
         self._emit("token.expiring", data)
 
     def _tell(self, observers: Iterable[object], event: str, *arguments: object) -> None:
-        """Tell every observer; one that fails must not leave the others, and so presence or a route, behind."""
+        """Notify every observer; one that fails must not leave the others, and so presence or a route, behind."""
         for observer in observers:
             try:
                 getattr(observer, event)(*arguments)

@@ -1,4 +1,4 @@
-"""The places that are kept for sessions whose connections broke: how much of them each entity may have."""
+"""The quota of detached sessions: how many of them each entity may have."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Final
 from cell0gw.sessions.session import Session
 
 EACH: Final = 5
-"""A place costs as much as so many subscriptions, beside those that it has."""
+"""What a detached session costs beside its subscriptions, in subscriptions."""
 
 MAX_COST: Final = 100_000
-"""What the places of one entity cost at most, in subscriptions: some 100 MiB."""
+"""Maximum cost of one entity's detached sessions, in subscriptions: some 100 MiB."""
 
 
 class ResumeQuota:
-    """Who comes and goes, and leaves its place behind each time, must not fill the memory with them."""
+    """Bounds the memory that one entity's detached sessions take."""
 
     def __init__(self) -> None:
         self._of_entity: dict[str, dict[Session, int]] = {}
         self._costs: dict[str, int] = {}
 
     def keep(self, session: Session) -> list[Session]:
-        """Keep one more.
+        """Keep one more detached session.
 
-        @return: those of the same entity that are too much now, oldest first; L{give_up} them.
+        @return: those of the same entity beyond the maximum, oldest first; L{give_up} them.
         """
         kept = self._of_entity.setdefault(session.entity_id, {})
         kept[session] = cost = EACH + len(session.subscriptions)
@@ -38,7 +38,7 @@ class ResumeQuota:
         return too_much
 
     def give_up(self, session: Session) -> None:
-        """Its place is taken, or is kept no longer; of one that is not kept nothing happens."""
+        """Release a session that is resumed or no longer kept; nothing happens for one that is not kept."""
         kept = self._of_entity.get(session.entity_id, {})
         cost = kept.pop(session, None)
         if cost is None:

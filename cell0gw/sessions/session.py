@@ -17,7 +17,7 @@ from cell0gw.protocol.buckets import Bucket
 from cell0gw.protocol.messages import Batch
 
 ACKNOWLEDGES: Final = "ack"
-"""The capability of a client that acknowledges what it gets: a message is brought again until it has."""
+"""The capability of a client that acknowledges what it gets: a message is sent again until it has."""
 
 
 class Unfinished(NamedTuple):
@@ -40,11 +40,11 @@ class IConnection(Interface):
     last_received: float = Attribute("When anything, pongs included, last came; seconds of the monotonic clock.")
     opened_at: float = Attribute("When the handshake was done.")
     closing_since: float | None = Attribute("Since when it is on its way out; None: it is not.")
-    backlog: int = Attribute("How many bytes wait for the peer to read.")
+    backlog: int = Attribute("Bytes that wait for the peer to read.")
     behind: bool = Attribute("Whether more waits than may: nothing new shall be sent to it.")
     paused: bool = Attribute("Whether nothing is read, since too many of its requests wait.")
     unfinished: Unfinished | None = Attribute("The message that is still coming; None: none is.")
-    bad_tokens: int = Attribute("How many wrong tokens it has sent.")
+    bad_tokens: int = Attribute("How many invalid tokens it has sent.")
 
     def notify(method: str, params: Any) -> None:
         """Send a notification; nothing happens on a connection that is closing."""
@@ -62,7 +62,7 @@ class IConnection(Interface):
         """Send a message, and have the peer give a sign of life in return."""
 
     def session_opened(session: Session) -> None:
-        """The connection is authenticated: the limits for strangers are lifted."""
+        """Called when the connection is authenticated: the limits for unauthenticated connections are lifted."""
 
     def close(code: int, reason: str) -> None:
         """Close it, with a close code of L{cell0gw.protocol.errors.CloseCode}."""
@@ -77,13 +77,13 @@ class IConnection(Interface):
         """Too much waits for the peer to read: it is a slow consumer, and is closed."""
 
     def abort() -> None:
-        """Let go of the socket at once, whatever was still to be written."""
+        """Abort the connection at once, whatever was still to be written."""
 
     def register_producer(producer: IPushProducer) -> None:
         """Let a producer know when there is room for more, and when there is none."""
 
     def unregister_producer() -> None:
-        """It has no more."""
+        """Called when the producer has no more."""
 
 
 class Session:
@@ -94,7 +94,7 @@ class Session:
     @ivar detached: whether its connection broke.
     @ivar lost: the patterns under which a channel came to its end while the session was detached.
     @ivar acknowledges: whether its client acknowledges the messages it gets: it has declared L{ACKNOWLEDGES}.
-    @ivar secret: a digest of what opens its place to another session; empty: nothing does.
+    @ivar secret: a digest of the secret by which another session may resume it; empty: there is none.
     """
 
     __slots__ = (
@@ -131,7 +131,7 @@ class Session:
 
 
 class Sender(msgspec.Struct, frozen=True, gc=False):
-    """Whose word a message or a call is.
+    """Who sends a message or makes a call.
 
     @ivar permissions: only names that these reach are suggested to the sender.
     """
@@ -142,7 +142,7 @@ class Sender(msgspec.Struct, frozen=True, gc=False):
 
 
 class ICaller(Interface):
-    """Who calls a method."""
+    """The caller of a method."""
 
     principal: Principal | None = Attribute("What the token says of the caller; None before authentication.")
     session: Session | None = Attribute("The session of the call.")
@@ -151,10 +151,10 @@ class ICaller(Interface):
 
 @implementer(ICaller)
 class Caller:
-    """Who calls: a connection with or without a session, or, with neither, the bearer of a token.
+    """The caller: a connection with or without a session, or, with neither, the bearer of a token.
 
     @ivar foreign: whether it is a page's of a site that is not listed.
-    @ivar credit: so many calls it may make before L{Throttle} is asked again; C{bucket}, C{refusals}, C{errors} and
+    @ivar credit: how many calls it may make before L{Throttle} is asked again; C{bucket}, C{refusals}, C{errors} and
         C{errors_since} are what that keeps of it.
     @ivar in_flight: how many of its requests the gateway has not answered, calls to agents aside.
     """
@@ -193,7 +193,7 @@ class Caller:
 
     @property
     def entity_id(self) -> str | None:
-        """Whom the caller speaks for; None before authentication."""
+        """The entity that the caller speaks for; None before authentication."""
         if self.session is not None:
             return self.session.entity_id
         return None if self.principal is None else self.principal.entity_id

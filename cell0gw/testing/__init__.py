@@ -199,7 +199,7 @@ class Client:
         return [m["params"] for m in self.messages if isinstance(m, dict) and m.get("method") == method]
 
     def disconnect(self) -> None:
-        """Say goodbye."""
+        """Close the connection cleanly."""
         self.protocol.sendClose(1000)
         self.flush()
 

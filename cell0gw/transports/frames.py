@@ -97,7 +97,7 @@ def read_text_frames(
     return payloads, start
 
 
-# The integers that repeat a mask so many times when it is multiplied by them.
+# The integers that repeat a mask, by the number of times, when it is multiplied by them.
 _REPEAT: Final = [int.from_bytes(b"\1\0\0\0" * times, "little") for times in range(UNMASK_BELOW // 4 + 1)]
 
 

@@ -55,7 +55,7 @@ class CallTests(ExplainCase):
                 "free": "chosen by least_busy: it has 0 of any number calls",
                 "full": "full: it has 1 of 1 calls",
                 "busy": "another one is chosen by least_busy: it has 1 of 5 calls",
-                "resting": "it wants no calls now",
+                "resting": "it accepts no calls now: do_not_disturb or offline",
                 "slow": "slow to read",
                 "not": "its token lacks agent.serve:dance",
             },

@@ -17,7 +17,7 @@ from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import AgentFailed, NotFound, RateLimited, RPCError, Unavailable
 
 MAX_WAITING: Final = 1000
-"""How many calls wait for one agent or capability while all who can take them are busy."""
+"""Maximum calls that wait for one agent or capability while all workers are busy."""
 
 RETRY_AFTER_MS: Final = 1000
 
@@ -26,8 +26,8 @@ RETRY_AFTER_MS: Final = 1000
 class Assignments:
     """Gives calls to workers; those that nobody can take now wait, in order.
 
-    @param moved: called with a call that somebody has got, or that waits.
-    @param failed: called with a call that came to nothing, and with what its caller is told.
+    @param moved: called with a call when a worker got it, or when it was queued.
+    @param failed: called with a call that has failed, and with the error that its caller gets.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Assignments:
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for somebody to take them."""
+        """How many calls wait for a worker."""
         return sum(len(pool.waiting) for pool in self._queues)
 
     def pool(self, request: CallRequest) -> Pool | None:
-        """Those who could take a call; None: nobody is here who could."""
+        """The pool of workers that can take a call; None: there are none."""
         if request.agent_id is not None:
             return self._workers.of_agent(request.agent_id)
         return self._workers.of_capability(request.capability or "")
@@ -59,7 +59,7 @@ class Assignments:
     def assign(self, call: Call) -> None:
         """Give a call to a worker, or have it wait for one.
 
-        @raise RPCError: it would wait in vain, or too many wait.
+        @raise RPCError: no worker can ever take it, or too many calls wait.
         """
         worker = self.pick(call)
         if worker is None:
@@ -68,13 +68,13 @@ class Assignments:
             self._invoke(call, worker)
 
     def pick(self, call: Call) -> Worker | None:
-        """Who takes a call now: one who has room, has not had it, and reads what it is sent."""
+        """The worker that takes a call now: one that has capacity, has not had the call, and keeps up with reading."""
         tried = call.tried
         fits = (lambda worker: worker not in tried and reads(worker)) if tried else reads
         return call.pool.pick(call.request.policy, call.request.key, fits)
 
     def pass_on(self, call: Call) -> None:
-        """The one who had a call has not begun it: the next one may."""
+        """Called when a worker gave a call back without having begun: it goes to the next one."""
         assert call.worker is not None
         call.tried.append(call.worker)
         call.idle_until = None
@@ -86,12 +86,12 @@ class Assignments:
             self._failed(call, refusal)
 
     def release(self, call: Call) -> None:
-        """A call is over, wherever it was."""
+        """Called when a call is over, assigned or waiting."""
         self._leave_queue(call)
         self._take_back(call)
 
     def interruption(self, call: Call) -> RPCError:
-        """What is to be said of a call that the gateway can't wait for."""
+        """The error of a call that the gateway can't wait for."""
         if call.worker is not None and has_begun(call):
             agent_id = call.worker.session.entity_id
             return AgentFailed(f"The gateway goes down, and {agent_id} had begun", agent_id=agent_id)
@@ -110,10 +110,10 @@ class Assignments:
         self._serve(worker)
 
     def worker_left(self, worker: Worker) -> None:
-        """See L{IWorkerObserver}: what it may have begun is not done a second time."""
+        """See L{IWorkerObserver}: calls that it may have begun fail, and are not done a second time."""
         agent_id = worker.session.entity_id
         for call in list(worker.calls.values()):
-            if call.worker is not worker:  # it ended when another one's caller was told
+            if call.worker is not worker:  # it ended when another one's caller was notified
                 continue
             if has_begun(call):
                 self._failed(call, AgentFailed(f"{agent_id} was lost after it had begun", agent_id=agent_id))
@@ -121,7 +121,7 @@ class Assignments:
                 self.pass_on(call)
 
     def pool_shrunk(self, pool: Pool) -> None:
-        """See L{IWorkerObserver}: those who wait in vain are told at once."""
+        """See L{IWorkerObserver}: calls that no worker can take any more fail at once."""
         for call in list(pool.waiting.values()):
             hopeless = why_nobody_can(call) if call.call_id in pool.waiting else None
             if hopeless is not None:
@@ -152,7 +152,7 @@ class Assignments:
         self._moved(call)
 
     def _serve(self, worker: Worker) -> None:
-        """A worker may have room: give it the calls that have waited longest."""
+        """Called when a worker may have capacity: give it the calls that have waited longest."""
         while worker.available and reads(worker):
             calls = [call for pool in worker.pools if pool.waiting for call in _first(pool, worker)]
             if not calls:
@@ -192,8 +192,10 @@ def why_nobody_can(call: Call) -> RPCError | None:
     if pool.wants(call.tried):
         return None
     if any(worker in pool.workers for worker in call.tried):
-        return Unavailable(f"Whoever serves {target} has refused, or wants no calls now", refusal=call.refusal)
-    return Unavailable(f"Whoever serves {target} wants no calls now")
+        return Unavailable(
+            f"Every worker for {target} has refused the call or accepts no calls now", refusal=call.refusal
+        )
+    return Unavailable(f"No worker for {target} accepts calls now")
 
 
 def _first(pool: Pool, worker: Worker) -> Iterator[Call]:

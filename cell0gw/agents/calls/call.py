@@ -16,17 +16,17 @@ from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.session import Sender, Session
 
 REFUSALS: Final = frozenset({-32000, -32003, -32601})
-"""An agent's errors that say it has not begun: unavailable, too much at once, no such thing."""
+"""Codes of an agent's errors that say it has not begun: unavailable, rate limited, method not found."""
 
 MAX_TOLD: Final = 500
-"""How much of an agent's own words on its failure reaches the caller, in characters."""
+"""Maximum characters of an agent's error message that reach the caller."""
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for.
 
-    @ivar agent_id: who shall do it; or C{capability}: whoever can.
-    @ivar timeout: how many seconds the whole may take; C{idle}: until there is progress, None: as long.
+    @ivar agent_id: the agent that is called; or C{capability}: the capability that is.
+    @ivar timeout: maximum seconds of the whole call; C{idle}: maximum seconds without progress, None: C{timeout}.
     @ivar key: of the policy C{sticky}.
     """
 
@@ -41,7 +41,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> int:
-        """How long the message is, in bytes."""
+        """Bytes of the message."""
         return memoryview(self.message).nbytes
 
     @property
@@ -79,10 +79,10 @@ def call_request(
 
 
 class Withdrawal(NamedTuple):
-    """Nobody waits for the answer to a call any more.
+    """A call is given up: its answer is no longer wanted.
 
     @ivar error: what the caller gets.
-    @ivar reason: what the agent is told, see L{AgentCancelled}.
+    @ivar reason: the reason that the agent is given, see L{AgentCancelled}.
     """
 
     error: RPCError
@@ -96,9 +96,9 @@ class Call:
     """A call on its way.
 
     @param invocation: the request that an agent gets.
-    @param session: the caller's; None: there is nobody who could be told of progress.
+    @param session: the caller's; None: nobody is notified of progress.
     @param request_id: as the caller wrote it; empty: there is none.
-    @param created: when it was made, by the monotonic clock.
+    @param created: when it was made, in seconds of the monotonic clock.
     @ivar deadline: when it must be over; C{idle_until}: by when there must be progress.
     @ivar pool: where it waits, or whose worker has it.
     @ivar worker: who has it; None while it waits.
@@ -146,11 +146,11 @@ class Call:
 
     @property
     def until(self) -> float:
-        """When patience ends."""
+        """When the call times out, unless there is progress: seconds of the monotonic clock."""
         return self.deadline if self.idle_until is None else min(self.deadline, self.idle_until)
 
     def lateness(self) -> Withdrawal:
-        """What is said when patience has ended."""
+        """The error of a call that has timed out."""
         if self.idle_until is not None and self.idle_until < self.deadline:
             return Withdrawal(TimedOut("No progress in time", clock="idle"), "idle")
         return Withdrawal(TimedOut("No answer in time", clock="timeout"), "timeout")

@@ -1,8 +1,8 @@
-"""Calls from one entity to another: the gateway asks an agent, and brings its answer back.
+"""Calls from one entity to another: the gateway asks an agent, and relays its answer.
 
 A call is *started* once the agent has said so, by progress or an acknowledgement; an agent that doesn't acknowledge has
 started with the writing of the request. What was refused or lost before that goes to the next agent that can take it;
-what is lost after that is told to the caller at once: nobody else does half-done work a second time.
+what is lost after that fails at once: no other agent does half-done work a second time.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from cell0gw.sessions.session import Caller, Session
 CALL: Final = "agent.call"
 
 MAX_OF_CALLER: Final = 1000
-"""How many calls of one session are on their way."""
+"""Maximum calls of one session that are in flight."""
 
 MAX_SIZE_OF_CALLER: Final = 16 * MIB
-"""How long their messages are together, in bytes, if it is more than one: they are held until the answer is there."""
+"""Maximum bytes of their messages together, if it is more than one: they are kept until the answer comes."""
 
 MAX_SIZE: Final = 256 * MIB
-"""The same for all sessions."""
+"""The same for all sessions together."""
 
 
 @implementer(ISessionObserver, IDraining, ISweeper)
 class Dealer:
-    """All calls that are on their way.
+    """All calls that are in flight.
 
     @ivar assignments: who has which of them.
     @ivar made: how many calls there were; of these C{answered} with a result, C{failed} without; C{late}: how many
@@ -69,11 +69,11 @@ class Dealer:
 
     @property
     def waiting(self) -> int:
-        """How many of them wait for somebody to take them."""
+        """How many of them wait for a worker."""
         return self.assignments.waiting
 
     def pool(self, request: CallRequest) -> Pool | None:
-        """Those who could take a call; None: nobody is here who could."""
+        """The pool of workers that can take a call; None: there are none."""
         return self.assignments.pool(request)
 
     def sweep(self) -> None:
@@ -81,13 +81,13 @@ class Dealer:
         self.assignments.sweep()
 
     def call(self, caller: Caller, request_id: bytes, request: CallRequest) -> Deferred[Raw]:
-        """Have an agent do something.
+        """Make a call.
 
-        @param caller: its session, if it has one, hears of progress, and the end of that cancels the call.
+        @param caller: its session, if it has one, gets the progress; the end of the session cancels the call.
         @param request_id: names the call to its caller, as it is written; empty: nothing does.
         @return: fires with the agent's result, as it wrote it.
-        @raise NotFound: nobody is connected who can; the suggestions are in C{near}.
-        @raise Unavailable: nobody who can wants calls now.
+        @raise NotFound: no agent is connected that can take it; the suggestions are in C{near}.
+        @raise Unavailable: no agent that can take it accepts calls now.
         @raise RateLimited: too many calls wait already, or too long ones.
         @raise Conflict: a call with that id is running.
         @raise LoopDetected: the conversation goes in circles.
@@ -136,7 +136,7 @@ class Dealer:
         )
 
     def cancel(self, session: Session, request_id: bytes) -> None:
-        """The caller no longer wants an answer.
+        """Cancel a call for its caller.
 
         @raise NotFound: it has no such call.
         """
@@ -146,7 +146,7 @@ class Dealer:
         self._give_up(call, Withdrawal(Cancelled(), "cancelled"))
 
     def progress(self, session: Session, call_id: str, data: Raw) -> bool:
-        """An agent has something to show before its answer.
+        """Called when an agent sends intermediate data.
 
         @return: whether it has such a call.
         """
@@ -163,7 +163,7 @@ class Dealer:
         return True
 
     def begun(self, session: Session, call_id: str) -> bool:
-        """An agent says that it has begun.
+        """Called when an agent says that it has begun.
 
         @return: whether it has such a call.
         """
@@ -181,7 +181,7 @@ class Dealer:
         return call.lineage
 
     def answered_by(self, session: Session, response: Response) -> None:
-        """An agent has answered; an answer that nobody waits for is dropped."""
+        """Called with an agent's response; one that nobody waits for is dropped."""
         call = self._held(session, response.id)
         if call is None:
             self.late += 1
@@ -199,7 +199,7 @@ class Dealer:
             self._fail(call, AgentFailed(f"{session.entity_id} failed", agent_id=session.entity_id, agent_error=said))
 
     def drain(self, draining: bool) -> None:
-        """See L{IDraining}: whoever waits for an answer is told, and may ask again if nobody has begun."""
+        """See L{IDraining}: every caller that waits for an answer is notified, and may retry if no agent has begun."""
         running = self._calls.values() if draining else ()
         waiting_first = sorted(running, key=lambda call: call.worker is not None)
         for call in waiting_first:
@@ -210,7 +210,7 @@ class Dealer:
         """See L{ISessionObserver}."""
 
     def session_detached(self, session: Session, ending: Ending) -> None:
-        """See L{ISessionObserver}: whoever is gone wants no answers."""
+        """See L{ISessionObserver}: its calls are cancelled."""
         # Those that wait first: else the end of one that runs would have one of these begin.
         for call in sorted(self._of_caller.get(session, {}).values(), key=lambda call: call.worker is not None):
             self._give_up(call, CALLER_GONE)
@@ -233,7 +233,7 @@ class Dealer:
         return call
 
     def _give_up(self, call: Call, withdrawal: Withdrawal) -> None:
-        """The caller gets an error, and the agent hears that nobody wants its answer."""
+        """Fail a call, and notify its agent that the answer is no longer wanted."""
         if call.worker is not None:
             content = AgentCancelled(call_id=call.call_id, reason=withdrawal.reason)
             call.worker.session.connection.notify("agent.cancelled", content)
@@ -244,7 +244,9 @@ class Dealer:
         self._end(call).errback(Failure(error))
 
     def _end(self, call: Call) -> Deferred[Raw]:
-        """It is over; only its answer is to be given."""
+        """End a call, but for its answer.
+
+        @return: the Deferred of the answer."""
         self._forget(call)
         if call.timer is not None and call.timer.active():
             call.timer.cancel()

@@ -15,13 +15,13 @@ from cell0gw.sessions.session import Session
 Policy = Literal["least_busy", "round_robin", "random", "sticky"]
 
 STICKY_KEYS: Final = 100_000
-"""How many keys are remembered, of all pools together; beyond it those not used for longest are forgotten."""
+"""Maximum keys remembered in all pools together; beyond it the least recently used are forgotten."""
 
 
 class Worker:
     """A session that takes calls.
 
-    @ivar max_inflight: how many at once; None: as many as come.
+    @ivar max_inflight: maximum calls at once; None: unlimited.
     @ivar calls: those that it has, by their ids.
     @ivar resting: whether it wants none now.
     @ivar pools: those it is in.
@@ -43,7 +43,7 @@ class Worker:
 
 
 class Sticky:
-    """Which worker had the calls with a key; one that is gone is not held on to."""
+    """Which worker had the calls with a key; one that is gone is not kept alive."""
 
     def __init__(self) -> None:
         self._workers: OrderedDict[tuple[str, str], ref[Worker]] = OrderedDict()
@@ -52,7 +52,7 @@ class Sticky:
         return len(self._workers)
 
     def get(self, target: str, key: str) -> Worker | None:
-        """The one of this key, if it is known."""
+        """The worker of a key, if it is known."""
         found = self._workers.get((target, key))
         if found is None:
             return None
@@ -60,7 +60,7 @@ class Sticky:
         return found()
 
     def put(self, target: str, key: str, worker: Worker) -> None:
-        """It is this one from now on."""
+        """Assign a key to a worker."""
         self._workers[target, key] = ref(worker)
         self._workers.move_to_end((target, key))
         if len(self._workers) > STICKY_KEYS:
@@ -104,20 +104,20 @@ class Pool:
         return any(worker not in but for worker in self._awake)
 
     def add(self, worker: Worker) -> None:
-        """One more."""
+        """Add a worker."""
         self.workers[worker] = None
         worker.pools[self] = None
         self.update(worker)
 
     def remove(self, worker: Worker) -> None:
-        """One less."""
+        """Remove a worker."""
         del self.workers[worker], worker.pools[self]
         self._withdraw(worker)
         self._turns.pop(worker, None)
         self._awake.discard(worker)
 
     def update(self, worker: Worker) -> None:
-        """A worker has more or fewer calls than before, or rests, or no longer does; else it keeps its place."""
+        """Called when a worker has more or fewer calls, or begins or ends its rest; else it keeps its place."""
         if worker.resting:
             self._awake.discard(worker)
         else:
@@ -135,7 +135,7 @@ class Pool:
             self._turns.pop(worker, None)
 
     def preview(self, policy: Policy, key: str | None, fits: Callable[[Worker], bool]) -> Worker | None:
-        """Who would take the next call; under C{random} anybody could as well. None: nobody can.
+        """The worker that would take the next call; under C{random} any other may as well. None: there is none.
 
         @param fits: those for whom it is false are passed over.
         """
@@ -145,7 +145,7 @@ class Pool:
         return next(filter(fits, self._turns), None) if policy == "round_robin" else self._least_busy(fits)
 
     def pick(self, policy: Policy, key: str | None, fits: Callable[[Worker], bool]) -> Worker | None:
-        """Who takes the next call; None when nobody can.
+        """The worker that takes the next call; None if there is none.
 
         @param key: calls with the same one go to the same worker under C{sticky}, as long as it is here; while it can
             take no more, they go elsewhere.
@@ -176,7 +176,7 @@ class Pool:
         return None
 
     def _withdraw(self, worker: Worker) -> None:
-        """It is not among those that are available; its turn stays."""
+        """Remove a worker from those that are available; its turn stays."""
         load = self._load.pop(worker, None)
         if load is None:
             return

@@ -19,38 +19,38 @@ SERVE: Final = "agent.serve"
 """The permission to serve a capability, C{agent.serve:<capability>}."""
 
 NOT_ACCEPTING: Final = frozenset({"do_not_disturb", "offline"})
-"""Who has said this of itself takes no calls; it goes on with those that it has."""
+"""Presence statuses in which an agent takes no calls; it goes on with those that it has."""
 
 
 class Load(NamedTuple):
-    """How many calls an agent has, and how many it takes at once; None: as many as come."""
+    """How many calls an agent has, and how many it takes at once; None: unlimited."""
 
     inflight: int
     max_inflight: int | None
 
 
 class IWorkerObserver(Interface):
-    """Hears of workers that can take more calls, and of those that can't any more."""
+    """Is notified of workers that can take more calls, and of those that can't any more."""
 
     def worker_freed(worker: Worker) -> None:
-        """A worker may have room for more calls: it is new, or what it says or may do has changed."""
+        """Called when a worker may have capacity for more calls: it is new, or what it says or may do has changed."""
 
     def worker_left(worker: Worker) -> None:
-        """A worker is gone, and in no pool any more. It still has its calls."""
+        """Called when a worker is gone, and in no pool any more. It still has its calls."""
 
     def pool_shrunk(pool: Pool) -> None:
-        """A pool has fewer who can take calls: one of them is gone, or wants none now."""
+        """Called when a pool has fewer workers that accept calls: one is gone, or accepts none now."""
 
 
 @implementer(ISessionObserver, IRefreshObserver, IStatementObserver)
 class Workers:
-    """Who takes calls.
+    """All workers, by agent and by capability.
 
     A session takes those for its entity, and those for each capability that it declares and its token lets it serve.
 
     @param choose: C{choose(n)} gives a random number below C{n}.
     @ivar agents: who is here; C{capabilities}: what is served.
-    @ivar observers: those that are to hear of workers and pools.
+    @ivar observers: those that are notified of workers and pools.
     """
 
     def __init__(self, directory: Directory, choose: Callable[[int], int]) -> None:
@@ -90,7 +90,7 @@ class Workers:
         return Load(sum(len(worker.calls) for worker in workers), most)
 
     def changed(self, worker: Worker) -> None:
-        """A worker has more or fewer calls than before, or takes more or fewer."""
+        """Called when a worker has, or takes, more or fewer calls."""
         for pool in worker.pools:
             pool.update(worker)
 

@@ -1,4 +1,4 @@
-"""What became of messages: it is known for a while after they are over, and longer of those that came to nothing."""
+"""What became of messages: it is known for a while after they are over, and longer if they were undeliverable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEEP_OVER: Final = DAY
 """Seconds for which it is known what became of a message that is over."""
 
 KEEP_DEAD: Final = 7 * DAY
-"""Seconds for which a message is kept that came to nothing."""
+"""Seconds for which an undeliverable message is kept."""
 
 MAX_OVER: Final = 100_000
 """Maximum number of messages that are over and known."""
@@ -42,7 +42,7 @@ class Archive:
         return self._store.delivery(message_id)
 
     def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
-        """The messages that came to nothing, newest first, and how many there are."""
+        """The undeliverable messages, newest first, and how many there are."""
         return self._store.dead(recipient, limit)
 
     def sweep(self) -> None:

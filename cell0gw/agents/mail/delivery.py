@@ -1,7 +1,7 @@
 """Mailboxes: messages wait on disk, in order, until their recipient has them.
 
-Whoever acknowledges gets a window of messages at a time, each again until it is acknowledged; whoever doesn't gets each
-once. A recipient that is slow to read has its mail wait, too.
+A session that acknowledges gets a window of messages at a time, each again until it is acknowledged; one that doesn't
+gets each once. A recipient that is slow to read has its mail wait, too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 SLICE: Final = 100
-"""So many messages are read from the disk at once."""
+"""Maximum messages that are read from the disk at once."""
 
 
 @implementer(ISessionObserver, ISweeper)
@@ -68,7 +68,7 @@ class Mailboxes:
         self.delivered = 0
 
     def load(self, stored: StoredMail) -> None:
-        """Take up what the store kept."""
+        """Load what the store kept."""
         held = {box.recipient: Occupancy(box.messages, box.size) for box in stored.mailboxes}
         self._quotas.load(held, stored.senders)
         self._boxes.update((recipient, Mailbox(recipient, self._directory, behind=True)) for recipient in held)
@@ -96,7 +96,7 @@ class Mailboxes:
         return self._expiry.count
 
     def put(self, letter: Letter, keys_since: float) -> Deferred[KeptLetter]:
-        """Keep a letter, and bring it to its recipient as soon as may be.
+        """Store a letter, and deliver it to its recipient as soon as possible.
 
         @return: fires once it is on disk, with C{status} sent if it is on its way already.
         @raise RateLimited: a bound is reached, see L{Quotas}.
@@ -116,10 +116,10 @@ class Mailboxes:
         )
 
     def acknowledge(self, recipient: str, message_id: str, status: str, detail: str | None) -> Deferred[Acknowledged]:
-        """The recipient says what it does with a message.
+        """Called when the recipient acknowledges a message.
 
         @return: fires with where the message stands then, once that is on disk.
-        @raise NotFound: by the Deferred: it was sent no such message, or that is long ago.
+        @raise NotFound: by the Deferred: it was sent no such message, or the message has been purged.
         """
         outcome = Outcome(
             message_id=message_id,
@@ -137,7 +137,7 @@ class Mailboxes:
             self._clock.callLater(0, self._pump, box)
 
     def session_detached(self, session: Session, ending: Ending) -> None:
-        """See L{ISessionObserver}: what it has not acknowledged is brought to the next one."""
+        """See L{ISessionObserver}: what it has not acknowledged is sent to the next one."""
         box = self._boxes.get(session.entity_id)
         if box is not None:
             for message_id in box.lost(session):
@@ -250,7 +250,7 @@ class Mailboxes:
             self._record(settled)
 
     def _forget(self, box: Mailbox, message_id: str) -> None:
-        """It is no longer to be sent again."""
+        """Forget a message that is no longer to be sent again."""
         if box.unacknowledged.pop(message_id, None) is not None:
             self._resends.forget(message_id)
 
@@ -273,11 +273,11 @@ class Mailboxes:
         self._failed(failure)
 
     def _failed(self, failure: Failure) -> None:
-        if not failure.check(Unavailable):  # the store has told of that
+        if not failure.check(Unavailable):  # the store has reported that
             self.log.failure("mail could not be brought", failure)
 
     def _release(self, sender: str, recipient: str, size: int) -> None:
-        """One letter less; a mailbox that holds none is no more."""
+        """Count one letter less; drop a mailbox that is empty."""
         if self._quotas.remove(sender, recipient, size):
             del self._boxes[recipient]
 

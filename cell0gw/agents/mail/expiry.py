@@ -35,7 +35,7 @@ class Expiry:
         dates.stepped.append(self._stepped)
 
     def load(self, following: float | None) -> None:
-        """Take up when the first one expires."""
+        """Load the date when the first one expires."""
         self._next = following
 
     def now(self) -> float:
@@ -43,7 +43,7 @@ class Expiry:
         return self._dates.lasting() - self._owed
 
     def watch(self, letter: Letter) -> None:
-        """One more letter waits."""
+        """Note that one more letter waits."""
         self._note(letter.expires_at)
 
     def late(self, letter: Letter) -> bool:
@@ -91,5 +91,5 @@ class Expiry:
             self._next = date
 
     def _failed(self, failure: Failure) -> None:
-        if not failure.check(Unavailable):  # the store has told of that
+        if not failure.check(Unavailable):  # the store has reported that
             self.log.failure("mail could not be expired", failure)

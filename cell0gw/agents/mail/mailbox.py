@@ -18,7 +18,7 @@ from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.session import Session
 
 WINDOW: Final = 256
-"""So many messages a recipient gets before it has acknowledged the first."""
+"""Maximum messages that a recipient has not acknowledged yet; further ones wait."""
 
 
 class Mailbox:
@@ -42,7 +42,7 @@ class Mailbox:
 
     @property
     def room(self) -> int:
-        """How many more may be sent before one must be acknowledged."""
+        """How many more messages may be sent before one must be acknowledged."""
         return WINDOW - len(self.unacknowledged)
 
     def taker(self) -> Session | None:
@@ -61,7 +61,7 @@ class Mailbox:
             self.unacknowledged[letter.message_id] = (letter.sequence, session)
 
     def lost(self, session: Session) -> list[str]:
-        """A session is gone: what it has not acknowledged is to be sent once more.
+        """Called when a session is gone: what it has not acknowledged is to be sent once more.
 
         @return: the ids of those messages.
         """
@@ -117,7 +117,7 @@ def agent_message(
 
 
 RESEND_AFTER: Final = 30.0
-"""After so many seconds a message that was not acknowledged is sent again."""
+"""Seconds after which a message that was not acknowledged is sent again."""
 
 
 class Resends:
@@ -131,12 +131,12 @@ class Resends:
         return len(self._sent)
 
     def sent(self, message_id: str, box: Mailbox) -> None:
-        """A message was sent now."""
+        """Note that a message was sent now."""
         self._sent[message_id] = (box, self._clock.seconds())
         self._sent.move_to_end(message_id)
 
     def forget(self, message_id: str) -> None:
-        """It needs not be sent again."""
+        """Forget a message that need not be sent again."""
         del self._sent[message_id]
 
     def due(self) -> dict[Mailbox, list[str]]:
@@ -152,7 +152,7 @@ class Resends:
         return found
 
     def hasten(self, message_ids: Iterable[str]) -> None:
-        """These were not sent after all: they are due next."""
+        """Make messages due next that were not sent after all."""
         for message_id in reversed([name for name in message_ids if name in self._sent]):
             self._sent[message_id] = (self._sent[message_id][0], -math.inf)
             self._sent.move_to_end(message_id, last=False)

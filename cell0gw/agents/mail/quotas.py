@@ -13,7 +13,7 @@ RETRY_AFTER_MS = 1000
 
 
 class Occupancy(msgspec.Struct):
-    """So many messages, and so many bytes."""
+    """A number of messages, and their bytes."""
 
     messages: int = 0
     size: int = 0
@@ -48,7 +48,7 @@ class Quotas:
             raise _full(f"All mailboxes together hold {self.total.size} bytes", "total_mailbox_bytes")
 
     def load(self, recipients: dict[str, Occupancy], senders: dict[str, int]) -> None:
-        """Take up what waits already."""
+        """Count what waits already."""
         self._of_recipient.update(recipients)
         self._of_sender.update(senders)
         for waiting in recipients.values():
@@ -56,11 +56,11 @@ class Quotas:
             self.total.size += waiting.size
 
     def add(self, sender: str, recipient: str, size: int) -> None:
-        """One more waits."""
+        """Count one more letter."""
         self._change(sender, recipient, 1, size)
 
     def remove(self, sender: str, recipient: str, size: int) -> bool:
-        """One less.
+        """Count one letter less.
 
         @return: whether it was the recipient's last.
         """

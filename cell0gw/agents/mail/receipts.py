@@ -53,7 +53,7 @@ class Receipts:
         self._missed: dict[str, float] = {}
 
     def load(self, unreported: set[str], newest: float) -> None:
-        """Take up what the store kept. A clock that has begun anew since, as after a boot, goes on from there.
+        """Load what the store kept. A clock that has restarted since, as after a boot, goes on from there.
 
         @param unreported: the senders to whom not every receipt was reported.
         @param newest: when a receipt was reported last, in seconds of the clock then.
@@ -62,7 +62,7 @@ class Receipts:
         self._ahead = max(0.0, newest - self._clock.seconds())
 
     def queued(self, letter: Letter, kept: KeptLetter) -> None:
-        """A letter is kept."""
+        """Called when a letter is stored."""
         if letter.receipts:
             receipt = Receipt(
                 message_id=letter.message_id, recipient=letter.recipient, status="queued", time=letter.time
@@ -70,7 +70,7 @@ class Receipts:
             self._report(letter.sender, receipt, kept.receipt)
 
     def report(self, transitions: Iterable[Transition]) -> None:
-        """Letters have another status."""
+        """Called when letters have another status."""
         for transition in transitions:
             if transition.receipt:
                 self._report(transition.sender, transition.outcome, transition.receipt)
@@ -109,7 +109,7 @@ class Receipts:
             self._mark_unreported(session.entity_id, max(opened, self._now() - self._doubt))
 
     def session_closed(self, session: Session, ending: Ending) -> None:
-        """See L{ISessionObserver}: who says goodbye has read all."""
+        """See L{ISessionObserver}: a clean close means that everything was read."""
         if ending.kind is EndingKind.GOODBYE:
             self.flush()
         elif not session.detached:
@@ -124,7 +124,7 @@ class Receipts:
             self._catch_up(session)
 
     def _report(self, sender: str, receipt: Receipt, number: int) -> None:
-        """Report to a sender, in order, after the answers that are being given now: they bring the message's id."""
+        """Report to a sender, in order, after the answers that are being given now: these have the message's id."""
         if sender in self._catching_up:
             return
         if not self._to_report:
@@ -183,7 +183,7 @@ class Receipts:
         self._failed(failure)
 
     def _mark_unreported(self, sender: str, since: float) -> None:
-        """What was reported to a sender since a moment may not have arrived: it is reported again."""
+        """Report again what was reported to a sender since a moment: it may not have arrived."""
         marking = self._store.mark_unreported(sender, since)
         marking.addCallbacks(
             lambda done: self._marked_unreported(sender),
@@ -203,7 +203,7 @@ class Receipts:
         self._reported.update((number, sender) for number, sender in reported.items() if sender in self._last_reports)
 
     def _failed(self, failure: Failure) -> None:
-        if not failure.check(Unavailable):  # the store has told of that
+        if not failure.check(Unavailable):  # the store has reported that
             self.log.failure("receipts could not be reported", failure)
 
 

@@ -1,4 +1,4 @@
-"""Whom one may write to: ids that somebody holds, or has held."""
+"""The ids that mail may be sent to: those in use, and those that had a session."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 MAX_HOLDERS: Final = 100_000
-"""So many ids are remembered; those that were not used for longest are forgotten first."""
+"""Maximum ids that are remembered; the least recently used are forgotten first."""
 
 DAY: Final = 86_400.0
 
 FORGET_AFTER: Final = 30 * DAY
-"""An id that nobody used for so many seconds, and that no token names, is nobody's."""
+"""Seconds without a session after which an id that no token names is forgotten."""
 
 
 @implementer(ISessionObserver)
@@ -35,7 +35,7 @@ class Recipients:
         self._suggestions = credentials.suggestions
 
     def load(self, holders: dict[str, float]) -> None:
-        """Take up who had sessions, and when that was noted, longest ago first."""
+        """Load who had sessions, and when that was noted, longest ago first."""
         for entity_id, time in holders.items():
             self._note(entity_id, time)
 
@@ -43,14 +43,14 @@ class Recipients:
         return entity_id in self._holders or self._credentials.names(entity_id)
 
     def near(self, entity_id: str, allowed: Callable[[str], bool]) -> list[str]:
-        """Ids that look like one that nobody holds.
+        """Existing ids that look like one that is unknown.
 
         @param allowed: whether an id may be shown.
         """
         return self._suggestions.near(entity_id, lambda other: other in self and allowed(other))
 
     def session_opened(self, session: Session) -> None:
-        """See L{ISessionObserver}: the id is held. That is written down once a day."""
+        """See L{ISessionObserver}: the id is in use. That is stored once a day."""
         entity_id, now = session.entity_id, self._wall()
         if abs(now - self._holders.get(entity_id, -DAY)) >= DAY:  # what was noted by a clock that was wrong, too
             self._note(entity_id, now)

@@ -34,7 +34,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mail:
-    """Brings messages to entities.
+    """Sends messages to entities.
 
     What is sent without receipts, and without a key, to one who is here and doesn't acknowledge is written to its
     connection, and that is all. Whatever else is kept on disk first.
@@ -77,8 +77,8 @@ class Mail:
         @param message: JSON.
         @param in_reply_to: a message that the sender was sent, or a call that it has.
         @param ttl: how many seconds it may wait.
-        @param receipts: whether the sender is to be told what becomes of it.
-        @raise NotFound: nobody holds that id, or C{in_reply_to} names nothing; the suggestions are in C{near}.
+        @param receipts: whether the sender gets receipts of what becomes of it.
+        @raise NotFound: the id is unknown, or C{in_reply_to} names nothing; the suggestions are in C{near}.
         @raise LoopDetected: the conversation goes in circles.
         @raise RateLimited: too much mail waits.
         """
@@ -122,11 +122,11 @@ class Mail:
         return self._mailboxes.put(letter, self._dates.before(self._key_window)).addCallback(self._kept)
 
     def reaches(self, recipient: str) -> bool:
-        """Whether somebody holds this id: it is here, it has mail, a token names it, or it had a session."""
+        """Whether an id is known: it is here, it has mail, a token names it, or it had a session."""
         return recipient in self._directory or recipient in self._mailboxes or recipient in self._recipients
 
     def near(self, recipient: str, permissions: Permissions) -> list[str]:
-        """Ids that look like one that nobody holds, as far as someone with these permissions may write to them."""
+        """Existing ids that look like an unknown one, among those that these permissions allow to write to."""
         return self._recipients.near(recipient, lambda entity_id: permissions.allow_on("agent.send", entity_id))
 
     def _kept(self, kept: KeptLetter) -> Sent:

@@ -65,7 +65,7 @@ class Outcome(Receipt, frozen=True, kw_only=True):
     """A status that a letter is to reach.
 
     @ivar recipient: whose letter it must be.
-    @ivar settles: whether it need not be brought to its recipient any more.
+    @ivar settles: whether it need not be delivered any more.
     """
 
     settles: bool = False
@@ -77,7 +77,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     @ivar status: of the letter, now; None: there is no such letter.
     @ivar taken: whether this outcome brought it there.
     @ivar receipt: the number of the receipt for it, which is to be reported to its sender; 0: there is none.
-    @ivar settled: whether it took the letter out of its recipient's mailbox, where it took up C{size} bytes.
+    @ivar settled: whether it took the letter out of its recipient's mailbox, where it took C{size} bytes.
     """
 
     outcome: Outcome
@@ -101,7 +101,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A letter that came to nothing, and why."""
+    """An undeliverable letter, and why it is."""
 
     letter: Letter
     status: str
@@ -144,7 +144,7 @@ class IMailStore(Interface):
     """
 
     def load() -> StoredMail:
-        """What is kept; called once, before anything else."""
+        """Everything stored; called once, before anything else."""
 
     def put(letter: Letter, keys_since: float) -> Deferred[KeptLetter]:
         """Keep a letter, as queued.
@@ -172,7 +172,7 @@ class IMailStore(Interface):
         """Those of these letters that wait still, in order; fewer if they are long, but one at least."""
 
     def record(outcomes: list[Outcome]) -> Deferred[list[Transition]]:
-        """Take down outcomes, as far as they lead on from where their letters are.
+        """Record outcomes, as far as they lead on from where their letters are.
 
         @return: what each has changed.
         """
@@ -184,7 +184,7 @@ class IMailStore(Interface):
         """
 
     def shift(seconds: float) -> Deferred[None]:
-        """What waits expires so much later: the wall clock was set."""
+        """Move the expiry of what waits: the wall clock was set."""
 
     def delivery(message_id: str) -> Deferred[Delivery | None]:
         """All that is known of a letter; None: there is no such letter."""
@@ -196,20 +196,20 @@ class IMailStore(Interface):
         """
 
     def mark_reported(receipts: list[int], now: float) -> Deferred[None]:
-        """These receipts were reported to their senders, at this moment or before.
+        """Mark receipts as reported to their senders, at this moment or before.
 
         @param receipts: their numbers.
         @param now: seconds of a clock that never goes back.
         """
 
     def mark_unreported(sender: str, since: float) -> Deferred[None]:
-        """What was reported to a sender since a moment may not have arrived: it counts as not reported.
+        """Mark what was reported to a sender since a moment as not reported: it may not have arrived.
 
         @param since: by the clock of C{mark_reported}.
         """
 
     def dead(recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
-        """The letters that came to nothing, newest first.
+        """The undeliverable letters, newest first.
 
         @param recipient: only theirs; None: all.
         @return: at most C{limit} of them, and how many there are in all.
@@ -218,10 +218,10 @@ class IMailStore(Interface):
     def purge(
         settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
     ) -> Deferred[None]:
-        """Forget letters that are over, those that came to nothing later, and who was here last before a moment.
+        """Forget letters that are over, undeliverable ones later, and ids that were last used before a moment.
 
         @param settled_before: seconds since the epoch, as are C{dead_before} and C{holders_before}.
-        @param keep: how many letters that are over may be kept at most; and so for C{max_holders}.
+        @param keep: maximum letters that are over and kept; C{max_holders}: maximum ids.
         """
 
     def saw(entity_id: str, time: float) -> Deferred[None]:

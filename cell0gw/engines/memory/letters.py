@@ -7,7 +7,7 @@ from cell0gw.protocol.keys import Key
 
 
 class LetterRecord:
-    """A letter and what became of it; C{settled}: since when it need not be brought any more."""
+    """A letter and what became of it; C{settled}: since when it need not be delivered any more."""
 
     __slots__ = ("key", "letter", "numbers", "receipts", "settled")
 

@@ -2,7 +2,7 @@
 
 Every write waits for its transaction to be on disk (WAL, ``synchronous=FULL``). The writes that gather while the
 thread is busy share the next transaction. When the disk fails they are refused, what is there can still be read, and
-the thread tries again by itself; a file whose disk had errors is opened anew and looked at first.
+the thread tries again by itself; a file whose disk had errors is reopened and checked first.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from cell0gw.protocol.errors import Unavailable
 _MAX_GROUP: Final = 1000
 
 CHECK: Final = 2.0
-"""For how many seconds a file is looked at whose disk had errors."""
+"""Maximum seconds for which a file whose disk had errors is checked for damage."""
 
 SLOW: Final = 10.0
-"""After so many seconds a transaction that has not ended yet is told of."""
+"""Seconds after which a transaction that has not ended is reported."""
 
 MAX_CHECKPOINTS: Final = 5
-"""So often what is in the write-ahead log is to be saved before the file is opened anew without."""
+"""Maximum checkpoints that are tried before the file is reopened without the write-ahead log."""
 
 Result = TypeVar("Result")
 
@@ -51,7 +51,7 @@ class _Job(NamedTuple):
 
 
 _Outcome = tuple[Deferred[Any], object]
-"""What a job has come to, and who waits for it."""
+"""The outcome of a job, and the Deferred that waits for it."""
 
 
 class Database:
@@ -62,7 +62,7 @@ class Database:
     @param seconds: tells the time, on any thread.
     @param tell: called, on the reactor's thread, with the cause when the file can't be written, see L{CAUSES}, and with
         None when it can again.
-    @ivar rollbacks: how many transactions, or parts of them, came to nothing; changed by the writer's thread alone.
+    @ivar rollbacks: how many transactions, or parts of them, were rolled back; changed by the writer's thread alone.
     """
 
     log = Logger()
@@ -99,7 +99,7 @@ class Database:
         self._inode = self._path.stat().st_ino
 
     def check(self, seconds: float) -> None:
-        """Look for damage, for so many seconds at most, before the first write.
+        """Check for damage before the first write, for C{seconds} at most.
 
         @raise Damaged: there is some.
         """
@@ -225,7 +225,7 @@ class Database:
             return job.deferred, Failure(Unavailable("Storage can't be read"))
 
     def _fit(self) -> bool:
-        """Whether the file may be written, for all that is known; after an error of its disk it is opened anew."""
+        """Whether the file may be written, for all that is known; after an error of its disk it is reopened."""
         cause = self._outage.cause
         try:
             identify(self._path, self._inode)
@@ -260,7 +260,7 @@ class Database:
         self.rollbacks += 1
 
     def _failed(self, error: Exception, otherwise: str | None = None) -> None:
-        """A transaction came to nothing.
+        """A transaction has failed.
 
         @param otherwise: the cause, if the error doesn't say; None: it was not the disk.
         """

@@ -12,10 +12,10 @@ from cell0gw.engines.sqlite.outage import Damaged, Replaced
 from cell0gw.engines.sqlite.schema import migrate
 
 PATIENCE: Final = 5.0
-"""For how many seconds another program may lock the file, as one that copies it does."""
+"""Maximum seconds for which another program may lock the file, as one that copies it does."""
 
 SPACE: Final = 512 * 1024
-"""So many bytes must be free before a disk that was full counts as one that is not."""
+"""Minimum free bytes before a disk that was full counts as writable again."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -53,8 +53,9 @@ def identify(path: Path, inode: int) -> None:
 
 
 def check(connection: sqlite3.Connection, seconds: float) -> None:
-    """Look for damage, for so many seconds at most.
+    """Check for damage.
 
+    @param seconds: maximum seconds of the check.
     @raise Damaged: there is some.
     """
     alarm = Timer(seconds, connection.interrupt)

@@ -19,7 +19,7 @@ from cell0gw.agents.mail.store import (
 from cell0gw.protocol.errors import Conflict
 
 READ_BYTES: Final = 1024 * 1024
-"""How many bytes are read at once, about; one letter at least."""
+"""Approximate maximum bytes that are read at once; one letter at least."""
 
 _FIELDS: Final = (
     "message_id", "recipient", "sender", "sender_type", "conversation_id", "in_reply_to", "hops", "message", "time",

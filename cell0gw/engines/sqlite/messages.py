@@ -17,19 +17,19 @@ from cell0gw.protocol.errors import Conflict, Unavailable
 from cell0gw.protocol.keys import Key
 
 CHANNEL: Final = 1 << 40
-"""A message's row is numbered by its channel times this, plus its offset: a channel lies in one piece, in order."""
+"""Maximum offset of a channel. A message's row is its channel times this, plus its offset: a channel is contiguous."""
 
 READ_BYTES: Final = 1024 * 1024
-"""How many bytes are read at once, about; one message at least."""
+"""Approximate maximum bytes that are read at once; one message at least."""
 
 SLACK: Final = 10
-"""A channel is trimmed when it has grown by one part of so many: each time costs a statement."""
+"""The part of a channel, one in this many, by which it grows before it is trimmed: trimming costs a statement."""
 
 _Row = tuple[int, float, str, bytes]
 """Position, time, sender and message."""
 
 _ROWS: Final = (256, 64, 16, 4, 1)
-"""How many rows one statement inserts: each time one runs the thread waits for its turn with the others."""
+"""Maximum rows that one statement inserts: for each statement the thread waits for its turn with the others."""
 
 
 class _Head:
@@ -50,13 +50,13 @@ class SQLiteMessageStore:
 
     All that is published while the disk is busy is written by one job, in few statements.
 
-    @param max_size: how many bytes the file may have, about; beyond it the longest channels lose their oldest messages.
+    @param max_size: approximate maximum bytes of the file; beyond it the longest channels lose their oldest messages.
     """
 
     def __init__(self, database: Database, max_size: int) -> None:
         self._database = database
         self._max_size = max_size
-        # The writer's, on its thread; made anew from the file when a transaction was rolled back.
+        # The writer's, on its thread; rebuilt from the file when a transaction was rolled back.
         self._heads: dict[str, _Head] = {}
         self._as_of: int | None = None
         self._unwritten: deque[tuple[NewMessage, Deferred[Stored]]] = deque()

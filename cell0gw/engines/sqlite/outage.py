@@ -15,17 +15,17 @@ from cell0gw.monitoring.health import CAUSES
 from cell0gw.protocol.errors import Unavailable
 
 SAME_FILE: Final = frozenset({"full", "locked", "slow"})
-"""After these the open file is as good as before; after others it is opened anew, and looked at."""
+"""Causes that leave the connection usable; after any other the file is reopened and checked."""
 
 SHORTEST: Final = 0.1
 LONGEST: Final = 5.0
-"""How many seconds lie between two tries."""
+"""Seconds between two tries."""
 
 SILENCE: Final = 1.0
-"""For so many seconds after a line in the log there is none of the same cause."""
+"""Minimum seconds between two lines in the log of the same cause."""
 
 CALM: Final = 10.0
-"""After so many seconds in order the next outage is a new one."""
+"""Seconds without a failure after which the next outage counts as a new one."""
 
 _OF_SQLITE: Final = {
     sqlite3.SQLITE_FULL: "full",
@@ -103,7 +103,7 @@ class Outage:
         self.cause: str | None = None
 
     def failed(self, cause: str, error: object) -> None:
-        """It failed, again or for the first time."""
+        """Called when a try has failed, again or for the first time."""
         now = self._seconds()
         if self.cause is None:
             self._began = now
@@ -124,17 +124,17 @@ class Outage:
 
     @property
     def wait(self) -> float | None:
-        """For how many seconds it is to be left alone; None: all is in order."""
+        """Seconds until the next try; None: all is in order."""
         return None if self.cause is None else max(0.0, self._due - self._seconds())
 
     def refusal(self) -> Unavailable:
-        """What is said to who would write."""
+        """The error for a write that is refused."""
         wait = self.wait
         hint = {} if wait is None else {"cause": self.cause, "retry_after_ms": int(wait * 1000) + 1}
         return Unavailable("Storage is out of order", **hint)
 
     def over(self) -> None:
-        """It can be written."""
+        """Called when the file can be written."""
         if self.cause is not None:
             self._ended = self._seconds()
             self.log.warn("storage is in order again, after {seconds:.1f} s", seconds=self._ended - self._began)

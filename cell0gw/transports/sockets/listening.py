@@ -38,7 +38,7 @@ class ListenError(Exception):
 def listen_on(listening: socket.socket, factory: IProtocolFactory, reactor: Any, connections: Any) -> GatewayPort:
     """Accept connections on a bound socket.
 
-    @param connections: the reactor that looks after them, see L{reactor_for_connections}.
+    @param connections: the reactor that serves them, see L{reactor_for_connections}.
     @return: a port that listens, on a descriptor of its own.
     """
     kind = UNIXPort if listening.family == socket.AF_UNIX else GatewayPort
@@ -155,7 +155,7 @@ class Listening(MultiService):
         return stopping.addCallback(lambda results: self._release())
 
     def close(self) -> None:
-        """Let go of all that is open, and of whoever is connected still."""
+        """Close all that is open, and abort the connections that are left."""
         for listening in self._sockets:
             listening.close()
         self._sockets, self.addresses, self.port = [], [], 0

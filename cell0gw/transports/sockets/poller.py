@@ -114,7 +114,7 @@ class Poller(_DisconnectSelectableMixin):
     def handle(self, events: list[tuple[int, int]]) -> None:
         """One pass over all that has arrived.
 
-        What a connection is told in return leaves at once, what others are told at the end. When that is much to do,
+        What a connection gets in return leaves at once, what others get at the end. When that is much to do,
         what has arrived meanwhile is handled first, so that it leaves by the same C{send}s.
         """
         self._passing = True
@@ -195,7 +195,7 @@ class Poller(_DisconnectSelectableMixin):
             self._remains(transport, why)
 
     def _remains(self, transport: Any, why: BaseException | None) -> None:
-        """It could not send everything: it is gone, or must wait."""
+        """Called for a transport that could not send everything: it is gone, or must wait."""
         if why:
             self._disconnectSelectable(transport, why, False)
         elif transport not in self._blocked:

@@ -25,7 +25,7 @@ class PlainTransport(tcp.Server):
     at_work = False
 
     def goes_to_work(self) -> None:
-        """It is authenticated."""
+        """Called when the connection is authenticated."""
         self.at_work = True
 
     def watch_backlog(self, limits: Limits) -> None:
@@ -67,7 +67,7 @@ class PlainTransport(tcp.Server):
 
     @property
     def backlog(self) -> int:
-        """How many bytes wait for the peer to read."""
+        """Bytes that wait for the peer to read."""
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
 

@@ -70,7 +70,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     @property
     def backlog(self) -> int:
-        """How many bytes wait for the peer to read, some of them encrypted."""
+        """Bytes that wait for the peer to read, some of them encrypted."""
         return sum(map(len, self._appSendBuffer)) + int(getattr(self.transport, "backlog", 0))
 
     def watch_backlog(self, limits: Limits) -> None:

@@ -69,7 +69,7 @@ class UNIXPort(GatewayPort):
 
     @_realPortNumber.setter
     def _realPortNumber(self, number: object) -> None:
-        """It would be a letter of the path."""
+        """Ignored: it would be a letter of the path."""
 
     @classmethod
     def _fromListeningDescriptor(

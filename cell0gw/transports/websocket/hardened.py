@@ -153,7 +153,7 @@ class HardenedProtocol(LeanProtocol):
         return super().processData()
 
     def _fail_connection(self, *arguments: Any, **options: Any) -> None:
-        """One violation is told; that the same frame holds another one changes nothing."""
+        """Only the first violation is reported; a second one in the same frame changes nothing."""
         if not self.failedByMe:
             super()._fail_connection(*arguments, **options)
 
