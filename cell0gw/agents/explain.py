@@ -1,4 +1,4 @@
-"""Who would get a message or a call, and why the others not: the routes are asked, and nothing is sent."""
+"""Which session would get a message or a call, and why others would not. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _Prospect(NamedTuple):
 
 
 class Explain:
-    """Asks the routes."""
+    """Explains routing decisions, and sends nothing."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class Explain:
         )
 
     def _not_serving(self, capability: str) -> Iterator[Considered]:
-        """Who says it can, and may not."""
+        """Sessions that declare a capability which their token does not let them serve."""
         for entry in self._directory.entries(connected=True, capability=capability):
             for session in self._directory.live(entry.entity_id):
                 declares = capability in self._directory.said(session).capabilities

@@ -1,7 +1,7 @@
 """Where a message comes from: its id says so itself, and proves it.
 
 C{msg_<nonce>-<proof>} begins a conversation, C{msg_<nonce>-<hops>-<root>-<proof>} goes on in that of C{msg_<root>}. The
-proof is a keyed hash of all that and of the recipient. So who refers to a message was sent it, nobody can invent a
+proof is a keyed hash of all that and of the recipient: only its recipient can refer to a message, nobody can invent a
 conversation or leave out hops, and the gateway need not remember a message to know where a reply to it belongs.
 """
 

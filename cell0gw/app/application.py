@@ -238,7 +238,7 @@ class WebSocketGateway(Service):
             tell()
 
     def _let_go(self) -> None:
-        """Give back what was taken for a start that did not come about."""
+        """Release what was taken for a start that failed."""
         super().stopService()
         if self._gateway is not None:
             if self._gateway.running:
@@ -267,7 +267,7 @@ class WebSocketGateway(Service):
         self.log.info("stopped")
 
     def _first_token(self, credentials: Credentials) -> Deferred[None]:
-        """See to it that someone can do something: with the operator's own token, or with one minted here."""
+        """Make sure that there is an admin token: the operator's own, or one that is minted here."""
         if self.config.admin_token is not None:
             credentials.accept(self.config.admin_token)
         elif not len(credentials):

@@ -10,7 +10,7 @@ from cell0gw.sessions.session import IConnection, Session
 
 
 class Audience:
-    """Those who get what is published to a channel, all of it or what they want of it.
+    """The sessions that get what is published to a channel: all of it, or what passes their filters.
 
     @ivar connections: of those who get all, by session.
     """
@@ -36,11 +36,11 @@ class Audience:
                 self._choosy.setdefault(each, {})[session] = session.connection
 
     def send(self, message: bytes, content: bytes, exclude: Session | None = None) -> int:
-        """Send a message to all who want it.
+        """Send a message to all sessions that want it.
 
         @param message: as made by L{shareable}.
         @param content: what was published, for filters.
-        @param exclude: who shall not get it.
+        @param exclude: a session that shall not get it.
         @return: how many connections it went to.
         """
         count = len(self.connections)

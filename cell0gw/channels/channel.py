@@ -59,8 +59,8 @@ Patterns = PatternTree[dict[Session, Subscription]]
 class Channel:
     """A channel that has subscribers, or retains messages.
 
-    @ivar subscribers: who is subscribed by the channel's own name.
-    @ivar catching_up: who will be live once it has got what it missed.
+    @ivar subscribers: the sessions that are subscribed by the channel's own name.
+    @ivar catching_up: the sessions that will be live once they have got what they missed.
     @ivar stored_oldest: the offset of the oldest message on disk; None: the channel is not durable.
     @ivar due: when it will be looked at, because what it retains is too old by then; 0: it will not.
     """

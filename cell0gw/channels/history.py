@@ -49,8 +49,8 @@ class Budget:
         self._total = total
         self.used = 0
         self.observers: list[IBudgetObserver] = []
-        # By when they last got something; not those that were made to forget since. Its first is found at once, which
-        # that of a dict is not when many before it are gone.
+        # In the order of their last publications; those evicted since are left out. The first is found at once, which
+        # in a dict it is not when many before it are gone.
         self._histories: OrderedDict[History, None] = OrderedDict()
 
     def grown(self, history: History, size: int) -> None:

@@ -27,7 +27,7 @@ class _Options(Protocol):
 
 @implementer(IReconfigurable)
 class Guard:
-    """The limits of a gateway, and all who see to it that they are kept.
+    """The limits of a gateway, and the parts that enforce them.
 
     @param interval: seconds between two heartbeats of a connection.
     @param timeout: seconds without a byte from a connection after which it is closed.

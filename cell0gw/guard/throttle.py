@@ -31,7 +31,7 @@ BURST_PARTS: Final = 16
 every call costs one subtraction."""
 
 MISTAKES: Final = (ParseError, InvalidRequest, MethodNotFound, InvalidParams, NotAuthenticated, PermissionDenied)
-"""The refusals that a client in order does not get: not those that depend on others, or on the time."""
+"""Errors that a correct client does not get: none that depends on others, or on the time."""
 
 
 @implementer(ISessionObserver, ISweeper)
@@ -68,7 +68,7 @@ class Throttle:
         if limits.entity_calls_per_second and session is not None and self._has(session):
             shared, callers = self._of_entity[session.entity_id]
             rate, burst = limits.entity_calls_per_second, limits.entity_calls_burst
-            # What the many have taken in advance must leave enough for one more.
+            # What many callers have taken in advance must leave enough for one more.
             allowed = shared.take(min(given, 1 + burst // (BURST_PARTS * len(callers))), now, rate, burst)
             callers[session.session_id] = caller
             own.give_back(given - allowed)

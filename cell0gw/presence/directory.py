@@ -57,7 +57,7 @@ class PresenceEntry(AnonymousEntry, frozen=True, kw_only=True):
 
 
 class _Entity:
-    """One entity's sessions, oldest first, and what each said, oldest word first."""
+    """One entity's sessions, oldest first, and their statements, oldest first."""
 
     __slots__ = ("capabilities", "sessions", "statements")
 
@@ -82,7 +82,7 @@ class _Entity:
 
     @property
     def statement(self) -> Statement:
-        """The latest word of those that are connected; if none is, the latest, and that it is away."""
+        """The latest statement of connected sessions; if none is connected, the latest one, with the status away."""
         for session_id in reversed(self.statements):
             if not self.sessions[session_id].detached:
                 return self.statements[session_id]
@@ -101,11 +101,11 @@ class _Entity:
 
 @implementer(ISessionObserver)
 class Directory:
-    """Everyone who is here.
+    """All entities that are here.
 
     @param emit: C{emit(channel, type, data)} sends an event to the subscribers of its channel.
     @ivar observers: those that are notified of changes; C{statement_observers}: of what sessions say.
-    @ivar version: another number whenever somebody came, went or changed.
+    @ivar version: changes whenever an entity joins, leaves or changes.
     """
 
     def __init__(self, date: Callable[[float], float], emit: Callable[[str, str, Any], Any]) -> None:
@@ -196,7 +196,7 @@ class Directory:
     def entries(
         self, entity_type: str | None = None, connected: bool = False, capability: str | None = None
     ) -> Iterator[PresenceEntry]:
-        """Everyone here, or everyone of a type, or who can do something.
+        """The entries of all entities, or of those of a type, or of those with a capability.
 
         @param connected: leave out those whose sessions are all detached.
         """
@@ -209,7 +209,7 @@ class Directory:
     def route(self, entity_id: str, reading: bool = False) -> Session | None:
         """The session by which an entity is reached: its newest that is connected; None when there is none.
 
-        @param reading: pass over those that are behind with reading.
+        @param reading: skip sessions that are behind with reading.
         """
         entity = self._entities.get(entity_id)
         if entity is None:

@@ -38,7 +38,7 @@ class PresenceSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Watch:
-    """All who watch one pattern see the same versions."""
+    """A watched pattern: all sessions that watch it see the same versions."""
 
     __slots__ = ("before", "pattern", "sessions", "version")
 

@@ -208,7 +208,7 @@ class AuthService(Service):
 
 
 def _identity(principal: Principal, wanted: str | None) -> str:
-    """Whom the bearer of a token is here.
+    """The entity id of a session that is opened with a token.
 
     @raise InvalidParams: the token is for many, and C{wanted} names none.
     @raise PermissionDenied: the token is for others.

@@ -143,7 +143,7 @@ class Client:
         self.flush()
 
     def flush(self) -> None:
-        """Let everything on its way arrive."""
+        """Deliver everything that is in transit."""
         self._gateway.clock.advance(0)
         while self._pump.pump():
             pass
@@ -204,7 +204,7 @@ class Client:
         self.flush()
 
     def vanish(self) -> None:
-        """Lose the connection without a word."""
+        """Drop the connection without a close frame."""
         self.protocol.transport.abortConnection()
         self.flush()
 

@@ -23,7 +23,7 @@ class Worker:
 
     @ivar max_inflight: maximum calls at once; None: unlimited.
     @ivar calls: those that it has, by their ids.
-    @ivar resting: whether it wants none now.
+    @ivar resting: whether it accepts none now.
     @ivar pools: those it is in.
     """
 
@@ -38,7 +38,7 @@ class Worker:
 
     @property
     def available(self) -> bool:
-        """Whether it can take one more."""
+        """Whether it can take one more call."""
         return not self.resting and (self.max_inflight is None or len(self.calls) < self.max_inflight)
 
 
@@ -96,11 +96,11 @@ class Pool:
 
     @property
     def resting(self) -> bool:
-        """Whether none of them wants calls now."""
+        """Whether none of them accepts calls now."""
         return not self._awake
 
     def wants(self, but: Collection[Worker]) -> bool:
-        """Whether one of them, those left out, wants calls, now or when it has room."""
+        """Whether one of them, but for those left out, accepts calls, now or when it has capacity."""
         return any(worker not in but for worker in self._awake)
 
     def add(self, worker: Worker) -> None:

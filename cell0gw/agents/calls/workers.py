@@ -1,4 +1,4 @@
-"""Workers: every session that takes calls, by its agent and by what it can do."""
+"""Workers: every session that takes calls, by its agent and by its capabilities."""
 
 from __future__ import annotations
 

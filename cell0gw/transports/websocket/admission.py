@@ -23,11 +23,11 @@ class Admission:
         self.allow((), (), ())
 
     def allow(self, origins: Iterable[str], hosts: Iterable[str], proxies: Iterable[str]) -> None:
-        """Say who may come from now on.
+        """Set the rules of admission from now on.
 
         @param origins: those of the pages that may connect; none: any may.
         @param hosts: what this gateway is called; none: anything.
-        @param proxies: those who are believed when they say for whom they connect.
+        @param proxies: the proxies whose X-Forwarded-For is trusted.
         """
         self._origins: set[Origin | None] = {read_origin(origin) for origin in origins}
         self._hosts = set(hosts)

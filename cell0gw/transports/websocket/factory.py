@@ -42,7 +42,7 @@ class GatewayFactory(WebSocketServerFactory):
     @param protocol: what a connection speaks.
     @param compression: whether messages may be compressed.
     @ivar admission: says who may connect.
-    @ivar draining: whether the gateway is going down; who connects is sent away.
+    @ivar draining: whether the gateway is going down; new connections are closed.
     """
 
     draining = False
@@ -85,11 +85,11 @@ class GatewayFactory(WebSocketServerFactory):
         self.protocol: Any = with_options(protocol, self)
 
     def drain(self, draining: bool) -> None:
-        """See L{IDraining}: who connects from now on is sent away."""
+        """See L{IDraining}: connections that open from now on are closed."""
         self.draining = draining
 
     def reconfigure(self, config: _Options) -> None:
-        """See L{IReconfigurable}: who may come changes for those who come."""
+        """See L{IReconfigurable}: the rules of admission change for new connections."""
         self.admission.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
 
     def buildProtocol(self, addr: Any) -> Any:
