@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
@@ -16,7 +15,7 @@ import pytest
 from tests.documents import DOCUMENTS, README, blocks
 from tests.e2e.clients import Client
 from tests.e2e.conftest import StartGateway
-from tests.e2e.processes import ADMIN_TOKEN, BIN, GatewayProcess, Process, environment, run_to_end
+from tests.e2e.processes import ADMIN_TOKEN, BIN, GatewayProcess, Process, environment
 
 WEBSOCKET_FLAG = "--experimental-websocket"  # a browser's WebSocket, which Node has from version 22 without it
 COMMANDS = sorted(
@@ -59,17 +58,6 @@ def test_javascript(node: str, gateway: GatewayProcess) -> None:
         node, minting.replace("the_admin_token", ADMIN_TOKEN), gateway, r'"id":1\}.*"token":"(cell0_\w+)".*"id":2\}\]'
     )
     run_script(node, connecting.replace("your_token_here", minted[1]), gateway, "success: true")
-
-
-def test_hello(gateway: GatewayProcess, tmp_path: Path) -> None:
-    """The README's first program gets its own message, and then the answers to all that it asked."""
-    (program,) = (program for program in blocks(README, "python") if "WebSocketGateway" not in program)
-    program = program.replace("ws://localhost:18801", gateway.url)
-    outcome = run_to_end([sys.executable, "-c", program, ADMIN_TOKEN], environment(no_proxy="127.0.0.1"), tmp_path)
-    assert outcome.status == 0, outcome.output
-    welcome, message, answers = map(json.loads, outcome.output.splitlines())
-    assert (welcome["method"], message["params"]["message"]) == ("connection.welcome", "world")
-    assert [answer["result"]["success"] for answer in answers] == [True] * 3
 
 
 @pytest.mark.parametrize("command", COMMANDS)
