@@ -273,7 +273,7 @@ class Mailboxes:
         self._failed(failure)
 
     def _failed(self, failure: Failure) -> None:
-        if not failure.check(Unavailable):  # the store has reported that
+        if not failure.check(Unavailable):  # the store has told of that
             self.log.failure("mail could not be brought", failure)
 
     def _release(self, sender: str, recipient: str, size: int) -> None:

@@ -91,5 +91,5 @@ class Expiry:
             self._next = date
 
     def _failed(self, failure: Failure) -> None:
-        if not failure.check(Unavailable):  # the store has reported that
+        if not failure.check(Unavailable):  # the store has told of that
             self.log.failure("mail could not be expired", failure)

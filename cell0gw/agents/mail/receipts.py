@@ -203,7 +203,7 @@ class Receipts:
         self._reported.update((number, sender) for number, sender in reported.items() if sender in self._last_reports)
 
     def _failed(self, failure: Failure) -> None:
-        if not failure.check(Unavailable):  # the store has reported that
+        if not failure.check(Unavailable):  # the store has told of that
             self.log.failure("receipts could not be reported", failure)
 
 
