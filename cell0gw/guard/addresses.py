@@ -41,7 +41,7 @@ def network(text: str) -> Network | str:
 
 
 def behind(host: str | None, forwarded: Iterable[str], trusted: Iterable[Network | str]) -> str | None:
-    """Who is behind some proxies: of those who passed a request on the last that is not trusted.
+    """The client behind some proxies: the last of the addresses in the chain that is not a trusted proxy's.
 
     What a trusted proxy did not write itself, anybody could have: hence from the right.
 

@@ -1,4 +1,4 @@
-"""Who may call a method: the decorators by which it says so."""
+"""Access to methods: the decorators by which a method declares who may call it."""
 
 from __future__ import annotations
 

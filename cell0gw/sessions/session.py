@@ -131,7 +131,7 @@ class Session:
 
 
 class Sender(msgspec.Struct, frozen=True, gc=False):
-    """Who sends a message or makes a call.
+    """The sender of a message, or the caller of a call.
 
     @ivar permissions: only names that these reach are suggested to the sender.
     """

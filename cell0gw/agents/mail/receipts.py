@@ -48,7 +48,7 @@ class Receipts:
         self._catching_up: set[str] = set()
         # Senders to whom something was not reported, as far as is known: only they are looked for on disk.
         self._unreported: set[str] = set()
-        # Whom the disk failed, and since when they may have missed something: tried again.
+        # Senders for whom the disk failed, and since when they may have missed something: tried again.
         self._failed_for: set[str] = set()
         self._missed: dict[str, float] = {}
 

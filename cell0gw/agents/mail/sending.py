@@ -37,7 +37,7 @@ class Mail:
     """Sends messages to entities.
 
     What is sent without receipts, and without a key, to one who is here and doesn't acknowledge is written to its
-    connection, and that is all. Whatever else is kept on disk first.
+    connection, and that is all. Every other message is stored on disk first.
 
     @ivar sent: how many messages were sent at once; C{queued}: how many waited.
     """

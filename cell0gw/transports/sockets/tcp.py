@@ -132,7 +132,7 @@ class GatewayTransport(PlainTransport):
         return None
 
     def doWrite(self) -> Any:
-        """See L{IWriteDescriptor}. Who has sent all need not say so: a poller asks those only who have more to send."""
+        """See L{IWriteDescriptor}. Nothing to do once all is sent: a poller only asks those with more to send."""
         outgoing = self.outgoing
         if not outgoing:
             return self._do_write()

@@ -33,7 +33,7 @@ class SendingProtocol(HardenedProtocol):
         self.share = share  # type: ignore[method-assign]
 
     def stop_sending(self) -> None:
-        """Whatever is sent from now on goes nowhere."""
+        """Drop everything that is sent from now on."""
         self._write = None
         del self.share
 
