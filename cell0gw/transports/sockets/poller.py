@@ -67,7 +67,8 @@ class Poller(_DisconnectSelectableMixin):
         self.fileno: Callable[[], int] = self._epoll.fileno
         self._transports: dict[int, Any] = {}
         self._masks: dict[int, int] = {}
-        # Transports that have something to send and have not tried yet, in order; those for which the kernel had no buffer left.
+        # Transports that have something to send and have not tried yet, in order; and those for which the kernel had no
+        # buffer left.
         self._writers: dict[Any, None] = {}
         self._blocked: set[Any] = set()
         self._passing = False
