@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,9 +23,9 @@ class NotifierTests(SynchronousTestCase):
         return watching
 
     def path(self) -> str:
-        folder = Path(self.mktemp())
-        folder.mkdir()
-        return os.path.abspath(folder / "notify")
+        folder = TemporaryDirectory()  # trial's own may be deeper than the address of a socket can be long
+        self.addCleanup(folder.cleanup)
+        return os.path.join(folder.name, "notify")
 
     def test_told(self) -> None:
         """What it is told arrives as one datagram, a line each, at a path and at an abstract name."""

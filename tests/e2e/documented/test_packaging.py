@@ -1,33 +1,44 @@
-"""What a user installs: the wheel, and the checkout itself."""
+"""What a user installs: the wheel, the source archive, and the checkout itself."""
 
 from __future__ import annotations
 
+import email
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
+from email.message import Message
 from pathlib import Path
 
 import pytest
 
+import cell0gw
+from cell0gw.protocol.version import SERVER_VERSION
 from tests.e2e.processes import CHECKOUT, environment
 
 PLUGIN = "twisted/plugins/cell0gw_plugin.py"
+GENERATED = {"PKG-INFO", "setup.cfg"}
+"""What setuptools writes into a source archive, over what was there."""
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, timeout: float = 300, **variables: str | None) -> str:
     """Run a command that must succeed.
 
+    @param timeout: seconds that it may take.
+    @param variables: of its environment; None removes one.
     @return: what it printed.
     """
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env=environment(),
+        env=environment(**{"PYTHONPATH": None} | variables),  # what is installed is run, and nothing else
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=timeout,
         check=False,
     )
     assert done.returncode == 0, done.stdout
@@ -45,24 +56,57 @@ def install(folder: Path, *what: str | Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files() -> set[str]:
+    """What the checkout has, by path: what git says, or, in an unpacked source archive, what that lists."""
+    if (CHECKOUT / ".git").exists():
+        listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=CHECKOUT).split("\0")
+    else:
+        listed = (CHECKOUT / "cell0gw.egg-info" / "SOURCES.txt").read_text("utf-8").splitlines()
+    return {name for name in listed if name and "egg-info" not in name and (CHECKOUT / name).exists()}
+
+
+@pytest.fixture(scope="module")
+def source(files: set[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout as a fresh clone would have it."""
     copy = tmp_path_factory.mktemp("source") / "checkout"
-    names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=CHECKOUT)
-    for name in filter(None, names.split("\0")):
-        if (CHECKOUT / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((CHECKOUT / name).read_bytes())
+    for name in files:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / name, copy / name)
     return copy
 
 
 @pytest.fixture(scope="module")
-def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the source distribution, as a package index would hand it out."""
+def dist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source archive, and the wheel that is built from it, as a package index would hand them out."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--outdir", folder, source, cwd=folder)
-    (built,) = folder.glob("*.whl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    """The wheel."""
+    (built,) = dist.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    """What the wheel says of itself."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.message_from_string(archive.read(name).decode())
+
+
+@pytest.fixture(scope="module")
+def unpacked(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source archive, unpacked where there is nothing else."""
+    (archive,) = dist.glob("*.tar.gz")
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")
+    (found,) = folder.iterdir()
+    return found
 
 
 def test_contents_of_the_wheel(wheel: Path) -> None:
@@ -74,6 +118,91 @@ def test_contents_of_the_wheel(wheel: Path) -> None:
     assert [name for name in names if name.startswith("twisted/")] == [PLUGIN]
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"cell0", "cell0gw", "twisted"}
     assert "cell0gw/py.typed" in names
+
+
+def test_contents_of_the_source_archive(unpacked: Path, files: set[str]) -> None:
+    """The source archive has every file of the repository but git's own, byte for byte, and nothing else but what
+    setuptools adds.
+    """
+    there = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    expected = files - {".gitignore", ".gitattributes"}
+    assert expected <= there
+    assert {name for name in there - expected if ".egg-info/" not in name} == {"PKG-INFO", "setup.cfg"} - expected
+    changed = [
+        name for name in expected - GENERATED if (unpacked / name).read_bytes() != (CHECKOUT / name).read_bytes()
+    ]
+    assert not changed
+
+
+def test_package_index_takes_both(dist: Path) -> None:
+    """Twine finds nothing to complain of in either, the description of the project included."""
+    checked = run(sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir(), cwd=dist)
+    assert checked.count("PASSED") == 2
+
+
+def test_one_name_and_one_version(metadata: Message, dist: Path) -> None:
+    """What is installed is called as its package is, and its version is the package's, which is the server's, too."""
+    assert (metadata["Name"], metadata["Version"]) == (cell0gw.__name__, cell0gw.__version__)
+    assert f"cell0-{metadata['Version']}" == SERVER_VERSION
+    assert {path.name.partition("-")[2][: len(cell0gw.__version__)] for path in dist.iterdir()} == {cell0gw.__version__}
+
+
+def test_what_an_index_shows(metadata: Message) -> None:
+    """The metadata says whose it is, under which licence, for which Pythons, and where everything is."""
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Author"] and metadata["Maintainer"] and metadata["Keywords"]
+    urls = dict(url.split(", ") for url in metadata.get_all("Project-URL", []))
+    assert {"Homepage", "Repository", "Documentation", "Changelog", "Issues"} <= urls.keys()
+    assert all(url.startswith(urls["Repository"]) for url in urls.values())
+    classifiers = metadata.get_all("Classifier", [])
+    pythons = [name for name in classifiers if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", name)]
+    assert f">={pythons[0].rpartition(' ')[2]}" == metadata["Requires-Python"]
+    assert f"Programming Language :: Python :: {sys.version_info[0]}.{sys.version_info[1]}" in pythons
+    assert "Typing :: Typed" in classifiers
+    assert any(name.startswith("Development Status :: ") for name in classifiers)
+
+
+def test_links_of_the_description(metadata: Message) -> None:
+    """Every link of the README is one on an index's page, too: to a heading of it, or absolute; those to files are to
+    files that there are.
+    """
+    description = metadata.get_payload()
+    assert isinstance(description, str)
+    links = re.findall(r"\]\(([^)]+)\)", description)
+    assert links
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    repository = dict(url.split(", ") for url in metadata.get_all("Project-URL", []))["Repository"]
+    files = [link for link in links if link.startswith(repository)]
+    assert [link for link in files if not link.startswith(f"{repository}/blob/v{cell0gw.__version__}/")] == []
+    missing = [link for link in files if not (CHECKOUT / re.split("/blob/[^/]*/|#", link)[1]).exists()]
+    assert not missing
+    assert description.count("](") == (CHECKOUT / "README.md").read_text("utf-8").count("](")
+
+
+def test_what_private_parts_are_used_of_is_bounded(metadata: Message) -> None:
+    """A release of Autobahn or Twisted that the tests have not seen does not get into a fresh installation: private
+    parts of them are used. Each extra has what it is called for.
+    """
+    needed = metadata.get_all("Requires-Dist", [])
+    for name in ("autobahn", "twisted"):
+        (line,) = (line for line in needed if line.startswith(name))
+        assert "<" in line and ">=" in line
+    assert set(metadata.get_all("Provides-Extra", [])) == {"examples", "fuzz", "lint", "test"}
+
+
+@pytest.mark.long
+def test_tests_of_the_source_archive(unpacked: Path, tmp_path: Path) -> None:
+    """The tests that need no port, those of the documents among them, pass in an unpacked source archive, in an
+    environment that has nothing but what it asks for. Those that need one are run there by `make sdist-test`.
+    """
+    commands = install(tmp_path / "venv", "-e", f"{unpacked}[test]")
+    where = run(commands / "python", "-c", "import cell0gw; print(cell0gw.__file__)", cwd=tmp_path)
+    assert where.strip() == str(unpacked / "cell0gw" / "__init__.py")
+    passed = run(commands / "python", "-m", "pytest", "-q", "tests", "--ignore", "tests/e2e", cwd=unpacked, timeout=600)
+    assert re.search(r"^\d{4,} passed in ", passed, re.MULTILINE), passed
+    collected = run(commands / "python", "-m", "pytest", "-q", "--collect-only", "tests/e2e", cwd=unpacked)
+    assert re.search(r"^\d{3,} tests collected in ", collected, re.MULTILINE), collected
+    run(commands / "python", "-m", "pytest", "-q", "tests/e2e/documented/test_docs.py", cwd=unpacked)
 
 
 def modules(folder: str) -> list[Path]:
