@@ -9,7 +9,11 @@ from typing import Any
 from twisted.application.service import ServiceMaker
 from twisted.scripts import twistd
 
-_MAKER = ServiceMaker("Cell 0 gateway", "cell0gw.tap", "The Cell 0 OS gateway.", "cell0gw")
+from cell0gw.protocol.version import NAME
+
+_MAKER = ServiceMaker(
+    NAME, "cell0gw.tap", "The real-time gateway where AI agents, people and services meet.", "cell0gw"
+)
 
 
 class _ServerOptions(twistd.ServerOptions):  # type: ignore[name-defined]  # it is made at import

@@ -14,6 +14,7 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
+from cell0gw import __version__
 from cell0gw.app.application import WebSocketGateway
 from cell0gw.app.entrance import StartError
 from cell0gw.app.reload import Reload
@@ -23,7 +24,6 @@ from cell0gw.process.descriptors import raise_file_limit
 from cell0gw.process.lifecycle import ProcessService
 from cell0gw.process.logs import Threshold, observer
 from cell0gw.process.systemd import Notifier
-from cell0gw.protocol.version import SERVER_VERSION
 
 CLOSING: Final = 10.0
 """Maximum seconds that the disk may need when all connections are closed."""
@@ -53,7 +53,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """Display the gateway's version and exit."""
-        print(SERVER_VERSION)
+        print(f"cell0gw {__version__}")
         raise SystemExit(0)
 
     def given(self) -> dict[str, Any]:

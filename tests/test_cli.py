@@ -7,8 +7,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from cell0gw import __version__, cli
 from cell0gw.cli import main
 from cell0gw.config.options import OPTIONS
+from cell0gw.testing import MemoryGateway
+from twisted.plugins import cell0gw_plugin
 
 
 class MainTests(SynchronousTestCase):
@@ -36,6 +39,19 @@ class MainTests(SynchronousTestCase):
             if not option.secret:
                 self.assertIn(f"--{option.flag}", text)
         self.assertNotIn("--pidfile", text)
+
+    def test_version(self) -> None:
+        """--version prints the name and the version of what is installed."""
+        self.assertEqual(self.end("--version").code, 0)
+        self.assertEqual(self.output.getvalue(), f"cell0gw {__version__}\n")
+
+    def test_name(self) -> None:
+        """The server has one name, in its answers as for twistd."""
+        gateway = MemoryGateway()
+        self.addCleanup(gateway.close)
+        client = gateway.connect()
+        names = {cell0gw_plugin.cell0gw.name, cli._MAKER.name, client.call("rpc.getServerInfo")["name"]}
+        self.assertEqual(names, {client.call("rpc.discover")["info"]["title"]})
 
     def test_wrong_flag(self) -> None:
         """A flag that is unknown ends it with one line, and with a status other than 0."""

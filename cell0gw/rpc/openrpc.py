@@ -14,6 +14,7 @@ import msgspec
 
 from cell0gw.protocol.errors import ERRORS
 from cell0gw.protocol.notifications import NOTIFICATIONS
+from cell0gw.protocol.version import NAME
 from cell0gw.rpc.methods import Method
 
 OPENRPC_VERSION: Final = "1.3.2"
@@ -93,7 +94,7 @@ def document(methods: Iterable[Method], version: str) -> dict[str, Any]:
     return {
         "openrpc": OPENRPC_VERSION,
         "info": {
-            "title": "Cell 0 OS WebSocket Gateway",
+            "title": NAME,
             "version": version,
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
