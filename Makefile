@@ -1,4 +1,5 @@
 # make run      serve on port 18801, from a fresh clone on a machine that has Python 3.11 or newer
+# make demo     run examples/demo.py: a gateway and agents that rely on each other, for a few seconds
 # make test     every test; make unit only those that need no port
 # make crash    kill a gateway 300 times, and 100 times under agents that write to each other, and look each time for
 #               what is lost; make crash SEED=1 as it was with a seed
@@ -11,17 +12,23 @@
 #               go on goes on; make faults SEED=1 as it was with a seed, ONLY=disk_full one of them
 # make lint     ruff and mypy
 # make bench    measure this gateway on this machine
+# make dist     the wheel and the source archive, in dist/; make sdist-test every test, from an unpacked source archive
 # PYTEST gives pytest options: make test PYTEST="-m 'not long'" leaves out what takes long
 # VENV and PYTHON choose another interpreter: make test VENV=.venv-3.13 PYTHON=python3.13
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Not empty if this very Python was asked for.
+CHOSEN = $(filter-out file,$(origin PYTHON))
 
-.PHONY: run test unit crash faults stress conformance fuzz coverage lint bench clean
+.PHONY: run demo test unit crash faults stress conformance fuzz coverage lint bench dist sdist-test .python clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
+
+demo: $(VENV)/.installed-examples
+	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST) tests
@@ -59,14 +66,44 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+dist: $(VENV)/.installed-test
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
-$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml
+sdist-test: $(VENV)/.installed-test
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	$(BIN)/python -m build --sdist --outdir "$$folder" && tar -xzf "$$folder"/*.tar.gz -C "$$folder" && \
+	$(MAKE) -C "$$folder"/cell0gw-*/ test VENV=.venv PYTHON=$(abspath $(BIN)/python)
+
+# Ends with one line where pip would fill the screen: Python is too old, or the environment was made with another one.
+.python:
+	@version='import sys; print("%d.%d" % sys.version_info[:2])'; \
+	enough='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	fail() { echo "make: $$*" >&2; exit 1; }; \
+	if [ -e "$(BIN)/python" ] || [ -L "$(BIN)/python" ]; then \
+		has=$$("$(BIN)/python" -c "$$version" 2>/dev/null) \
+			|| fail "the Python that $(VENV) was made with is gone: rm -rf $(VENV), then try again"; \
+		"$(BIN)/python" -c "$$enough" \
+			|| fail "$(VENV) has Python $$has, cell0gw needs 3.11 or newer: rm -rf $(VENV), then make $(or $(MAKECMDGOALS),run) PYTHON=python3.11"; \
+		[ -z "$(CHOSEN)" ] || [ "$$("$(PYTHON)" -c "$$version" 2>/dev/null)" = "$$has" ] \
+			|| fail "$(VENV) has Python $$has, not that of $(PYTHON): rm -rf $(VENV), or another folder: VENV=.venv-other"; \
+	else \
+		has=$$("$(PYTHON)" -c "$$version" 2>/dev/null) \
+			|| fail "$(PYTHON) does not run; choose another one: make $(or $(MAKECMDGOALS),run) PYTHON=python3.11"; \
+		"$(PYTHON)" -c "$$enough" \
+			|| fail "$(PYTHON) is Python $$has, cell0gw needs 3.11 or newer: make $(or $(MAKECMDGOALS),run) PYTHON=python3.11"; \
+	fi
+
+# pip comes last: without it the environment is not whole.
+$(BIN)/pip: | .python
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/pip setup.cfg setup.py pyproject.toml | .python
 	$(BIN)/pip install --quiet -e .
 	touch $@
 
-$(VENV)/.installed-%: $(VENV)/bin/python setup.cfg pyproject.toml
+$(VENV)/.installed-%: $(BIN)/pip setup.cfg setup.py pyproject.toml | .python
 	$(BIN)/pip install --quiet -e '.[$*]'
 	touch $@
 
