@@ -125,6 +125,8 @@ class ResumingClient:
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    if len(sys.argv) < 3 or "CELL0_TOKEN" not in os.environ:
+        sys.exit(f"usage: CELL0_TOKEN=cell0_... python {sys.argv[0]} ws://localhost:18801 CHANNEL...")
     try:
         asyncio.run(ResumingClient(sys.argv[1], os.environ["CELL0_TOKEN"], sys.argv[2:]).run())
     except KeyboardInterrupt:

@@ -1,23 +1,26 @@
 """What the agents of this folder have in common. Copy it, and write your own `on_call` and `on_message`.
 
 It keeps a connection to the gateway, makes calls, answers those of others at the same time, and acknowledges its mail.
-It needs the package websockets only.
+It needs the package websockets only. reader.py is the shortest agent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import json
-import os
 import random
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+try:
+    from websockets.asyncio.client import ClientConnection, connect
+    from websockets.exceptions import ConnectionClosed, InvalidHandshake
+except ImportError:
+    sys.exit("the examples need the package websockets, version 15 or newer: pip install websockets")
 
 FIRST_DELAY, LONGEST_DELAY = 0.25, 30.0  # seconds between two tries to connect
 GONE = "the connection is gone"
@@ -80,8 +83,12 @@ class Agent:
 
     # What an agent of your own does
 
-    def on_online(self) -> None:
-        """We are connected, for the first time or again."""
+    async def on_online(self) -> None:
+        """We are connected, for the first time or again: the place to subscribe to something."""
+
+    def on_offline(self, reason: str, delay: float) -> None:
+        """We are not connected, and try again after a delay in seconds."""
+        print(f"{self.url}: {reason}; trying again in {delay:.1f} s", file=sys.stderr)
 
     async def on_call(self, call_id: str, params: dict[str, Any]) -> Any:
         """Someone calls: return the result. What is raised here becomes an error, and the caller gets it.
@@ -95,6 +102,9 @@ class Agent:
 
     def on_receipt(self, params: dict[str, Any]) -> None:
         """A message of our own has got further."""
+
+    def on_notification(self, method: str, params: dict[str, Any]) -> None:
+        """Anything else that the gateway tells: what was published, who came and went. There will be more."""
 
     # What it can do
 
@@ -110,6 +120,19 @@ class Agent:
     async def call(self, method: str, **params: Any) -> Any:
         """Send a request, and wait for its result."""
         return await (await self.request(method, **params)).answer
+
+    async def insist(self, method: str, **params: Any) -> Any:
+        """Call until there is an answer. For what does no harm when it is done twice, or has an idempotency key."""
+        while True:
+            await self.connected.wait()
+            try:
+                return await self.call(method, **params)
+            except Gone:
+                pass
+            except Refused as refusal:
+                if not refusal.data["retryable"]:
+                    raise
+                await asyncio.sleep(FIRST_DELAY)
 
     async def show(self, call_id: str, data: Any) -> None:
         """Show the caller something before the result. A call has begun with that."""
@@ -127,6 +150,7 @@ class Agent:
         failures = 0
         try:
             while True:
+                reason = GONE
                 try:
                     async with connect(self.url, max_size=16 * 1024 * 1024) as socket:
                         reading = asyncio.create_task(self._read(socket))
@@ -144,9 +168,13 @@ class Agent:
                     # Codes from 4500 on say: not again, until something has changed.
                     if isinstance(problem, ConnectionClosed) and problem.rcvd and problem.rcvd.code >= 4500:
                         raise SystemExit(f"sent away: {problem.rcvd.code} {problem.rcvd.reason}") from None
+                    nobody = f"[Errno {errno.ECONNREFUSED}]" in str(problem)
+                    reason = "nobody listens there" if nobody else str(problem)
                 # The delay grows, so that a gateway in trouble gets time, and it is random, so that a thousand agents
                 # that lost their gateway in one moment do not come back in one moment.
-                await asyncio.sleep(random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**failures)))
+                delay = random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**failures))
+                self.on_offline(reason, delay)
+                await asyncio.sleep(delay)
                 failures = min(failures + 1, 20)
         finally:
             mail.cancel()
@@ -163,7 +191,7 @@ class Agent:
             raise SystemExit(f"refused: {refusal}") from None
         self.name = session["entity_id"]
         self.connected.set()
-        self.on_online()
+        await self.on_online()
 
     def _hang_up(self) -> None:
         """The connection is gone, and so are all calls on it, ours and those of others."""
@@ -198,6 +226,8 @@ class Agent:
                     self._mail.put_nowait(params)
                 elif method == "agent.receipt":
                     self.on_receipt(params)
+                else:
+                    self.on_notification(method, params)
         finally:
             self._hang_up()
 
@@ -246,18 +276,9 @@ class Agent:
             await self._acknowledge(message_id, **self._dealt_with[message_id])
 
     async def _acknowledge(self, message_id: str, **step: str) -> None:
-        """Say it until we know that it was heard."""
-        while True:
-            await self.connected.wait()
-            try:
-                await self.call("agent.ack", message_id=message_id, **step)
-                return
-            except Gone:
-                pass
-            except Refused as refusal:
-                if not refusal.data["retryable"]:  # it has waited too long, and is over
-                    return
-                await asyncio.sleep(FIRST_DELAY)
+        """Say it until we know that it was heard. It is refused when the message has waited too long, and is over."""
+        with contextlib.suppress(Refused):
+            await self.insist("agent.ack", message_id=message_id, **step)
 
     async def _send(self, message: dict[str, Any]) -> None:
         if self._socket is None:
@@ -268,12 +289,5 @@ class Agent:
             raise Gone from None
 
 
-def run(kind: type[Agent]) -> None:
-    """Run an agent as a program: python agent.py URL, with its token in CELL0_TOKEN."""
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-
-    async def main() -> None:
-        await kind(sys.argv[1], os.environ["CELL0_TOKEN"]).run()
-
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+if __name__ == "__main__":
+    sys.exit("agent.py does nothing by itself: run reader.py, worker.py or storyteller.py, which are agents")

@@ -1,6 +1,10 @@
 """A gateway, three workers, a storyteller and a dispatcher, and what happens when some of them die. Takes seconds.
 
-    pip install cell0gw websockets
+    make demo
+
+or, in a virtual environment of your own:
+
+    pip install '.[examples]'
     python examples/demo.py
 
 The gateway and the agents are processes of their own; the dispatcher is in this one. Nothing is left behind.
@@ -19,6 +23,7 @@ from typing import Any
 
 from agent import Refused, Request
 from dispatcher import Dispatcher
+from program import connected
 
 HERE = Path(__file__).parent
 PATIENCE = 60.0  # seconds anything may take that will come
@@ -58,10 +63,13 @@ class Child:
             self.lines.append(line.decode().rstrip())
             print(f"   [{self.name}] {self.lines[-1]}")
             self._news.set()
+        self._news.set()
 
     async def says(self, pattern: str, count: int = 1) -> list[str]:
-        """Wait until so many lines match; returns what the pattern's group stands for in each."""
+        """Wait until `count` lines match; returns what the pattern's group stands for in each."""
         while len(found := [match[1] for line in self.lines if (match := re.search(pattern, line))]) < count:
+            if self._reading is not None and self._reading.done():
+                sys.exit(f"{self.name} has ended, and did not say {pattern}")
             self._news.clear()
             await self._news.wait()
         return found
@@ -98,20 +106,20 @@ class Demo:
             await self._start("storyteller", "storyteller.py")
             for child in self._children.values():
                 await child.says(r"(listening on|online as)")
-            async with Dispatcher.at(self._url, self._tokens["dispatcher"]) as dispatcher:
+            async with connected(Dispatcher(self._url, self._tokens["dispatcher"])) as dispatcher:
                 await self._calls(dispatcher)
                 killed = await self._kill(dispatcher)
                 await self._stream(dispatcher)
                 await self._cancel(dispatcher)
                 await self._mail(dispatcher, killed)
         finally:
-            for child in self._children.values():
+            for child in reversed(self._children.values()):  # the gateway last: nobody misses it
                 await child.kill()
 
     async def _mint_tokens(self) -> None:
         """The first start has left an admin token; everyone gets one of their own."""
         admin_token = (self._state / "admin.token").read_text().strip()
-        async with Dispatcher.at(self._url, admin_token) as admin:
+        async with connected(Dispatcher(self._url, admin_token)) as admin:
             for name in (*WORKERS, "storyteller", "dispatcher"):
                 minted = await admin.call("auth.generateToken", entity_id=name, expires_in_hours=1)
                 self._tokens[name] = minted["token"]

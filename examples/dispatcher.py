@@ -8,14 +8,12 @@ It has the words of each text counted, then sends each text to worker.1, and pri
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import uuid
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import Any
 
-from agent import FIRST_DELAY, Agent, Gone, Refused
+from agent import Agent
+from program import command_line, connected, run
 
 ENDS = {"done", "failed", "expired"}
 
@@ -28,21 +26,6 @@ class Dispatcher(Agent):
         self.receipts: dict[str, list[str]] = {}
         self._told = asyncio.Event()
 
-    @classmethod
-    @asynccontextmanager
-    async def at(cls, url: str, token: str) -> AsyncIterator[Self]:
-        """One that is connected."""
-        dispatcher = cls(url, token)
-        running = asyncio.create_task(dispatcher.run())
-        waiting = asyncio.create_task(dispatcher.connected.wait())
-        await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            await running
-        try:
-            yield dispatcher
-        finally:
-            running.cancel()
-
     async def spread(self, capability: str, messages: Iterable[Any]) -> list[Any]:
         """Have each message dealt with by whoever can and has least to do; all at the same time."""
         return await asyncio.gather(
@@ -51,19 +34,9 @@ class Dispatcher(Agent):
 
     async def post(self, agent_id: str, message: Any) -> dict[str, Any]:
         """Send a message, until we know that it was taken. By its key it is taken once, however often we repeat it."""
-        key = str(uuid.uuid4())
-        while True:
-            await self.connected.wait()
-            try:
-                return await self.call(
-                    "agent.send", agent_id=agent_id, message=message, receipts=True, idempotency_key=key
-                )
-            except Gone:
-                pass
-            except Refused as refusal:
-                if not refusal.data["retryable"]:
-                    raise
-                await asyncio.sleep(FIRST_DELAY)
+        return await self.insist(
+            "agent.send", agent_id=agent_id, message=message, receipts=True, idempotency_key=str(uuid.uuid4())
+        )
 
     async def until_over(self, message_ids: Iterable[str]) -> None:
         """Wait until each message has come to an end."""
@@ -82,8 +55,8 @@ class Dispatcher(Agent):
 
 async def main() -> None:
     """The command."""
-    url, agent_id, *texts = sys.argv[1:]
-    async with Dispatcher.at(url, os.environ["CELL0_TOKEN"]) as dispatcher:
+    url, token, agent_id, *texts = command_line("AGENT_ID", "TEXT...")
+    async with connected(Dispatcher(url, token)) as dispatcher:
         results = await dispatcher.spread("wordcount", ({"text": text} for text in texts))
         for text, result in zip(texts, results, strict=True):
             print(f"{result['words']} words, counted by {result['counted_by']}: {text}")
@@ -94,4 +67,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())

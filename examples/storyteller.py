@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from agent import Agent, Gone, run
+from agent import Agent, Gone
+from program import command_line, run
 
 PAUSE = 0.01  # seconds a word takes
 TURNS = ("walked to the sea", "counted the ships", "forgot the number", "went home again")
@@ -31,7 +32,7 @@ class Storyteller(Agent):
 
     capabilities = ("story",)
 
-    def on_online(self) -> None:
+    async def on_online(self) -> None:
         """Say so."""
         print(f"online as {self.name}")
 
@@ -52,4 +53,4 @@ class Storyteller(Agent):
 
 
 if __name__ == "__main__":
-    run(Storyteller)
+    run(Storyteller(*command_line()).run())

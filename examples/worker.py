@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from agent import Agent, run
+from agent import Agent
+from program import command_line, run
 
 
 class Worker(Agent):
@@ -23,7 +24,7 @@ class Worker(Agent):
         super().__init__(url, token)
         self._turn = asyncio.Lock()
 
-    def on_online(self) -> None:
+    async def on_online(self) -> None:
         """Say so."""
         print(f"online as {self.name}")
 
@@ -44,4 +45,4 @@ class Worker(Agent):
 
 
 if __name__ == "__main__":
-    run(Worker)
+    run(Worker(*command_line()).run())

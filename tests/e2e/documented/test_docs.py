@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -15,9 +13,9 @@ import pytest
 from tests.documents import DOCUMENTS, README, blocks
 from tests.e2e.clients import Client
 from tests.e2e.conftest import StartGateway
+from tests.e2e.documented.conftest import WEBSOCKET_FLAG
 from tests.e2e.processes import ADMIN_TOKEN, BIN, GatewayProcess, Process, environment
 
-WEBSOCKET_FLAG = "--experimental-websocket"  # a browser's WebSocket, which Node has from version 22 without it
 COMMANDS = sorted(
     {
         line
@@ -28,16 +26,6 @@ COMMANDS = sorted(
     }
 )
 PROGRAMS = [program for part in DOCUMENTS for program in blocks(part, "python") if "WebSocketGateway" in program]
-
-
-@pytest.fixture
-def node() -> str:
-    """Node with a WebSocket like a browser's."""
-    path = shutil.which("node")
-    probe = [path or "false", WEBSOCKET_FLAG, "-e", "process.exit(typeof WebSocket === 'function' ? 0 : 1)"]
-    if path is None or subprocess.run(probe, capture_output=True, check=False).returncode:
-        pytest.skip("no Node with a WebSocket is installed")
-    return path
 
 
 def run_script(node: str, script: str, gateway: GatewayProcess, pattern: str) -> re.Match[str]:

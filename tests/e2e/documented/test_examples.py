@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,18 +22,20 @@ EXAMPLES = CHECKOUT / "examples"
 WORKERS = ["worker.1", "worker.2", "worker.3"]
 LADDER = ["queued", "sent", "received", "started", "done"]
 
-StartAgent = Callable[[GatewayProcess, str, str], Process]
+StartAgent = Callable[..., Process]
 
 
 @pytest.fixture
 def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
-    """Starts a program with a token for a name, and waits until it is online."""
+    """Starts a program with a token for a name, and waits until it is online, or prints what C{ready} matches."""
     started: list[Process] = []
 
-    def start(gateway: GatewayProcess, program: str, name: str) -> Process:
+    def start(
+        gateway: GatewayProcess, program: str, name: str, *arguments: str | Path, ready: str | None = None
+    ) -> Process:
         env = environment(CELL0_TOKEN=mint(gateway, name), no_proxy="127.0.0.1")
-        started.append(Process([sys.executable, EXAMPLES / program, gateway.url], env, tmp_path))
-        started[-1].wait_for(f"^online as {re.escape(name)}$")
+        started.append(Process([sys.executable, EXAMPLES / program, gateway.url, *arguments], env, tmp_path))
+        started[-1].wait_for(ready or f"^online as {re.escape(name)}$")
         return started[-1]
 
     yield start
@@ -228,6 +231,193 @@ class TestAgents:
         assert run.output.splitlines() == counts + [f"{', '.join(LADDER)}: {text}" for text in texts]
         worker.wait_for("^mail from dispatcher: four five six$")
         assert [line for line in worker.lines if "mail" in line] == [f"mail from dispatcher: {text}" for text in texts]
+
+    def test_reader(self, gateway: GatewayProcess, start_agent: StartAgent) -> None:
+        """The shortest agent prints its mail, and acknowledges it."""
+        reader = start_agent(gateway, "reader.py", "reader.1")
+        with Client(gateway, ADMIN_TOKEN) as client:
+            client.call("agent.send", agent_id="reader.1", message="hello", receipts=True)
+            assert [client.notification("agent.receipt")["status"] for _ in LADDER] == LADDER
+        reader.wait_for("^mail from admin: hello$")
+
+
+def run_example(gateway: GatewayProcess, cwd: Path, program: str, *arguments: str | Path) -> list[str]:
+    """Run a program that ends by itself, and must succeed, as C{someone}.
+
+    @return: the lines that it prints.
+    """
+    env = environment(CELL0_TOKEN=mint(gateway, "someone"), no_proxy="127.0.0.1")
+    outcome = run_to_end([sys.executable, EXAMPLES / program, gateway.url, *arguments], env, cwd)
+    assert outcome.status == 0, outcome.output
+    return outcome.output.splitlines()
+
+
+class TestChannels:
+    """pubsub.py and journal.py."""
+
+    def test_pubsub(self, gateway: GatewayProcess, start_agent: StartAgent, tmp_path: Path) -> None:
+        """Who listens to a channel, or to a pattern that covers it, hears what is said there, and the publisher is told
+        how many did.
+        """
+        one = start_agent(gateway, "pubsub.py", "listener.1", "news.weather", ready="^listening to news.weather$")
+        all_news = start_agent(gateway, "pubsub.py", "listener.2", "news.>", ready="^listening to news.>$")
+        assert run_example(gateway, tmp_path, "pubsub.py", "news.weather", "it rains") == ["2 heard: it rains"]
+        assert run_example(gateway, tmp_path, "pubsub.py", "news.sport", "0:0", "1:0") == [
+            "1 heard: 0:0",
+            "1 heard: 1:0",
+        ]
+        all_news.wait_for("^someone on news.sport: 1:0$")
+        assert all_news.lines[1:] == [
+            "someone on news.weather: it rains", "someone on news.sport: 0:0", "someone on news.sport: 1:0"
+        ]  # fmt: skip
+        assert one.lines[1:] == ["someone on news.weather: it rains"]
+
+    def test_journal(self, start_gateway: StartGateway, start_agent: StartAgent, tmp_path: Path) -> None:
+        """A reader has every message of a durable channel, in order and once: those from before it was there, from
+        while it was away, and from before and after a gateway that was killed.
+        """
+        flags = ("--config", str(EXAMPLES / "journal.toml"))
+        gateway = start_gateway(*flags)
+        assert run_example(gateway, tmp_path, "journal.py", "write", "journal.orders", "a", "b") == [
+            "1 is written: a", "2 is written: b"
+        ]  # fmt: skip
+        position = tmp_path / "position.json"
+        read = ("journal.py", "reader", "read", "journal.orders", position)
+        first = start_agent(gateway, *read, ready="^2: b$")
+        eventually(lambda: json.loads(position.read_text())["offset"] == 2, "the position")
+        first.kill()
+        run_example(gateway, tmp_path, "journal.py", "write", "journal.orders", "c")
+        gateway.signal(signal.SIGKILL)
+        gateway.wait()
+        gateway = start_gateway("--port", str(gateway.port), *flags)
+        second = start_agent(gateway, *read, ready="^3: c$")
+        gateway.signal(signal.SIGKILL)
+        gateway.wait()
+        gateway = start_gateway("--port", str(gateway.port), *flags)
+        run_example(gateway, tmp_path, "journal.py", "write", "journal.orders", "d")
+        second.wait_for("^4: d$")
+        assert first.lines == ["reading journal.orders after 0", "1: a", "2: b"]
+        assert [line for line in second.lines if not line.startswith("ws:")] == [
+            "reading journal.orders after 2", "3: c", "reading journal.orders after 3", "4: d"
+        ]  # fmt: skip
+
+    def test_journal_from_its_beginning(
+        self, start_gateway: StartGateway, start_agent: StartAgent, tmp_path: Path
+    ) -> None:
+        """A reader that is there before the first message has it."""
+        gateway = start_gateway("--config", str(EXAMPLES / "journal.toml"))
+        position = tmp_path / "position.json"
+        reader = start_agent(
+            gateway, "journal.py", "reader", "read", "journal.new", position, ready="^reading journal.new from its"
+        )
+        eventually(position.exists, "the position")
+        run_example(gateway, tmp_path, "journal.py", "write", "journal.new", "a")
+        reader.wait_for("^1: a$")
+
+    def test_journal_that_has_lost_something(
+        self, start_gateway: StartGateway, start_agent: StartAgent, tmp_path: Path
+    ) -> None:
+        """A reader whose position is of a numbering that there is no more says so, and reads what there is."""
+        gateway = start_gateway("--config", str(EXAMPLES / "journal.toml"))
+        (position := tmp_path / "position.json").write_text('{"offset": 7, "epoch": "epoch_0000000000000000"}')
+        run_example(gateway, tmp_path, "journal.py", "write", "journal.orders", "a")
+        reader = start_agent(gateway, "journal.py", "reader", "read", "journal.orders", position, ready="^1: a$")
+        assert reader.lines == [
+            "reading journal.orders after 7",
+            "LOST: messages after 7 are not held any more",
+            "reading journal.orders after 0",
+            "1: a",
+        ]
+
+
+def test_presence(gateway: GatewayProcess, start_agent: StartAgent) -> None:
+    """Who watches sees those who are here, then who comes, what they do, and who leaves; nobody else."""
+    watcher = start_agent(gateway, "presence.py", "watcher", "painter.*", ready="^0 here$")
+    everyone = start_agent(gateway, "presence.py", "guard", ready="^here: guard is busy, watching$")
+    with Client(gateway, mint(gateway, "painter.1")) as painter:
+        watcher.wait_for("^came: painter.1 is online$")
+        painter.call("presence.update", status="busy", activity="painting")
+        watcher.wait_for("^changed: painter.1 is busy, painting$")
+        start_agent(gateway, "presence.py", "again", "painter.*", ready="^here: painter.1 is busy, painting$")
+    watcher.wait_for("^left: painter.1$")
+    everyone.wait_for("^left: painter.1$")
+    assert len(watcher.lines) == 4
+
+
+PROGRAMS = sorted({path.name for path in EXAMPLES.glob("*.py")} - {"agent.py", "demo.py", "program.py"})
+ARGUMENTS = {"dispatcher.py": ["worker.1", "a"], "pubsub.py": ["news"], "journal.py": ["write", "journal.a", "a"]}
+
+
+class TestMistakes:
+    """What is wrong is said in one line, and never by a traceback or by silence."""
+
+    def mistake(self, program: str, *arguments: str, token: str | None = None) -> str:
+        """What a program prints that must fail with one line."""
+        path = CHECKOUT / ("docs" if program == "resuming_client.py" else "examples") / program
+        env = environment(CELL0_TOKEN=token, no_proxy="127.0.0.1")
+        outcome = run_to_end([sys.executable, path, *arguments], env, CHECKOUT)
+        assert outcome.status == 1, outcome.output
+        (line,) = outcome.output.splitlines()
+        return line
+
+    @pytest.mark.parametrize("program", [*PROGRAMS, "resuming_client.py"])
+    def test_no_url(self, program: str) -> None:
+        """Without its arguments a program shows what they are."""
+        assert re.match(
+            rf"usage: CELL0_TOKEN=cell0_\.\.\. python .*{program} ws://localhost:18801", self.mistake(program)
+        )
+
+    @pytest.mark.parametrize("program", PROGRAMS)
+    def test_no_token(self, program: str) -> None:
+        """Without a token a program says where it belongs, and where it comes from."""
+        line = self.mistake(program, "ws://localhost:1", *ARGUMENTS.get(program, ()))
+        assert line.endswith("CELL0_TOKEN is not set: it must hold a token, which auth.generateToken mints")
+
+    @pytest.mark.parametrize("program", PROGRAMS)
+    def test_no_url_of_a_gateway(self, program: str) -> None:
+        """Something that is no URL is called so."""
+        line = self.mistake(program, "localhost:1", *ARGUMENTS.get(program, ()), token="cell0_a")
+        assert line.endswith("localhost:1 is no URL of a gateway, which is like ws://localhost:18801")
+
+    def test_too_much(self) -> None:
+        """An argument too many is not taken for nothing."""
+        assert "usage" in self.mistake("worker.py", "ws://localhost:1", "news", token="cell0_a")
+        assert "read CHANNEL FILE" in self.mistake("journal.py", "ws://localhost:1", "rad", "a", "b", token="cell0_a")
+
+    def test_agent_alone(self) -> None:
+        """agent.py, which is no program, says what are."""
+        assert "reader.py" in self.mistake("agent.py", "ws://localhost:1")
+
+    @pytest.mark.parametrize("program", [*PROGRAMS, "resuming_client.py"])
+    def test_wrong_token(self, gateway: GatewayProcess, program: str) -> None:
+        """A token that is not valid ends a program with the gateway's words."""
+        arguments = ARGUMENTS.get(program, ["news"] if program == "resuming_client.py" else [])
+        assert "Invalid token" in self.mistake(program, gateway.url, *arguments, token="cell0_a")
+
+    def test_nobody_can(self, gateway: GatewayProcess) -> None:
+        """A dispatcher whose capability nobody has says so."""
+        line = self.mistake("dispatcher.py", gateway.url, "worker.1", "a b", token=mint(gateway, "dispatcher"))
+        assert re.match(r"refused: -32006 .*wordcount", line)
+
+    def test_not_allowed(self, gateway: GatewayProcess) -> None:
+        """A program whose token does not let it subscribe says which permission is missing, and does not try again."""
+        token = mint(gateway, "deaf", permissions=["session.*"])
+        assert "channel.subscribe" in self.mistake("pubsub.py", gateway.url, "news", token=token)
+
+    @pytest.mark.parametrize("program", PROGRAMS)
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    def test_nobody_listens(self, program: str, host: str, tmp_path: Path) -> None:
+        """A program that can't connect says so, and when it tries again, with each try."""
+        with socket.socket() as reserved:  # bound, so that nobody else is, and not listening
+            reserved.bind(("127.0.0.1", 0))
+            url = f"ws://{host}:{reserved.getsockname()[1]}"
+            command = [sys.executable, EXAMPLES / program, url, *ARGUMENTS.get(program, ())]
+            process = Process(command, environment(CELL0_TOKEN="cell0_a", no_proxy="127.0.0.1,localhost"), tmp_path)
+            try:
+                process.wait_until(lambda: len(process.lines) > 1, "a second try")
+            finally:
+                process.kill()
+        assert re.match(rf"{url}: nobody listens there; trying again in \d+\.\d s$", process.lines[0])
 
 
 class TestReconnecting:

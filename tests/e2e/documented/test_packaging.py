@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import os
 import re
 import shutil
 import subprocess
@@ -228,3 +229,18 @@ def test_editable_install(source: Path, tmp_path: Path) -> None:
     where = run(commands / "python", "-c", "import cell0gw; print(cell0gw.__file__)", cwd=tmp_path)
     assert where.strip() == str(source / "cell0gw" / "__init__.py")
     run(commands / "python", "-c", "from cell0.service.gateway_ws import WebSocketGateway", cwd=tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("variant", [0, 1], ids=["make", "pip"])
+def test_demo_as_written(source: Path, tmp_path: Path, variant: int) -> None:
+    """Each of the ways in which examples/README.md starts the demo does start it, in a fresh clone."""
+    text = (source / "examples" / "README.md").read_text("utf-8")
+    lines = re.findall("^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)[variant].splitlines()
+    assert lines[-1] == ("make demo", "python examples/demo.py")[variant]
+    copy = shutil.copytree(source, tmp_path / "checkout")
+    run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    path = f"{tmp_path / 'venv' / 'bin'}:{os.environ['PATH']}"
+    for line in lines:
+        printed = run("sh", "-c", line, cwd=copy, PATH=path, MAKEFLAGS=None, PYTHON=None)
+    assert printed.rstrip().endswith("That was all of it.")
