@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -14,6 +14,7 @@ from zope.interface import implementer
 from cell0gw.auth import tokens
 from cell0gw.auth.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permissions, is_permission
 from cell0gw.auth.principal import EntityType, Principal
+from cell0gw.auth.records import Records
 from cell0gw.auth.store import ITokenStore
 from cell0gw.auth.tokens import TokenRecord
 from cell0gw.process.failures import reported_already
@@ -21,7 +22,7 @@ from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
 from cell0gw.protocol.subjects import covers, has_wildcard
-from cell0gw.protocol.suggestions import Suggestions
+from cell0gw.protocol.timestamps import timestamp
 
 HOUR: Final = 3600.0
 
@@ -34,6 +35,12 @@ BAD_TOKEN: Final = "Invalid token"
 RETENTION: Final = 7 * 24 * HOUR
 """Seconds after its expiry for which a token is still listed."""
 
+LIFETIME: Final = 24
+"""Hours that a token lives whose minter says nothing of it."""
+
+RENEWABLE: Final = 30 * 24
+"""Hours for which such a token can be renewed."""
+
 
 class Minted(msgspec.Struct, frozen=True):
     """A token, the only time it is seen, and what is kept of it."""
@@ -44,7 +51,7 @@ class Minted(msgspec.Struct, frozen=True):
 
 @implementer(ISweeper)
 class Credentials:
-    """Every token that was ever minted and not yet purged, by its digest; the store has the same.
+    """What tokens prove, and what may be done with them.
 
     @ivar suggestions: the ids that tokens are for, and others that are known here.
     """
@@ -53,41 +60,41 @@ class Credentials:
         self._store = store
         self._wall = runtime.wall
         self._random_bytes = runtime.random_bytes
-        self._by_digest: dict[str, TokenRecord] = {}
-        self._by_id: dict[str, TokenRecord] = {}
-        self._minted_by: dict[str, list[str]] = {}
-        self._of_entity: dict[str, dict[str, None]] = {}
-        self._expiries: list[tuple[float, str]] = []
-        self._accepted: set[str] = set()
+        self._records = Records()
+        # The operator's own, by their digests: they are never stored.
+        self._accepted: dict[str, TokenRecord] = {}
         # What is still to be written to the store.
         self._unwritten: set[str] = set()
-        self.suggestions = Suggestions()
+        self.suggestions = self._records.suggestions
 
     def load(self) -> None:
         """Load what the store kept."""
         for record in self._store.load():
-            self._keep(record)
+            self._records.keep(record)
         self._purge()
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._records)
 
     def records(self) -> list[TokenRecord]:
         """All of them, oldest first; also those that were revoked or have expired."""
-        return sorted(self._by_id.values(), key=lambda record: (record.issued_at, record.token_id))
+        return sorted(self._records, key=lambda record: (record.issued_at, record.token_id))
 
     def names(self, entity_id: str) -> bool:
         """Whether a valid token is for this entity, and not for a pattern of many."""
         now = self._wall()
-        of_entity = () if has_wildcard(entity_id) else self._of_entity.get(entity_id, ())
-        return entity_id in self._accepted or any(self._by_id[token_id].valid(now) for token_id in of_entity)
+        records = [] if has_wildcard(entity_id) else self._records.of_entity(entity_id)
+        return any(record.valid(now) for record in records) or any(
+            record.entity_id == entity_id for record in self._accepted.values()
+        )
 
     def verify(self, token: str) -> Principal:
         """What a token proves.
 
         @raise NotAuthenticated: wrong, expired or revoked.
         """
-        record = self._by_digest.get(tokens.digest(token))
+        digest = tokens.digest(token)
+        record = self._records.find(digest) or self._accepted.get(digest)
         if record is None or not record.valid(self._wall()):
             raise NotAuthenticated(BAD_TOKEN)
         return _principal(record)
@@ -100,8 +107,7 @@ class Credentials:
         if not tokens.is_operator_token(token):
             raise ValueError("it must be cell0_<32 or more letters and digits>_<unix seconds>")
         record = self._admin_record(token)
-        self._by_digest[record.digest] = record
-        self._accepted.add(record.entity_id)
+        self._accepted[record.digest] = record
         self.suggestions.add(record.entity_id)
 
     async def mint_admin(self, keep: Callable[[str], None]) -> Minted:
@@ -119,13 +125,16 @@ class Credentials:
         entity_id: str,
         entity_type: EntityType,
         permissions: list[str] | None,
-        expires_in_hours: float,
+        expires_in_hours: float = LIFETIME,
+        renewable_for_hours: float | None = None,
     ) -> Minted:
         """Mint a token that can do no more than its minter's, in permissions, in ids and in time, and store it.
 
         @param entity_id: whom it is for, or a pattern of those it is for.
         @param permissions: None means the agent set, cut to what the minter has.
         @param expires_in_hours: cut to what the minter's own token has left.
+        @param renewable_for_hours: gives its C{renew_until}, counted from now and cut in the same way; 0: it is not
+            renewable. None: L{RENEWABLE} hours if it lives for L{LIFETIME} hours, else it is not.
         @raise PermissionDenied: it would be more than the minter has.
         @raise InvalidParams: a permission is not well-formed.
         """
@@ -135,16 +144,14 @@ class Credentials:
             raise PermissionDenied(f"Your token may not mint for {entity_id}")
         if entity_type == "system" and minter.entity_type != "system":
             raise PermissionDenied("Only a system token may mint for a system entity")
-        granted = held.intersect(AGENT_PERMISSIONS) if permissions is None else tuple(dict.fromkeys(permissions))
-        for permission in granted:
-            if not is_permission(permission):
-                raise InvalidParams(f"Invalid params: not a permission: {permission}")
-            if not held.covers(permission):
-                raise PermissionDenied(f"Your token does not have {permission}")
+        granted = held.intersect(AGENT_PERMISSIONS) if permissions is None else _granted(held, permissions)
+        if renewable_for_hours is None:
+            renewable_for_hours = RENEWABLE if expires_in_hours == LIFETIME else 0
         now = self._wall()
-        expires_at = now + expires_in_hours * HOUR
-        if minter.expires_at is not None:
-            expires_at = min(expires_at, minter.expires_at)
+        ends, renewable = (
+            min(now + hours * HOUR, math.inf if minter.expires_at is None else minter.expires_at)
+            for hours in (expires_in_hours, renewable_for_hours)
+        )
         token = tokens.mint(self._random_bytes, now)
         digest = tokens.digest(token)
         record = TokenRecord(
@@ -154,30 +161,67 @@ class Credentials:
             entity_type=entity_type,
             permissions=granted,
             issued_at=now,
-            expires_at=expires_at,
+            expires_at=ends,
             issued_by=minter.token_id,
+            renew_until=renewable if renewable > ends else None,
+        )
+        return await self._store_new(token, record)
+
+    async def renew(self, bearer: Principal, permissions: list[str] | None, expires_in_hours: float | None) -> Minted:
+        """Mint another token for the bearer of one that is renewable, and store it. It can do no more, lives no longer,
+        and is renewable until the same time. The old one stays as it is.
+
+        @param permissions: None means the same.
+        @param expires_in_hours: cut to the lifetime of the old one, which None means, and to its C{renew_until}.
+        @raise NotAuthenticated: the token has ended.
+        @raise PermissionDenied: it is not renewable, or this would be more than it is.
+        @raise InvalidParams: a permission is not well-formed.
+        """
+        self._purge()
+        now = self._wall()
+        old = self._records.get(bearer.token_id)
+        if old is None or old.expires_at is None or old.renew_until is None:
+            raise PermissionDenied("Your token is not renewable")
+        if not old.valid(now):
+            raise NotAuthenticated(BAD_TOKEN)
+        if old.expires_at >= old.renew_until:
+            raise PermissionDenied(f"Your token can't be renewed beyond {timestamp(old.renew_until)}, when it ends")
+        granted = old.permissions if permissions is None else _granted(Permissions(old.permissions), permissions)
+        lifetime = old.expires_at - old.issued_at
+        if expires_in_hours is not None:
+            lifetime = min(lifetime, expires_in_hours * HOUR)
+        token = tokens.mint(self._random_bytes, now)
+        digest = tokens.digest(token)
+        record = msgspec.structs.replace(
+            old,
+            token_id=tokens.token_id(digest),
+            digest=digest,
+            permissions=granted,
+            issued_at=now,
+            expires_at=min(now + lifetime, old.renew_until),
+            renewed_from=old.token_id,
         )
         return await self._store_new(token, record)
 
     def revoke(self, token_id: str | None = None, entity_id: str | None = None) -> tuple[list[str], Deferred[None]]:
-        """End a token, or all tokens of an entity, and with each whatever it minted.
+        """End a token, or all tokens of an entity, and with each whatever it minted, and what it was renewed to.
 
         They open no session from now on.
 
         @return: the ids that were ended, and a Deferred that fires once the store knows.
         @raise NotFound: no such token; the operator's own ends with the process, not by this.
         """
-        todo = [r.token_id for r in self._by_id.values() if r.token_id == token_id or r.entity_id == entity_id]
+        todo = [record for record in self._records if token_id == record.token_id or entity_id == record.entity_id]
         if not todo:
             raise NotFound("No such token")
         ended: dict[str, None] = {}
         while todo:
             current = todo.pop()
-            if current in ended:  # it is of the entity, and another one of the entity has minted it
+            if current.token_id in ended:  # it is of the entity, say, and another one of the entity has minted it
                 continue
-            ended[current] = None
-            todo.extend(self._minted_by.get(current, ()))
-            self._keep(msgspec.structs.replace(self._by_id[current], revoked=True))
+            ended[current.token_id] = None
+            todo.extend(self._records.children(current.token_id))
+            self._records.keep(msgspec.structs.replace(current, revoked=True))
         token_ids = list(ended)
         return token_ids, self._store.revoke(token_ids).addErrback(self._not_written, token_ids)
 
@@ -191,11 +235,11 @@ class Credentials:
 
     async def _store_new(self, token: str, record: TokenRecord) -> Minted:
         # Kept first: should its minter be revoked while the store is busy, this one is revoked too.
-        self._keep(record)
+        self._records.keep(record)
         try:
             await self._store.add(record)
         except BaseException:
-            self._drop(record)
+            self._records.drop(record)
             raise
         return Minted(token, record)
 
@@ -203,37 +247,9 @@ class Credentials:
         self._unwritten.update(ended)
         return failure
 
-    def _keep(self, record: TokenRecord) -> None:
-        if record.token_id not in self._by_id:
-            if record.issued_by is not None:
-                self._minted_by.setdefault(record.issued_by, []).append(record.token_id)
-            if record.expires_at is not None:
-                heapq.heappush(self._expiries, (record.expires_at, record.token_id))
-            self._of_entity.setdefault(record.entity_id, {})[record.token_id] = None
-            self.suggestions.add(record.entity_id)
-        self._by_id[record.token_id] = record
-        self._by_digest[record.digest] = record
-
-    def _drop(self, record: TokenRecord) -> None:
-        del self._by_id[record.token_id], self._by_digest[record.digest]
-        self._minted_by.pop(record.token_id, None)
-        self.suggestions.discard(record.entity_id)
-        of_entity = self._of_entity[record.entity_id]
-        del of_entity[record.token_id]
-        if not of_entity:
-            del self._of_entity[record.entity_id]
-        if record.issued_by in self._minted_by:
-            self._minted_by[record.issued_by].remove(record.token_id)
-
     def _purge(self) -> None:
-        """Forget what expired long ago; what such a token minted expired no later."""
-        until = self._wall() - RETENTION
-        gone = []
-        while self._expiries and self._expiries[0][0] < until:
-            record = self._by_id.get(heapq.heappop(self._expiries)[1])
-            if record is not None:
-                self._drop(record)
-                gone.append(record.token_id)
+        """Forget what expired long ago; what such a token minted expired no later, but what it was renewed to did."""
+        gone = self._records.drop_expired(self._wall() - RETENTION)
         if gone:
             # What the store could not remove now is purged again at the next start.
             self._store.remove(gone).addErrback(reported_already)
@@ -248,6 +264,22 @@ class Credentials:
             permissions=(EVERYTHING,),
             issued_at=self._wall(),
         )
+
+
+def _granted(held: Permissions, wanted: list[str]) -> tuple[str, ...]:
+    """The permissions of a token that is to have these.
+
+    @param held: those of the token that it is made with.
+    @raise InvalidParams: one is not well-formed.
+    @raise PermissionDenied: one is more than is held.
+    """
+    granted = tuple(dict.fromkeys(wanted))
+    for permission in granted:
+        if not is_permission(permission):
+            raise InvalidParams(f"Invalid params: not a permission: {permission}")
+        if not held.covers(permission):
+            raise PermissionDenied(f"Your token does not have {permission}")
+    return granted
 
 
 def _principal(record: TokenRecord) -> Principal:

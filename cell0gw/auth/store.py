@@ -27,7 +27,7 @@ class ITokenStore(Interface):
         """
 
     def remove(token_ids: list[str]) -> Deferred[None]:
-        """Forget records.
+        """Forget records. What was renewed from one of them counts as renewed from what that one was renewed from.
 
         @raise Unavailable: by the Deferred, when that can't be written down.
         """

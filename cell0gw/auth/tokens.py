@@ -24,8 +24,12 @@ _OPERATOR_SHAPE = re.compile(r"cell0_[A-Za-z0-9]{32,200}_[0-9]{1,12}\Z").match
 class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a token: everything but the token.
 
-    C{entity_id} is a name, or a pattern of names; C{issued_at} and C{expires_at} are seconds since the epoch
-    (C{expires_at} None: never); C{issued_by} is the token id of the minter, None for one the gateway made itself.
+    C{entity_id} is a name, or a pattern of names; C{issued_at}, C{expires_at} and C{renew_until} are seconds since the
+    epoch (C{expires_at} None: never); C{issued_by} is the token id of the minter, None for one the gateway made itself.
+
+    @ivar renew_until: when the last token ends to which this one can be renewed; None: it is not renewable.
+    @ivar renewed_from: the token id of the one that this one renews; None: it was minted. When that one is forgotten it
+        is the one before.
     """
 
     token_id: str
@@ -37,6 +41,8 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float | None = None
     issued_by: str | None = None
     revoked: bool = False
+    renew_until: float | None = None
+    renewed_from: str | None = None
 
     def valid(self, now: float) -> bool:
         """Whether the token still opens a session at C{now}, in seconds since the epoch."""

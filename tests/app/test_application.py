@@ -146,7 +146,7 @@ class PrepareTests(Case):
         self.state.mkdir()
         database = Database(self.state / "gateway.db", Clock())
         database.open()
-        database.read("INSERT INTO tokens VALUES ('t', 'd', 'a', 'agent', 'spoilt', 1, 2, NULL, 0)")
+        database.read("INSERT INTO tokens VALUES ('t', 'd', 'a', 'agent', 'spoilt', 1, 2, NULL, 0, NULL, NULL)")
         database.close()
         self.assertIn("gateway.db", self.refusal(self.gateway()))
         self.assertUnlocked()

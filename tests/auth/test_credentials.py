@@ -42,11 +42,12 @@ class CredentialsTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
+        self.runtime = stated(self.clock)
         self.store = MemoryTokenStore()
         self.credentials = self.make()
 
     def make(self, store: MemoryTokenStore | None = None) -> Credentials:
-        return Credentials(self.store if store is None else store, stated(self.clock))
+        return Credentials(self.store if store is None else store, self.runtime)
 
     def mint(self, minter: Principal, entity_id: str, permissions: list[str] | None = None, **facts: Any) -> Minted:
         arguments = {"entity_type": "agent", "expires_in_hours": 1.0, **facts}

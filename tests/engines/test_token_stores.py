@@ -1,6 +1,7 @@
 """Where token records outlive the process: one suite for all engines."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -58,6 +59,7 @@ RECORDS = (
     record("pattern", entity_id="worker.*.>", entity_type="service"),
     record("own", entity_id="$system", entity_type="system", permissions=("channel.subscribe:$system",)),
     record("longest", entity_id="x" * 200, entity_type="user", permissions=tuple(f"a.b:{n}.>" for n in range(200))),
+    record("renewed", expires_at=2.5, issued_by="tok_plain", renewed_from="tok_first", renew_until=1_773_484_200.125),
     record("quotes", permissions=("it's", '"', "\\", "[", ":x")),
     record("beginning", issued_at=0.0, expires_at=0.0),
 )
@@ -127,6 +129,30 @@ class StoreTests:
         self.add(record("a"), record("b"), record("c"))
         self.settle(self.store.remove(["tok_a", "tok_c"]))
         self.assertEqual(set(self.kept()), {"tok_b"})
+
+    def test_remove_hands_down(self) -> None:
+        """What was renewed from a token that is removed counts as renewed from the one before it."""
+        names = ("first", "second", "third", "fourth")
+        chain = [record(name, renewed_from=f"tok_{before}") for before, name in pairwise(names)]
+        self.add(record("first"), *chain, record("other", renewed_from="tok_first"))
+        self.settle(self.store.remove(["tok_third"]))
+        self.assertEqual(self.ancestors(), {"second": "tok_first", "fourth": "tok_second", "other": "tok_first"})
+        self.settle(self.store.remove(["tok_first"]))
+        self.assertEqual(self.ancestors(), {"second": None, "fourth": "tok_second", "other": None})
+
+    def test_remove_hands_down_several(self) -> None:
+        """It is the same in whatever order several are removed, and for those whose ancestor is not there."""
+        for gone in (["tok_a", "tok_b"], ["tok_b", "tok_a"], ["tok_b", "tok_none", "tok_a"]):
+            self.add(record("a", renewed_from="tok_z"), record("b", renewed_from="tok_a"))
+            self.add(record("c", renewed_from="tok_b"), record("d", renewed_from="tok_none"))
+            self.settle(self.store.remove(gone))
+            self.assertEqual(self.ancestors(), {"c": "tok_z", "d": "tok_none"})
+            self.settle(self.store.remove(["tok_c", "tok_d"]))
+
+    def ancestors(self) -> dict[str, str | None]:
+        """From what the tokens that were not minted are renewed."""
+        kept = self.kept()
+        return {r.entity_id: r.renewed_from for r in kept.values() if r.entity_id != "first"}
 
     def test_none_named(self) -> None:
         """To revoke or remove nothing changes nothing."""

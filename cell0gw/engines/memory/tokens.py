@@ -35,5 +35,8 @@ class MemoryTokenStore:
     def remove(self, token_ids: list[str]) -> Deferred[None]:
         """See L{ITokenStore}."""
         for token_id in token_ids:
-            self._records.pop(token_id, None)
+            gone = self._records.pop(token_id, None)
+            for record in list(self._records.values()):
+                if gone is not None and record.renewed_from == token_id:
+                    self._records[record.token_id] = msgspec.structs.replace(record, renewed_from=gone.renewed_from)
         return succeed(None)

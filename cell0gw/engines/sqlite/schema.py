@@ -84,6 +84,11 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX receipts_untold ON receipts (sender, number) WHERE told IS NULL;
     CREATE INDEX receipts_told ON receipts (sender, told);
     """,
+    """
+    ALTER TABLE tokens ADD COLUMN renew_until REAL;
+    ALTER TABLE tokens ADD COLUMN renewed_from TEXT;
+    CREATE INDEX tokens_by_renewal ON tokens (renewed_from) WHERE renewed_from IS NOT NULL;
+    """,
 )
 """What brings the schema of each version to the next; C{PRAGMA user_version} counts those done. Only ever add one."""
 

@@ -40,7 +40,14 @@ class SQLiteTokenStore:
 
     def remove(self, token_ids: list[str]) -> Deferred[None]:
         """See L{ITokenStore}."""
-        return self._write("DELETE FROM tokens WHERE token_id = ?", [(name,) for name in token_ids])
+
+        def remove(connection: sqlite3.Connection) -> None:
+            for token_id in token_ids:
+                gone = "DELETE FROM tokens WHERE token_id = ? RETURNING renewed_from, token_id"
+                for handed_down in connection.execute(gone, (token_id,)).fetchall():
+                    connection.execute("UPDATE tokens SET renewed_from = ? WHERE renewed_from = ?", handed_down)
+
+        return self._database.write(remove)
 
     def _write(self, statement: str, rows: list[tuple[object, ...]]) -> Deferred[None]:
         def write(connection: sqlite3.Connection) -> None:

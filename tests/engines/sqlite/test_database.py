@@ -271,6 +271,23 @@ class FileTests(Case):
         self.assertEqual(self.version(), len(MIGRATIONS) + 1)
         self.assertEqual(self.on_disk("SELECT token_id, note FROM tokens"), [("tok_a", None)])
 
+    def test_upgrade_of_tokens(self) -> None:
+        """A file from before tokens could be renewed keeps its tokens; they are as they were, and not renewable."""
+        connection = sqlite3.connect(self.path)
+        for script in MIGRATIONS[:3]:
+            connection.executescript(script)
+        connection.execute("PRAGMA user_version = 3")
+        connection.execute("INSERT INTO tokens VALUES ('tok_a', 'digest of a', 'a', 'agent', '[]', 1.5, 9.5, NULL, 1)")
+        connection.commit()
+        connection.close()
+        self.database.open()
+        store = SQLiteTokenStore(self.database)
+        old = record("a", permissions=(), expires_at=9.5, revoked=True)
+        self.assertEqual((self.version(), store.load()), (len(MIGRATIONS), [old]))
+        renewed = record("b", renewed_from="tok_a", renew_until=99.5)
+        self.outcome(store.add(renewed))
+        self.assertEqual(store.load(), [old, renewed])
+
     def test_an_upgrade_that_fails(self) -> None:
         """A migration happens as a whole or not at all: the earlier release can still use the file."""
         self.database.open()
