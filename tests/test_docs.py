@@ -84,6 +84,7 @@ class DocsTestCase(DocumentTestCase):
                 permissions=("*",),
                 issued_at=EPOCH,
                 expires_at=EPOCH + 86_400,
+                renew_until=EPOCH + 30 * 86_400,
             )
         )
         self.gateway = MemoryGateway(store)
@@ -213,7 +214,7 @@ class ExampleTests(DocsTestCase):
     def test_requests(self) -> None:
         """Every request is answered as the block after it shows: same shape, and errors to the letter."""
         findings = []
-        for part in (README, PROTOCOL):
+        for part in DOCUMENTS:
             answer: dict[str, Any] = {}
             at = part.where
             for block in blocks(part, "json"):

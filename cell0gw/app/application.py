@@ -16,7 +16,7 @@ from cell0gw.app.awaitable import Awaitable, reactor_of_world
 from cell0gw.app.entrance import Entrance, StartError
 from cell0gw.app.gateway import Gateway
 from cell0gw.app.reconfiguration import Reconfigured
-from cell0gw.auth.credentials import Credentials
+from cell0gw.auth.credentials import LIFETIME, Credentials
 from cell0gw.auth.principal import EntityType
 from cell0gw.channels.channel import Publication
 from cell0gw.config.options import Config, Option, load
@@ -148,10 +148,11 @@ class WebSocketGateway(Service):
         entity_id: str,
         entity_type: EntityType = "agent",
         permissions: list[str] | None = None,
-        expires_in_hours: float = 24,
+        expires_in_hours: float = LIFETIME,
+        renewable_for_hours: float | None = None,
     ) -> Awaitable[str]:
         """See L{Embedded.mint}."""
-        return self.gateway.mint(entity_id, entity_type, permissions, expires_in_hours)
+        return self.gateway.mint(entity_id, entity_type, permissions, expires_in_hours, renewable_for_hours)
 
     def drain(self) -> Deferred[None]:
         """See L{Gateway.drain}."""

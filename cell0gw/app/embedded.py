@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from cell0gw.agents.mail.sending import Mail
 from cell0gw.app.awaitable import Awaitable
-from cell0gw.auth.credentials import Credentials
+from cell0gw.auth.credentials import LIFETIME, Credentials
 from cell0gw.auth.permissions import EVERYTHING, Permissions
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.channels.broker import Broker
@@ -71,16 +71,20 @@ class Embedded:
         entity_id: str,
         entity_type: EntityType = "agent",
         permissions: list[str] | None = None,
-        expires_in_hours: float = 24,
+        expires_in_hours: float = LIFETIME,
+        renewable_for_hours: float | None = None,
     ) -> Awaitable[str]:
         """Mint a token.
 
         @param entity_id: whom it is for, or a pattern of those it is for.
         @param permissions: None means the agent set.
+        @param renewable_for_hours: see L{Credentials.mint}.
         @return: the token, once it is stored.
         @raise ValueError: not the name of an entity, nor a pattern.
         """
         if not subjects.is_pattern(entity_id):
             raise ValueError(f"not the name of an entity: {entity_id}")
-        minting = self._credentials.mint(_PROCESS, entity_id, entity_type, permissions, expires_in_hours)
+        minting = self._credentials.mint(
+            _PROCESS, entity_id, entity_type, permissions, expires_in_hours, renewable_for_hours
+        )
         return Awaitable(Deferred.fromCoroutine(minting).addCallback(lambda minted: minted.token))

@@ -10,6 +10,7 @@ from zope.interface import implementer
 from cell0gw.guard.bad_tokens import BadTokens
 from cell0gw.guard.connections import Connections
 from cell0gw.guard.heartbeat import HeartbeatService
+from cell0gw.guard.renewals import Renewals
 from cell0gw.guard.throttle import Throttle
 from cell0gw.monitoring.alarms import Alarms
 from cell0gw.monitoring.audit import Audit
@@ -53,8 +54,9 @@ class Guard:
         self.connections = Connections(limits, seconds, self.alarms.limit_exceeded)
         self.throttle = Throttle(limits, seconds, self.alarms.limit_exceeded)
         self.bad_tokens = BadTokens(seconds, self.alarms.limit_exceeded)
+        self.renewals = Renewals(seconds, self.alarms.limit_exceeded)
         self.heartbeats = HeartbeatService(self.connections, limits, self.alarms, interval, timeout, runtime)
-        self.parts = (self, self.alarms, self.throttle)
+        self.parts = (self, self.alarms, self.throttle, self.renewals)
 
     def reconfigure(self, config: _Options) -> None:
         """See L{IReconfigurable}: limits hold at once, for those who are connected as well."""

@@ -66,6 +66,9 @@ FRAGMENT_RATE: Final = Rate(2000, 4000)
 CONTROL_FRAME_RATE: Final = Rate(50, 200)
 """Maximum rate of the pings, pongs and closes of a connection."""
 
+RENEWAL_RATE: Final = Rate(1 / 60, 10)
+"""Maximum rate at which an entity renews its tokens: each renewal leaves a record, until a week after its end."""
+
 PONG_RATE: Final = Rate(10, 20)
 """Maximum rate of the pongs of a connection: pings beyond it are answered by one, to the latest of them. RFC 6455,
 section 5.5.3

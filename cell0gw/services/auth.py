@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 from twisted.application.service import Service
 
-from cell0gw.auth.credentials import BAD_TOKEN, HOUR, Credentials
+from cell0gw.auth.credentials import BAD_TOKEN, HOUR, LIFETIME, Credentials, Minted
 from cell0gw.auth.permissions import Permission
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.tokens import TokenRecord
@@ -24,6 +24,7 @@ from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import Caller, Session
 
 Hours = Annotated[float, Meta(gt=0, le=87_600)]
+RenewableHours = Annotated[float, Meta(ge=0, le=87_600)]
 MaxInflight = Annotated[int, Meta(ge=1, le=1_000_000)]
 Wish = Annotated[list[Permission], Meta(max_length=MAX_PERMISSIONS)]
 Capabilities = Annotated[tuple[Name, ...], Meta(max_length=MAX_CAPABILITIES)]
@@ -45,7 +46,9 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
 
 # Beside Minted, since dates are text on the wire, and the digest is not shown.
 class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A new token, shown only once. `expires_in_hours` may be less than was requested."""
+    """A new token, shown only once. `expires_in_hours` may be less than was requested. `renew_until`: when the last token
+    ends that `auth.renew` makes of it; null: it is not renewable.
+    """
 
     token: str
     token_id: str
@@ -53,6 +56,7 @@ class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
     permissions: tuple[str, ...]
     expires_in_hours: float
     expires_at: str
+    renew_until: str | None
 
 
 class RevokedToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +77,8 @@ class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: str
     expires_at: str | None
     issued_by: str | None
+    renewed_from: str | None
+    renew_until: str | None
     revoked: bool
 
 
@@ -98,6 +104,7 @@ class AuthService(Service):
         self._sessions = sessions
         self._directory = directory
         self._bad_tokens = guard.bad_tokens
+        self._renewals = guard.renewals
         self._audit = guard.audit
 
     @anyone
@@ -147,28 +154,33 @@ class AuthService(Service):
         entity_id: Pattern,
         entity_type: EntityType = "agent",
         permissions: Wish | None = None,
-        expires_in_hours: Hours = 24,
+        expires_in_hours: Hours = LIFETIME,
+        renewable_for_hours: RenewableHours | None = None,
     ) -> GeneratedToken:
         """Generate a token, whose permissions do not exceed those of the caller's own."""
         assert caller.principal is not None
-        minted = await self._credentials.mint(caller.principal, entity_id, entity_type, permissions, expires_in_hours)
-        record = minted.record
-        assert record.expires_at is not None
-        self._audit.record("token.minted", caller, minted=_entry(record))
-        return GeneratedToken(
-            token=minted.token,
-            token_id=record.token_id,
-            entity_id=record.entity_id,
-            permissions=record.permissions,
-            expires_in_hours=(record.expires_at - record.issued_at) / HOUR,
-            expires_at=timestamp(record.expires_at),
+        minted = await self._credentials.mint(
+            caller.principal, entity_id, entity_type, permissions, expires_in_hours, renewable_for_hours
         )
+        self._audit.record("token.minted", caller, minted=_entry(minted.record))
+        return _generated(minted)
+
+    @session
+    async def rpc_renew(
+        self, caller: Caller, *, permissions: Wish | None = None, expires_in_hours: Hours | None = None
+    ) -> GeneratedToken:
+        """Renew the session's token: get another one that may do the same, or less. The old one stays valid."""
+        assert caller.principal is not None and caller.entity_id is not None
+        self._renewals.count(caller.entity_id)
+        renewed = await self._credentials.renew(caller.principal, permissions, expires_in_hours)
+        self._audit.record("token.renewed", caller, renewed=_entry(renewed.record))
+        return _generated(renewed)
 
     @permission()
     async def rpc_revokeToken(
         self, caller: Caller, *, token_id: str | None = None, entity_id: str | None = None
     ) -> RevokedToken:
-        """Revoke a token, or all tokens of an entity, and all that they minted. Their sessions are closed at once."""
+        """Revoke a token, or all tokens of an entity, and all that came of them. Their sessions are closed at once."""
         if (token_id is None) == (entity_id is None):
             raise InvalidParams("Invalid params: either token_id or entity_id")
         ended, stored = self._credentials.revoke(token_id, entity_id)
@@ -234,6 +246,20 @@ def _authenticated(own: Session, secret: str | None) -> Authenticated:
     )
 
 
+def _generated(minted: Minted) -> GeneratedToken:
+    record = minted.record
+    assert record.expires_at is not None
+    return GeneratedToken(
+        token=minted.token,
+        token_id=record.token_id,
+        entity_id=record.entity_id,
+        permissions=record.permissions,
+        expires_in_hours=(record.expires_at - record.issued_at) / HOUR,
+        expires_at=timestamp(record.expires_at),
+        renew_until=None if record.renew_until is None else timestamp(record.renew_until),
+    )
+
+
 def _entry(record: TokenRecord) -> TokenEntry:
     return TokenEntry(
         token_id=record.token_id,
@@ -243,5 +269,7 @@ def _entry(record: TokenRecord) -> TokenEntry:
         issued_at=timestamp(record.issued_at),
         expires_at=None if record.expires_at is None else timestamp(record.expires_at),
         issued_by=record.issued_by,
+        renewed_from=record.renewed_from,
+        renew_until=None if record.renew_until is None else timestamp(record.renew_until),
         revoked=record.revoked,
     )

@@ -29,6 +29,7 @@ from twisted.test.iosim import FakeTransport, IOPump
 
 from cell0gw.agents.mail.store import IMailStore
 from cell0gw.app.gateway import Gateway
+from cell0gw.auth.credentials import LIFETIME
 from cell0gw.auth.principal import EntityType
 from cell0gw.auth.store import ITokenStore
 from cell0gw.channels.store import IMessageStore
@@ -97,11 +98,12 @@ class MemoryGateway(Gateway):
         entity_id: str,
         entity_type: EntityType = "agent",
         permissions: Iterable[str] | None = None,
-        expires_in_hours: float = 24,
+        expires_in_hours: float = LIFETIME,
+        renewable_for_hours: float | None = None,
     ) -> str:
         """A new token; C{permissions} None means the agent set."""
         granted = None if permissions is None else list(permissions)
-        return now(self.mint(entity_id, entity_type, granted, expires_in_hours).deferred)
+        return now(self.mint(entity_id, entity_type, granted, expires_in_hours, renewable_for_hours).deferred)
 
     def connect(self, entity_id: str | None = None, token: str | None = None, **declared: Any) -> Client:
         """A client whose handshake is done.

@@ -49,8 +49,8 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(names(sweepers[:1]), ["Dates"])
         self.assertEqual(
             set(names(sweepers[1:])),
-            {"Alarms", "Throttle", "Sessions", "Retention", "DiskRetention", "Idempotency", "Dealer", "Receipts",
-             "Mailboxes", "Archive", "Conversations", "Credentials"},
+            {"Alarms", "Throttle", "Renewals", "Sessions", "Retention", "DiskRetention", "Idempotency", "Dealer",
+             "Receipts", "Mailboxes", "Archive", "Conversations", "Credentials"},
         )  # fmt: skip
 
     def test_drains(self) -> None:

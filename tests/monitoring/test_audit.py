@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from cell0gw.auth.tokens import digest, token_id
 from cell0gw.monitoring.audit import REFUSALS_A_SECOND, Audit
 from cell0gw.process import state
 from cell0gw.process.state import StateFolder
@@ -81,6 +82,23 @@ class GatewayTests(SynchronousTestCase):
         self.assertEqual((entries[3]["token_ids"], entries[3]["sessions_closed"]), ([minted["token_id"]], 1))
         self.assertNotIn(minted["token"].encode(), b"".join(lines))
         self.assertNotIn(b"cell0_wrong", b"".join(lines))
+
+    def test_renewal(self) -> None:
+        """A renewal is there: who, with which token, and what of the new one may be shown."""
+        lines: list[bytes] = []
+        gateway = MemoryGateway(audit=lines.append)
+        self.addCleanup(gateway.close)
+        token = gateway.token("agent_1")
+        answer = gateway.connect(token=token).call("auth.renew", permissions=["agent.send"])
+        (entry,) = [json.loads(line) for line in lines]
+        old = token_id(digest(token))
+        self.assertEqual(
+            [entry[name] for name in ("action", "entity_id", "token_id")], ["token.renewed", "agent_1", old]
+        )
+        renewed = entry["renewed"]
+        self.assertEqual((renewed["token_id"], renewed["renewed_from"]), (answer["token_id"], old))
+        self.assertEqual(renewed["permissions"], ["agent.send"])
+        self.assertNotIn(answer["token"].encode(), lines[0])
 
 
 class FileTests(SynchronousTestCase):

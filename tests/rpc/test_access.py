@@ -34,7 +34,7 @@ PARAMS: dict[str, dict[str, Any]] = {
 ANYONE = {"rpc.ping", "rpc.echo", "rpc.listMethods", "rpc.getServerInfo", "rpc.discover", "auth.authenticate"}
 READERS = {"presence.get", "agent.list"}
 SESSIONS = {
-    "auth.refresh", "session.getInfo", "session.resume", "presence.update", "presence.subscribe",
+    "auth.refresh", "auth.renew", "session.getInfo", "session.resume", "presence.update", "presence.subscribe",
     "presence.unsubscribe", "channel.unsubscribe", "agent.ack", "agent.getDelivery", "agent.cancel", "agent.progress",
 }  # fmt: skip
 REFUSED = {"not_authenticated", "permission_denied"}

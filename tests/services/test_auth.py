@@ -7,8 +7,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from cell0gw.auth.tokens import digest, token_id
 from cell0gw.protocol.errors import CloseCode
-from cell0gw.protocol.limits import MAX_BAD_TOKENS, MAX_PERMISSIONS
+from cell0gw.protocol.limits import MAX_BAD_TOKENS, MAX_PERMISSIONS, RENEWAL_RATE
 from cell0gw.testing import Client, MemoryGateway
 
 HOUR = 3600
@@ -22,7 +23,7 @@ class AuthTestCase(SynchronousTestCase):
         self.addCleanup(self.gateway.close)
 
     def operator(self) -> Client:
-        return self.gateway.connect(token=self.gateway.token("ops", "system", ["*"]))
+        return self.gateway.connect(token=self.gateway.token("ops", "system", ["*"], expires_in_hours=87_600))
 
     def code(self, client: Client, method: str, **params: Any) -> str:
         return str(client.refusal(method, **params)["data"]["code"])
@@ -139,8 +140,22 @@ class GenerateTokenTests(AuthTestCase):
                 "permissions": ["session.*", "presence.*", "channel.*", "agent.*"],
                 "expires_in_hours": 24.0,
                 "expires_at": "2026-02-13T10:30:00.000Z",
+                "renew_until": "2026-03-14T10:30:00.000Z",
             },
         )
+
+    def test_renewable(self) -> None:
+        """The minter says for how long a token is renewable, and the answer until when; others than the default are
+        not.
+        """
+        for params, until in (
+            ({"renewable_for_hours": 48}, "2026-02-14T10:30:00.000Z"),
+            ({"renewable_for_hours": 0}, None),
+            ({"expires_in_hours": 0.5}, None),
+            ({"expires_in_hours": 0.5, "renewable_for_hours": 1}, "2026-02-12T11:30:00.000Z"),
+        ):
+            answer = self.operator().call("auth.generateToken", entity_id="a", **params)
+            self.assertEqual(answer["renew_until"], until)
 
     def test_it_works(self) -> None:
         """A minted token opens a session that may do what was minted and nothing else."""
@@ -167,6 +182,7 @@ class GenerateTokenTests(AuthTestCase):
         """Times and permissions that make no sense are refused before anything is minted."""
         client = self.operator()
         for bad in (
+            {"renewable_for_hours": -1}, {"renewable_for_hours": 87_601}, {"renewable_for_hours": "1"},
             {"expires_in_hours": 0}, {"expires_in_hours": -1}, {"expires_in_hours": 87_601}, {"expires_in_hours": "1"},
             {"permissions": ["nonsense"]}, {"permissions": "*"}, {"permissions": ["channel.publish:a*"]},
             {"entity_id": "$agents"}, {"entity_id": ""}, {"entity_id": "a b"}, {"entity_type": "god"},
@@ -180,6 +196,134 @@ class GenerateTokenTests(AuthTestCase):
         """A token may live for minutes."""
         answer = self.operator().call("auth.generateToken", entity_id="a", expires_in_hours=0.5)
         self.assertEqual(answer["expires_at"], "2026-02-12T11:00:00.000Z")
+
+
+class RenewTests(AuthTestCase):
+    """A bearer renews its token by itself."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.token = self.gateway.token("agent_001", expires_in_hours=1, renewable_for_hours=5)
+
+    def test_answer(self) -> None:
+        """The new token is shown once, with what it is for and until when it can be renewed in its turn."""
+        client = self.gateway.connect(token=self.token)
+        self.gateway.advance(60)
+        answer = client.call("auth.renew")
+        self.assertRegex(answer.pop("token"), r"^cell0_[A-Za-z0-9]{43}_1770892260$")
+        self.assertRegex(answer.pop("token_id"), r"^tok_[0-9a-f]{16}$")
+        self.assertEqual(
+            answer,
+            {
+                "entity_id": "agent_001",
+                "permissions": ["session.*", "presence.*", "channel.*", "agent.*"],
+                "expires_in_hours": 1.0,
+                "expires_at": "2026-02-12T11:31:00.000Z",
+                "renew_until": "2026-02-12T15:30:00.000Z",
+            },
+        )
+
+    def test_it_works(self) -> None:
+        """The new token opens a session, and so does the old one until it expires; the session goes on with the old one
+        until it is told otherwise.
+        """
+        client = self.gateway.connect(token=self.token)
+        self.gateway.advance(3000)
+        new = client.call("auth.renew", permissions=["session.*"])["token"]
+        self.assertEqual(client.call("session.getInfo")["permissions"][1], "presence.*")
+        for token in (self.token, new):
+            self.assertEqual(self.gateway.connect(token=token).call("session.getInfo")["entity_id"], "agent_001")
+        self.assertEqual(client.call("auth.refresh", token=new)["permissions"], ["session.*"])
+        self.gateway.advance(601)
+        self.assertIsNone(client.close_code)
+        self.assertEqual(self.code(self.gateway.connect(), "auth.authenticate", token=self.token), "not_authenticated")
+
+    def test_a_session_goes_on(self) -> None:
+        """A session that renews its token when it is warned outlives the first token as long as the minter allows: five
+        hours, on one connection.
+        """
+        client = self.gateway.connect(token=self.token)
+        renewed, refused = 0, False
+        for minute in range(301):
+            self.gateway.advance(60, step=1)
+            warnings = [event for event in client.received("event") if event["type"] == "token.expiring"]
+            if len(warnings) == renewed + 1 and not refused:
+                answer = client.request("auth.renew")
+                if refused := "error" in answer:
+                    self.assertEqual((minute, answer["error"]["data"]["code"]), (298, "permission_denied"))
+                else:
+                    client.call("auth.refresh", token=answer["result"]["token"])
+                    renewed += 1
+        self.assertEqual((renewed, refused, client.close_code), (5, True, CloseCode.TOKEN_ENDED))
+
+    def test_any_session_may(self) -> None:
+        """It takes a session, and a token that is renewable, but no permission; strangers can't."""
+        client = self.gateway.connect(
+            token=self.gateway.token("a", permissions=[], expires_in_hours=1, renewable_for_hours=2)
+        )
+        self.assertEqual(client.call("auth.renew")["permissions"], [])
+        self.assertEqual(self.code(self.gateway.connect(), "auth.renew"), "not_authenticated")
+
+    def test_not_renewable(self) -> None:
+        """A token whose minter did not allow it is refused, and so is the operator's own."""
+        operators = f"cell0_{'x' * 32}_1"
+        self.gateway.credentials.accept(operators)
+        for token in (self.gateway.token("a", expires_in_hours=1), operators):
+            refusal = self.gateway.connect(token=token).refusal("auth.renew")
+            self.assertEqual((refusal["code"], refusal["message"]), (-32002, "Your token is not renewable"))
+
+    def test_no_more_than_itself(self) -> None:
+        """Permissions beyond those of the token are refused; a longer lifetime is cut, and the answer says so."""
+        client = self.gateway.connect(token=self.token)
+        for beyond in (["*"], ["auth.generateToken"], ["gateway.getStats"]):
+            self.assertEqual(self.code(client, "auth.renew", permissions=beyond), "permission_denied")
+        self.assertEqual(client.call("auth.renew", expires_in_hours=24)["expires_in_hours"], 1.0)
+        self.assertEqual(client.call("auth.renew", expires_in_hours=0.5)["expires_in_hours"], 0.5)
+
+    def test_of_many(self) -> None:
+        """A token for many is renewed as one for many: each of its bearers goes on by its own name."""
+        client = self.gateway.connect()
+        token = self.gateway.token("worker.*", expires_in_hours=1, renewable_for_hours=2)
+        client.call("auth.authenticate", token=token, entity_id="worker.7")
+        answer = client.call("auth.renew")
+        self.assertEqual(answer["entity_id"], "worker.*")
+        self.assertEqual(client.call("auth.refresh", token=answer["token"])["entity_id"], "worker.7")
+
+    def test_listed(self) -> None:
+        """A list shows what a token was renewed from, and until when it is renewable."""
+        client = self.gateway.connect(token=self.token)
+        new = client.call("auth.renew")
+        operator = self.operator()
+        entries = {entry["token_id"]: entry for entry in operator.call("auth.listTokens")["tokens"]}
+        entry = entries[new["token_id"]]
+        old = entries[entry["renewed_from"]]
+        self.assertEqual((old["entity_id"], old["renewed_from"]), ("agent_001", None))
+        self.assertEqual((entry["renew_until"], entry["issued_by"]), ("2026-02-12T15:30:00.000Z", "process"))
+
+    def test_revoked_with_the_old_one(self) -> None:
+        """The session that goes on with a renewed token ends when the old one is revoked."""
+        client = self.gateway.connect(token=self.token)
+        client.call("auth.refresh", token=client.call("auth.renew")["token"])
+        answer = self.operator().call("auth.revokeToken", token_id=token_id(digest(self.token)))
+        client.flush()
+        self.assertEqual((answer["sessions_closed"], client.close_code), (1, CloseCode.TOKEN_ENDED))
+
+    def test_too_many(self) -> None:
+        """An entity renews so many in a row, on however many connections, and one a minute then; others are not held
+        up.
+        """
+        clients = [self.gateway.connect(token=self.token) for _ in range(2)]
+        for number in range(RENEWAL_RATE.burst):
+            clients[number % 2].call("auth.renew")
+        for client in clients:
+            refusal = client.refusal("auth.renew")
+            self.assertEqual((refusal["code"], refusal["message"]), (-32003, "Too many renewals"))
+        self.assertEqual(refusal["data"]["retry_after_ms"], 60_001)
+        other = self.gateway.connect(token=self.gateway.token("b"))
+        other.call("auth.renew")
+        self.gateway.advance(60)
+        clients[0].call("auth.renew")
+        self.assertEqual(self.code(clients[0], "auth.renew"), "rate_limited")
 
 
 class RevokeTokenTests(AuthTestCase):
@@ -245,6 +389,8 @@ class ListTokensTests(AuthTestCase):
                 "issued_at": "2026-02-12T10:30:00.000Z",
                 "expires_at": "2026-02-13T10:30:00.000Z",
                 "issued_by": entries["ops"]["token_id"],
+                "renewed_from": None,
+                "renew_until": "2026-03-14T10:30:00.000Z",
                 "revoked": True,
             },
         )

@@ -131,8 +131,20 @@ MINTING: Final = (
         for h in (0, -1, -0.0, 87_601, 1e300, "24", None, [], True)
     ),
     *(
+        _mint(f"renewable for {h!r} hours", INVALID_PARAMS, renewable_for_hours=h)
+        for h in (-1, 87_601, 1e300, "24", [], True)
+    ),
+    *(
+        Call(f"renew for {h!r} hours", "auth.renew", {"expires_in_hours": h}, INVALID_PARAMS, "agent")
+        for h in (0, -1, 87_601, "24", [])
+    ),
+    Call("renew to more than one has", "auth.renew", {"permissions": ["*"]}, FORBIDDEN, "agent"),
+    Call("renew somebody else's", "auth.renew", {"token_id": "tok_0000000000000000"}, INVALID_PARAMS, "agent"),
+    Call("renew as another", "auth.renew", {"entity_id": "admin"}, INVALID_PARAMS, "agent"),
+    Call("renew as nobody", "auth.renew", {}, NOT_AUTHENTICATED, "stranger"),
+    *(
         _mint(f"with {extra}", INVALID_PARAMS, **{extra: "x"})
-        for extra in ("token", "token_id", "issued_by", "secret", "expires_at")
+        for extra in ("token", "token_id", "issued_by", "secret", "expires_at", "renew_until")
     ),
     _mint("without the permission", FORBIDDEN, caller="agent"),
     _mint("without the permission, nonsense", FORBIDDEN, caller="agent", permissions=7),

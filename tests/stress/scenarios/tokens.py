@@ -25,6 +25,8 @@ async def token_escalation(stage: Stage) -> None:
         ("auth.generateToken", {"entity_id": stage.entity("a"), "permissions": ["gateway.*"]}, -32002),
         ("auth.generateToken", {"entity_id": stage.entity("a"), "expires_in_hours": 0}, -32602),
         ("auth.generateToken", {"entity_id": stage.entity("a"), "expires_in_hours": 1e9}, -32602),
+        ("auth.renew", {}, -32002),
+        ("auth.renew", {"permissions": ["*"], "expires_in_hours": 100}, -32002),
         ("auth.revokeToken", {"entity_id": "admin"}, -32002),
         ("auth.listTokens", {}, -32002),
         ("gateway.getStats", {}, -32002),
