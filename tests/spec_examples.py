@@ -162,7 +162,14 @@ NOTIFICATIONS: Final = {
     "connection.welcome": exactly(
         connection_id={"type": "string", "pattern": "^conn_"},
         server_version={"const": "cell0-1.0.0"},
-        capabilities={"const": ["jsonrpc_2.0", "event_streaming", "presence"]},
+        # The documented ones, in their order; what came later stands behind them.
+        capabilities={
+            "type": "array",
+            "prefixItems": [{"const": name} for name in ("jsonrpc_2.0", "event_streaming", "presence")],
+            "minItems": 3,
+            "items": TEXT,
+            "uniqueItems": True,
+        },
         timestamp=TIMESTAMP,
         protocol={"const": 1},
         limits={"type": "object", "additionalProperties": COUNT},

@@ -83,6 +83,23 @@ class TableDocsTests(DocsTestCase):
             + differing(part.where, limits, table, "the default of `{}`")
         )
 
+    def test_capabilities(self) -> None:
+        """The table of the gateway's capabilities has those of the welcome, in order; the methods it names exist."""
+        part = section(PROTOCOL, "Capabilities of the gateway")
+        table = {code(row[0])[0]: row[1] for row in rows(part)}
+        named = {name for cell in table.values() for name in code(cell) if re.fullmatch(r"[a-z]+\.[a-zA-Z]+", name)}
+        self.assertNothing(
+            missing(
+                part.where,
+                self.gateway.connect().received("connection.welcome")[0]["capabilities"],
+                table,
+                "no row for `{}`, which the welcome names; add one: the capability, what is there",
+                "the row of `{}`: the welcome does not name it; remove the row",
+                ordered=True,
+            )
+            + [f"{part.where}: `{name}` is no method; correct it" for name in sorted(named - set(self.methods()))]
+        )
+
     def test_figures(self) -> None:
         """The table of figures has those of gateway.getStats; the italic ones have rates."""
         statistics = self.client.call("gateway.getStats")

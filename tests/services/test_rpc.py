@@ -51,10 +51,13 @@ class RPCServiceTests(SynchronousTestCase):
                 "name": "Cell 0 OS Gateway",
                 "version": "cell0-1.0.0",
                 "jsonrpc_version": "2.0",
-                "capabilities": ["jsonrpc_2.0", "event_streaming", "presence"],
+                "capabilities": [
+                    "jsonrpc_2.0", "event_streaming", "presence", "channels", "filters", "history", "recovery", "mail",
+                    "agent_calls", "idempotency", "token_renewal",
+                ],
                 "timestamp": "2026-02-12T10:30:00.000Z",
             },
-        )
+        )  # fmt: skip
 
     def test_discover_is_written_once(self) -> None:
         """The document is written once, until a namespace comes: a stranger could keep the gateway busy with it."""

@@ -17,6 +17,7 @@ from zope.interface.verify import verifyObject
 
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import KIB, UNAUTHENTICATED_MESSAGE_SIZE
+from cell0gw.protocol.version import CAPABILITIES
 from cell0gw.sessions.session import IConnection
 from cell0gw.testing import MemoryGateway
 from cell0gw.transports.frames import PING as PING_FRAME
@@ -55,7 +56,7 @@ class ConnectionTests(WireTestCase):
             {
                 "connection_id": "conn_1",
                 "server_version": "cell0-1.0.0",
-                "capabilities": ["jsonrpc_2.0", "event_streaming", "presence"],
+                "capabilities": list(CAPABILITIES),
                 "timestamp": "2026-02-12T10:30:00.000Z",
                 "protocol": 1,
                 "limits": asdict(self.gateway.guard.limits),
