@@ -90,7 +90,7 @@ def makeService(options: Options) -> IService:
         patience=lambda: gateway.config.drain_timeout + CLOSING,
     )
     for warning in warnings:
-        process.log.warn("{problem}", problem=warning)
+        process.log.warn("{problem}", event="options.ignored", problem=warning)
     gateway.changed.append(process.tell_status)
     gateway.setServiceParent(process)
     return process

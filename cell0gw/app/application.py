@@ -50,7 +50,7 @@ class WebSocketGateway(Service):
         elif options:
             raise TypeError("either config or options")
         for warning in warnings:
-            self.log.warn("{problem}", problem=warning)
+            self.log.warn("{problem}", event="options.ignored", problem=warning)
         assert config.state_dir is not None
         self._folder = Path.cwd()  # a daemon may be somewhere else when it reads certificates again
         self._state = StateFolder(config.state_dir)
@@ -226,7 +226,14 @@ class WebSocketGateway(Service):
             self._let_go()
             raise
         for address in self.addresses:
-            self.log.info("listening on {address}", address=address)
+            self.log.info("listening on {address}", event="gateway.listening", address=address)
+        if self._entrance.exposed:
+            self.log.warn(
+                "tokens can be read on the way: other machines reach {addresses} without TLS; "
+                "set tls_cert and tls_key, or set host to 127.0.0.1 and put a proxy with TLS in front",
+                event="network.unencrypted",
+                addresses=" and ".join(self._entrance.exposed),
+            )
         return has_admin
 
     def _make_gateway(self) -> Gateway:
@@ -265,7 +272,7 @@ class WebSocketGateway(Service):
         self._entrance = None
         self.gateway.engine.close()
         self._state.unlock()
-        self.log.info("stopped")
+        self.log.info("stopped", event="gateway.stopped")
 
     def _first_token(self, credentials: Credentials) -> Deferred[None]:
         """Make sure that there is an admin token: the operator's own, or one that is minted here."""
@@ -277,7 +284,7 @@ class WebSocketGateway(Service):
         return succeed(None)
 
     def _show(self, token: str) -> None:
-        self.log.info("the admin token is in {path}", path=str(self._state.admin_token))
+        self.log.info("the admin token is in {path}", event="admin_token.kept", path=str(self._state.admin_token))
         terminal = sys.__stderr__  # sys.stderr is the log by now
         if terminal is not None and terminal.isatty():
             terminal.write(f"The admin token, shown this once (kept in {self._state.admin_token}):\n{token}\n")

@@ -45,6 +45,11 @@ class Entrance:
         """Where it listens, for people."""
         return self._listening.addresses
 
+    @property
+    def exposed(self) -> list[str]:
+        """Those of them which other machines may reach, without TLS."""
+        return self._listening.exposed
+
     def open(self) -> None:
         """Take the sockets; forks after this are fine.
 

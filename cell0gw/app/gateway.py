@@ -21,6 +21,7 @@ from cell0gw.config.options import Config
 from cell0gw.engines.interfaces import IEngine
 from cell0gw.guard.guard import Guard
 from cell0gw.monitoring.health import Health
+from cell0gw.monitoring.session_log import SessionLog
 from cell0gw.monitoring.statistics import Counts
 from cell0gw.presence.presence import Presence
 from cell0gw.process.interfaces import IDraining, IReconfigurable, ISweeper
@@ -88,8 +89,8 @@ class Gateway(MultiService):
         self.publish, self.send, self.emit, self.mint = embedded.publish, embedded.send, embedded.emit, embedded.mint
         services = self._namespaces()
         self._parts = (
-            runtime.dates, *guard.parts, self.sessions, *presence.parts, *channels.parts, *services, self.factory,
-            *rpc.parts, self.health, *agents.parts, self.credentials,
+            SessionLog(), runtime.dates, *guard.parts, self.sessions, *presence.parts, *channels.parts, *services,
+            self.factory, *rpc.parts, self.health, *agents.parts, self.credentials,
         )  # fmt: skip
         self.sessions.observers += self._providing(ISessionObserver)
         self.sessions.refresh_observers += self._providing(IRefreshObserver)

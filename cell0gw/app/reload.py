@@ -36,11 +36,17 @@ class Reload:
             config, warnings = self._read()
             outcome = self._gateway.reconfigure(config)
         except (ConfigError, StartError) as problem:
-            self.log.error("the options were read again, and can't be: {problem}; nothing has changed", problem=problem)
+            self.log.error(
+                "the options were read again, and can't be: {problem}; nothing has changed",
+                event="options.refused",
+                problem=problem,
+            )
             return
         self._threshold.set(config.log_level)
         for warning in warnings:
-            self.log.warn("{problem}", problem=warning)
-        self.log.info("the options were read again; changed: {changed}", changed=", ".join(outcome.changed) or "none")
+            self.log.warn("{problem}", event="options.ignored", problem=warning)
+        changed = ", ".join(outcome.changed) or "none"
+        self.log.info("the options were read again; changed: {changed}", event="options.reloaded", changed=changed)
         if outcome.waiting:
-            self.log.warn("these options need a restart to change: {waiting}", waiting=", ".join(outcome.waiting))
+            waiting = ", ".join(outcome.waiting)
+            self.log.warn("these options need a restart to change: {waiting}", event="options.waiting", waiting=waiting)

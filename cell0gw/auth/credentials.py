@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.auth import tokens
+from cell0gw.auth.bad_token import BadToken, check
 from cell0gw.auth.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permissions, is_permission
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.records import Records
@@ -20,7 +21,7 @@ from cell0gw.auth.tokens import TokenRecord
 from cell0gw.process.failures import reported_already
 from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
+from cell0gw.protocol.errors import InvalidParams, NotFound, PermissionDenied
 from cell0gw.protocol.subjects import covers, has_wildcard
 from cell0gw.protocol.timestamps import timestamp
 
@@ -28,9 +29,6 @@ HOUR: Final = 3600.0
 
 ADMIN: Final = "admin"
 """The entity of the gateway's own first token."""
-
-BAD_TOKEN: Final = "Invalid token"
-"""The error for every token that is not valid: one text for all, so that guessing teaches nothing."""
 
 RETENTION: Final = 7 * 24 * HOUR
 """Seconds after its expiry for which a token is still listed."""
@@ -91,13 +89,14 @@ class Credentials:
     def verify(self, token: str) -> Principal:
         """What a token proves.
 
-        @raise NotAuthenticated: wrong, expired or revoked.
+        @raise BadToken: wrong, expired or revoked.
         """
         digest = tokens.digest(token)
         record = self._records.find(digest) or self._accepted.get(digest)
-        if record is None or not record.valid(self._wall()):
-            raise NotAuthenticated(BAD_TOKEN)
-        return _principal(record)
+        if record is None:
+            raise BadToken("wrong")
+        check(record, self._wall())
+        return record.principal
 
     def accept(self, token: str) -> None:
         """Take an operator's own token as one of the C{admin} entity, for the life of the process; it is never stored.
@@ -173,7 +172,7 @@ class Credentials:
 
         @param permissions: None means the same.
         @param expires_in_hours: cut to the lifetime of the old one, which None means, and to its C{renew_until}.
-        @raise NotAuthenticated: the token has ended.
+        @raise BadToken: the token has ended.
         @raise PermissionDenied: it is not renewable, or this would be more than it is.
         @raise InvalidParams: a permission is not well-formed.
         """
@@ -182,8 +181,7 @@ class Credentials:
         old = self._records.get(bearer.token_id)
         if old is None or old.expires_at is None or old.renew_until is None:
             raise PermissionDenied("Your token is not renewable")
-        if not old.valid(now):
-            raise NotAuthenticated(BAD_TOKEN)
+        check(old, now)
         if old.expires_at >= old.renew_until:
             raise PermissionDenied(f"Your token can't be renewed beyond {timestamp(old.renew_until)}, when it ends")
         granted = old.permissions if permissions is None else _granted(Permissions(old.permissions), permissions)
@@ -280,13 +278,3 @@ def _granted(held: Permissions, wanted: list[str]) -> tuple[str, ...]:
         if not held.covers(permission):
             raise PermissionDenied(f"Your token does not have {permission}")
     return granted
-
-
-def _principal(record: TokenRecord) -> Principal:
-    return Principal(
-        entity_id=record.entity_id,
-        entity_type=record.entity_type,
-        permissions=Permissions(record.permissions),
-        token_id=record.token_id,
-        expires_at=record.expires_at,
-    )

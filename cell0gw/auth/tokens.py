@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from cell0gw.auth.principal import EntityType
+from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.principal import EntityType, Principal
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_LENGTH: Final = 43
@@ -47,6 +48,17 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
     def valid(self, now: float) -> bool:
         """Whether the token still opens a session at C{now}, in seconds since the epoch."""
         return not self.revoked and (self.expires_at is None or now < self.expires_at)
+
+    @property
+    def principal(self) -> Principal:
+        """What the token says of its bearer, as long as it is valid."""
+        return Principal(
+            entity_id=self.entity_id,
+            entity_type=self.entity_type,
+            permissions=Permissions(self.permissions),
+            token_id=self.token_id,
+            expires_at=self.expires_at,
+        )
 
 
 def mint(random_bytes: Callable[[int], bytes], now: float) -> str:

@@ -7,6 +7,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
+from cell0gw.sessions.session import ClientAddress
+
 LOCAL: Final = "local"
 """The address of all who connect by a unix socket, and so have none."""
 
@@ -66,6 +68,21 @@ def _without_port(text: str) -> str:
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def client_address(peer: str, forwarded: str | None) -> ClientAddress:
+    """Where a client connects from.
+
+    @param peer: the other end of its socket: a host and a port, a colon between them.
+    @param forwarded: for whom a trusted proxy opened the connection; None: there is no proxy, or it did not say.
+    """
+    host, _, port = peer.rpartition(":")
+    address = _address(host)
+    if address is not None:
+        peer = f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
+    if forwarded is not None:
+        return ClientAddress(forwarded, forwarded, peer)
+    return ClientAddress(LOCAL if address is None else str(address), peer)
 
 
 def is_among(host: str | None, networks: Iterable[Network | str]) -> bool:

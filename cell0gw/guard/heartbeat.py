@@ -113,7 +113,7 @@ class HeartbeatService(Service):
             try:
                 step()
             except Exception:
-                self.log.failure("a heartbeat failed")
+                self.log.failure("a heartbeat failed", event="heartbeat.failed")
 
     def _beat(self) -> None:
         self._turn = (self._turn + 1) % len(self._slots)
@@ -130,7 +130,7 @@ class HeartbeatService(Service):
         self._last_tick = now
         if stalled > 1:
             # It was this process that heard nothing: what came meanwhile is read before the next tick.
-            self.log.warn("the reactor was blocked for {seconds:.1f} s", seconds=stalled)
+            self.log.warn("the reactor was blocked for {seconds:.1f} s", event="reactor.blocked", seconds=stalled)
             self._deaf_until = now
             self.stalls += 1
             return
@@ -138,7 +138,7 @@ class HeartbeatService(Service):
             try:
                 sweeper.sweep()
             except Exception:
-                self.log.failure("{sweeper!r} failed to sweep", sweeper=sweeper)
+                self.log.failure("{sweeper!r} failed to sweep", event="sweep.failed", sweeper=sweeper)
         for connection in self._connections.arriving():
             if connection.opened_at > now - HANDSHAKE:
                 break

@@ -65,8 +65,8 @@ class Alarms:
 
     def _tell(self, limit: str, by: str, more: int) -> None:
         if more:
-            self.log.warn("{limit} was hit {more} more times", limit=limit, more=more)
+            self.log.warn("{limit} was hit {more} more times", event="limit.hit", limit=limit, more=more)
             self._emit("limit.hit", {"limit": limit, "times": more})
         else:
-            self.log.warn("{limit} was hit by {by}", limit=limit, by=by)
+            self.log.warn("{limit} was hit by {by}", event="limit.hit", limit=limit, by=by)
             self._emit("limit.hit", {"limit": limit, "by": by, "times": 1})

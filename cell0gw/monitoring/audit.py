@@ -44,18 +44,22 @@ class Audit:
             connection, principal = caller.connection, caller.principal
             line["entity_id"] = caller.entity_id
             line["token_id"] = principal and principal.token_id
-            line["address"] = connection and connection.address
+            client = None if connection is None else connection.client
+            line["address"] = client and client.address
+            if client is not None and client.proxy is not None:
+                line["proxy"] = client.proxy
             line["connection_id"] = connection and connection.connection_id
         line.update(details)
         try:
             self._write(msgspec.json.encode(line) + b"\n")
         except OSError:
-            self.log.failure("{action} could not be written to the audit log", action=action)
+            self.log.failure("{action} could not be written to the audit log", event="audit.failed", action=action)
 
-    def refused(self, action: str, caller: Caller, what: str, why: str) -> None:
+    def refused(self, action: str, caller: Caller, what: str, why: str, **details: Any) -> None:
         """Record something that was refused, since the caller may not do it.
 
         @param what: a method, or a method and what it was to be done to.
+        @param details: JSON values.
         """
         second = int(self._wall())
         if second != self._second:
@@ -65,4 +69,4 @@ class Audit:
             self._second, self._refusals = second, 0
         self._refusals += 1
         if self._refusals <= REFUSALS_A_SECOND:
-            self.record(action, caller, what=printable(what), why=printable(why))
+            self.record(action, caller, what=printable(what), why=printable(why), **details)

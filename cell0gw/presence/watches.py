@@ -147,7 +147,7 @@ class Watches:
             try:
                 self._tell(watch)
             except Exception:
-                self.log.failure("presence could not be told")
+                self.log.failure("presence could not be told", event="presence.failed")
         self._departures.clear()
 
     def _tell(self, watch: _Watch) -> None:

@@ -74,7 +74,7 @@ class Dates:
         step = ahead - self._steps[-1][1]
         if abs(step) > TOLERANCE:
             self._steps.append((self._looked, ahead))
-            self.log.warn("the wall clock was set by {seconds:+.1f} s", seconds=step)
+            self.log.warn("the wall clock was set by {seconds:+.1f} s", event="clock.set", seconds=step)
             for tell in self.stepped:
                 tell(step)
         self._looked = now

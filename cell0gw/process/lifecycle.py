@@ -108,7 +108,9 @@ class ProcessService(MultiService):
             self._reactor.callFromThread(self._read_again)
 
     def _stop(self, name: str) -> None:
-        self.log.info("{signal}: draining; a second one ends the process at once", signal=name)
+        self.log.info(
+            "{signal}: draining; a second one ends the process at once", event="gateway.draining", signal=name
+        )
         microseconds = int(self._patience() * 1_000_000)
         self._systemd.tell("STOPPING=1", "STATUS=draining", f"EXTEND_TIMEOUT_USEC={microseconds}")
         self._reactor.stop()
@@ -120,7 +122,7 @@ class ProcessService(MultiService):
         try:
             self._reload()
         except Exception:
-            self.log.failure("the options could not be read again")
+            self.log.failure("the options could not be read again", event="options.failed")
         self._tell_ready()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from typing import Any, Final, TextIO
 
@@ -21,8 +22,15 @@ from zope.interface import implementer
 from cell0gw.protocol.printable import printable
 from cell0gw.protocol.timestamps import timestamp
 
-FIELDS: Final = ("connection_id", "entity_id", "session_id", "token_id", "method", "peer")
-"""What a JSON line has beside its time, level, logger and message, where it is known."""
+FIELDS: Final = (
+    "event", "connection_id", "entity_id", "session_id", "token_id", "method", "address", "peer", "proxy", "reason",
+)  # fmt: skip
+"""What a JSON line has beside its time, level, logger and message, where it is known; and the close code, a number."""
+
+_OWN_NAMES: Final = {"log_legacy": "twisted", "twisted.scripts._twistd_unix.UnixAppLogger": "twisted.twistd"}
+"""What loggers are called whose names say nothing to an operator."""
+
+_PORT_STARTS: Final = re.compile(r"Gateway( \(TLS\))? starting on ").match
 
 _MAX_MESSAGE: Final = 2000
 """Maximum characters of a message, and of a line of a traceback."""
@@ -60,17 +68,22 @@ class TextObserver(_Writer):
 
 
 class JSONObserver(_Writer):
-    """One JSON object a line: C{time}, C{level}, C{logger}, C{message}, what of L{FIELDS} is known, C{traceback}."""
+    """One JSON object a line: C{time}, C{level}, C{logger}, C{message}, what of L{FIELDS} is known, C{code},
+    C{traceback}.
+    """
 
     def text_of(self, event: LogEvent) -> str:
         """See L{_Writer}."""
+        namespace = event.get("log_namespace", "")
         line: dict[str, Any] = {
             "time": _time(event),
             "level": _level(event),
-            "logger": event.get("log_namespace", ""),
+            "logger": _OWN_NAMES.get(namespace, namespace),
             "message": _message(event),
         }
         line.update((name, printable(str(event[name]))) for name in FIELDS if event.get(name) is not None)
+        if isinstance(event.get("code"), int):
+            line["code"] = int(event["code"])
         if event.get("log_failure") is not None:
             line["traceback"] = "\n".join(_traceback(event))
         return msgspec.json.encode(line).decode() + "\n"
@@ -89,6 +102,17 @@ class Threshold(LogLevelFilterPredicate):
     def set(self, level: str) -> None:
         """From now on, by another level."""
         self.setLogLevelForNamespace("", LogLevel.levelWithName(level))
+
+
+@implementer(ILogFilterPredicate)
+class SaidAlready:
+    """Keeps back what ports write of where they listen: the gateway says it itself, with the address."""
+
+    def __call__(self, event: LogEvent) -> Any:
+        """See L{ILogFilterPredicate}."""
+        text = event.get("log_text")
+        said = isinstance(text, str) and _PORT_STARTS(text) is not None
+        return PredicateResult.no if said else PredicateResult.maybe
 
 
 @implementer(ILogFilterPredicate)
@@ -116,7 +140,7 @@ def observer(log_format: str, threshold: Threshold, stream: TextIO) -> ILogObser
     @param stream: where to write.
     """
     writer = JSONObserver(stream) if log_format == "json" else TextObserver(stream)
-    return FilteringLogObserver(writer, [threshold, OncePerSecond()])
+    return FilteringLogObserver(writer, [threshold, SaidAlready(), OncePerSecond()])
 
 
 def _time(event: LogEvent) -> str:

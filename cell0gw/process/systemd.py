@@ -47,4 +47,9 @@ class Notifier:
             try:
                 telling.sendto("\n".join(lines).encode(), self._address)
             except OSError as problem:
-                self.log.warn("systemd can't be told {what}: {problem}", what=lines[0], problem=problem)
+                self.log.warn(
+                    "systemd can't be told {what}: {problem}",
+                    event="systemd.unreachable",
+                    what=lines[0],
+                    problem=problem,
+                )

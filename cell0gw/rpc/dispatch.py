@@ -199,7 +199,9 @@ class Dispatcher:
             try:
                 self._answered(caller.session, entry)
             except Exception:
-                self.log.failure("an answer of {entity_id} came to nothing", entity_id=caller.entity_id)
+                self.log.failure(
+                    "an answer of {entity_id} came to nothing", event="answer.failed", entity_id=caller.entity_id
+                )
         return None
 
     def examine(self, caller: Caller, name: str, params: bytes) -> msgspec.Struct:
@@ -256,6 +258,7 @@ class Dispatcher:
             self.log.failure(
                 "{method} failed",
                 failure,
+                event="method.failed",
                 method=printable(method),
                 connection_id=connection and connection.connection_id,
                 entity_id=caller.entity_id,

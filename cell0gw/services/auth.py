@@ -8,13 +8,14 @@ import msgspec
 from msgspec import Meta
 from twisted.application.service import Service
 
-from cell0gw.auth.credentials import BAD_TOKEN, HOUR, LIFETIME, Credentials, Minted
+from cell0gw.auth.bad_token import BadToken
+from cell0gw.auth.credentials import HOUR, LIFETIME, Credentials, Minted
 from cell0gw.auth.permissions import Permission
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.tokens import TokenRecord
 from cell0gw.guard.guard import Guard
 from cell0gw.presence.directory import Directory, Statement
-from cell0gw.protocol.errors import CloseCode, InvalidParams, NotAuthenticated, PermissionDenied, TooLarge, Unavailable
+from cell0gw.protocol.errors import CloseCode, InvalidParams, PermissionDenied, TooLarge, Unavailable
 from cell0gw.protocol.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE, MAX_PERMISSIONS
 from cell0gw.protocol.subjects import Name, Pattern, covers, is_name
 from cell0gw.protocol.timestamps import timestamp
@@ -46,8 +47,8 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
 
 # Beside Minted, since dates are text on the wire, and the digest is not shown.
 class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A new token, shown only once. `expires_in_hours` may be less than was requested. `renew_until`: when the last token
-    ends that `auth.renew` makes of it; null: it is not renewable.
+    """A new token, shown only once. `expires_in_hours` may be less than was requested. `renew_until`: the end of the last
+    token that `auth.renew` makes of it; null: it is not renewable.
     """
 
     token: str
@@ -120,7 +121,7 @@ class AuthService(Service):
         max_inflight: MaxInflight | None = None,
     ) -> Authenticated:
         """Authenticate with a token, which determines the entity. The client declares its capabilities."""
-        principal = self._verify(caller, token)
+        principal = self._verify(caller, "auth.authenticate", token)
         wanted = _identity(principal, entity_id)
         if entity_type not in (None, principal.entity_type):
             raise PermissionDenied(f"The token is for the type {principal.entity_type}")
@@ -139,7 +140,7 @@ class AuthService(Service):
         """Replace the session's token by another one of the same entity. What it does not allow ends."""
         own = caller.session
         assert own is not None
-        principal = self._verify(caller, token)
+        principal = self._verify(caller, "auth.refresh", token)
         same_type = principal.entity_type == own.principal.entity_type
         if not (same_type and covers(principal.entity_id, own.entity_id)):
             raise PermissionDenied(f"The token is not for {own.entity_id}")
@@ -194,20 +195,29 @@ class AuthService(Service):
         """List the records of all tokens. The gateway does not know the tokens themselves."""
         return TokenList([_entry(record) for record in self._credentials.records()])
 
-    def _verify(self, caller: Caller, token: str) -> Principal:
+    def _verify(self, caller: Caller, method: str, token: str) -> Principal:
         connection = caller.connection
         try:
             if connection is not None and connection.bad_tokens >= MAX_BAD_TOKENS:
-                raise NotAuthenticated(BAD_TOKEN)  # a batch can't go on guessing
+                raise BadToken("too_many")  # a batch can't go on guessing
             return self._credentials.verify(token)
-        except NotAuthenticated as refusal:
+        except BadToken as refusal:
             if connection is not None:
                 connection.bad_tokens += 1
                 if connection.bad_tokens >= MAX_BAD_TOKENS:
                     connection.close_when_answered(CloseCode.BAD_TOKEN, "too many wrong tokens")
-                self._audit.refused("authentication.refused", caller, "auth.authenticate", refusal.message)
+                self._audit_bad_token(caller, method, refusal)
                 self._bad_tokens.wrong(connection.address)
             raise
+
+    def _audit_bad_token(self, caller: Caller, method: str, refusal: BadToken) -> None:
+        """An operator may know which token it was and why it was refused; the bearer is told nothing."""
+        record, details = refusal.record, {}
+        if record is not None:
+            about = {"entity_id": record.entity_id, "token_id": record.token_id}
+            # An unauthenticated client is taken for the one that has had this token; a session is its own entity.
+            details = {"refused": about} | (about if caller.session is None else {})
+        self._audit.refused("authentication.refused", caller, method, refusal.cause, **details)
 
     def _open(self, caller: Caller, entity_id: str, principal: Principal, statement: Statement) -> Session:
         if caller.connection is None:

@@ -44,13 +44,20 @@ class Ending(msgspec.Struct, frozen=True):
     """The end of a session, or of its connection. As text it is the close code, or what the kind says.
 
     @ivar code: the close code; None: there was no close.
+    @ivar words: what the gateway said of it when it closed the connection; empty: nothing.
     """
 
     kind: EndingKind
     code: int | None = None
+    words: str = ""
 
     def __str__(self) -> str:
         return self.kind.value if self.code is None else str(self.code)
+
+    @property
+    def reason(self) -> str:
+        """Why, for people: the gateway's own words, or what the kind says."""
+        return self.words or self.kind.value
 
     @property
     def is_final(self) -> bool:
@@ -58,14 +65,15 @@ class Ending(msgspec.Struct, frozen=True):
         return self.kind in (EndingKind.GOODBYE, EndingKind.EXPELLED)
 
 
-def closed(code: int | None, by_gateway: bool) -> Ending:
+def closed(code: int | None, by_gateway: bool, words: str = "") -> Ending:
     """The end of a connection that was closed.
 
     @param code: as it was sent; None: there was none.
+    @param words: what the gateway said of it.
     """
     sent = NO_CODE if code is None else int(code)
     if by_gateway:
         kind = EndingKind.EXPELLED if sent >= CloseCode.BAD_TOKEN else EndingKind.CLOSED
     else:
         kind = EndingKind.GOODBYE if sent in _GOODBYES else EndingKind.CLOSED
-    return Ending(kind, sent)
+    return Ending(kind, sent, words)

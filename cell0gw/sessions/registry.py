@@ -241,4 +241,6 @@ class Sessions:
             try:
                 getattr(observer, event)(*arguments)
             except Exception:
-                self.log.failure("{observer!r} failed on {event}", observer=observer, event=event)
+                self.log.failure(
+                    "{observer!r} failed on {what}", event="observer.failed", observer=observer, what=event
+                )

@@ -31,11 +31,26 @@ class Unfinished(NamedTuple):
     size: int
 
 
+class ClientAddress(NamedTuple):
+    """Where a client connects from, as the log and the audit log show it.
+
+    @ivar address: its IP address, or C{local} for a Unix socket.
+    @ivar peer: the same with the port, C{203.0.113.5:50000}, or C{unix:} and the id of its process; if a proxy reported
+        the address, that alone.
+    @ivar proxy: the proxy that did, spelled as C{peer} is; None: there is none.
+    """
+
+    address: str
+    peer: str
+    proxy: str | None = None
+
+
 class IConnection(Interface):
     """A socket that speaks the protocol, as the rules see it."""
 
     connection_id: str = Attribute("Names the connection in logs.")
-    address: str = Attribute("Where it comes from, as L{cell0gw.guard.addresses.source} spells it.")
+    address: str = Attribute("What limits by address count it under, see L{cell0gw.guard.addresses.source}.")
+    client: ClientAddress = Attribute("Where it comes from, for logs.")
     session: Session | None = Attribute("Its authenticated span; None before authentication.")
     last_received: float = Attribute("When anything, pongs included, last came; seconds of the monotonic clock.")
     opened_at: float = Attribute("When the handshake was done.")

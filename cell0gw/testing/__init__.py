@@ -42,6 +42,9 @@ __all__ = ["EPOCH", "CallFailed", "Client", "MemoryGateway", "RecordingConnectio
 
 Id = int | float | str | None
 
+_THERE = IPv4Address("TCP", "127.0.0.1", 18801)
+_HERE = IPv4Address("TCP", "127.0.0.1", 50000)
+
 
 class CallFailed(Exception):
     """The gateway answered with an error.
@@ -135,10 +138,13 @@ class Client:
         self._gateway = gateway
         factory = WebSocketClientFactory("ws://gateway.example:18801/", reactor=gateway.clock)
         factory.protocol = _ClientProtocol
-        self.protocol = cast(Any, factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 18801)))
+        self.protocol = cast(Any, factory.buildProtocol(_THERE))
         self.protocol.client = self
-        self.server = cast(Any, gateway.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000)))
-        ends = [FakeTransport(end, isServer=end is self.server) for end in (self.server, self.protocol)]
+        self.server = cast(Any, gateway.factory.buildProtocol(_HERE))
+        ends = [
+            FakeTransport(end, isServer=end is self.server, peerAddress=address)
+            for end, address in ((self.server, _HERE), (self.protocol, _THERE))
+        ]
         self.server.makeConnection(ends[0])
         self.protocol.makeConnection(ends[1])
         self._pump = IOPump(self.protocol, self.server, ends[1], ends[0], debug=False)

@@ -11,7 +11,7 @@ from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.messages import Batch
-from cell0gw.sessions.session import IConnection, Session, Unfinished
+from cell0gw.sessions.session import ClientAddress, IConnection, Session, Unfinished
 
 EPOCH = 1_770_892_200.0
 """When the clock of a memory gateway starts: 2026-02-12T10:30:00Z."""
@@ -30,6 +30,7 @@ class RecordingConnection:
     def __init__(self, connection_id: str = "conn", opened_at: float = EPOCH, address: str = "192.0.2.1") -> None:
         self.connection_id = connection_id
         self.address = address
+        self.client = ClientAddress(address, f"{address}:50000")
         self.opened_at = self.last_received = opened_at
         self.session: Session | None = None
         self.closing_since: float | None = None

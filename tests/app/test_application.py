@@ -219,8 +219,12 @@ class Threaded(QueueReactor, MemoryReactorClock):
 class Portless(WebSocketGateway):
     """A gateway whose port is none."""
 
+    address = "::"
+
     def _make_entrance(self) -> Entrance:
-        listening = Listening([Endpoint("nowhere", Nowhere())], self._reactor.listen)
+        place = Nowhere()
+        place.name = self.address
+        listening = Listening([Endpoint("nowhere", place)], self._reactor.listen)
 
         class Nothing(Entrance):
             """No door."""
@@ -268,6 +272,20 @@ class LifeTests(LifeCase):
         self.assertIn(str(self.state / "admin.token"), log)
         self.assertNotIn(self.admin_token(), log)
         self.wait(gateway.stop())
+
+    def test_reached_without_tls(self) -> None:
+        """A gateway that other machines reach without TLS says so in one line, with what to do; others don't."""
+        for name, exposed in (("::", True), ("127.0.0.1", False)):
+            self.patch(Portless, "address", name)
+            with capturedLogs() as events:
+                gateway = self.started()
+            self.wait(gateway.stop())
+            warnings = [event for event in events if event.get("event") == "network.unencrypted"]
+            self.assertEqual([event["log_level"] for event in warnings], [LogLevel.warn] if exposed else [])
+            for event in warnings:
+                text = str(formatEvent(event))
+                self.assertIn(":: port 40123 without TLS; set tls_cert", text)
+                self.assertNotIn("\n", text)
 
     def test_later_starts(self) -> None:
         """A later start mints none, and takes up the tokens of before; so does another process."""

@@ -24,14 +24,14 @@ class PartsTests(SynchronousTestCase):
         self.addCleanup(self.gateway.close)
 
     def test_sessions(self) -> None:
-        """Of a session the throttle hears first, then presence, then channels, then what agents need."""
+        """Of a session the log and the throttle hear first, then presence, then channels, then what agents need."""
         observers = self.gateway.sessions.observers
         for observer in observers:
             verifyObject(ISessionObserver, observer)
         self.assertEqual(
             names(observers),
-            ["Throttle", "Directory", "Watches", "Recovery", "Broker", "Recipients", "Workers", "Dealer", "Receipts",
-             "Mailboxes"],
+            ["SessionLog", "Throttle", "Directory", "Watches", "Recovery", "Broker", "Recipients", "Workers", "Dealer",
+             "Receipts", "Mailboxes"],
         )  # fmt: skip
 
     def test_refreshes(self) -> None:

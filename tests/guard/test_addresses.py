@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.guard.addresses import LOCAL, behind, network, source
+from cell0gw.guard.addresses import LOCAL, behind, client_address, network, source
+from cell0gw.sessions.session import ClientAddress
 
 
 class SourceTests(SynchronousTestCase):
@@ -24,6 +25,26 @@ class SourceTests(SynchronousTestCase):
             "/run/gateway.sock": LOCAL,
         }.items():
             self.assertEqual(source(host), counted, host)
+
+
+class ClientAddressTests(SynchronousTestCase):
+    """What logs show."""
+
+    def test_direct(self) -> None:
+        """The address is the peer's own, however it is written, and whole; the port stands beside it."""
+        for peer, address, shown in (
+            ("192.0.2.1:50000", "192.0.2.1", "192.0.2.1:50000"),
+            ("::ffff:192.0.2.1:50000", "192.0.2.1", "192.0.2.1:50000"),
+            ("2001:DB8::17:50000", "2001:db8::17", "[2001:db8::17]:50000"),
+            ("unix:4711", LOCAL, "unix:4711"),
+        ):
+            self.assertEqual(client_address(peer, None), ClientAddress(address, shown))
+
+    def test_behind_a_proxy(self) -> None:
+        """The address is that of the client, and the proxy is another fact."""
+        for proxy, shown in (("::ffff:10.0.0.1:50000", "10.0.0.1:50000"), ("unix:4711", "unix:4711")):
+            found = client_address(proxy, "203.0.113.5")
+            self.assertEqual(found, ClientAddress("203.0.113.5", "203.0.113.5", shown))
 
 
 class ProxyTests(SynchronousTestCase):

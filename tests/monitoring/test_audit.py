@@ -77,11 +77,62 @@ class GatewayTests(SynchronousTestCase):
                 ("token.revoked", "ops"),
             ],
         )
+        self.assertEqual({entry["address"] for entry in entries}, {"127.0.0.1"})
+        self.assertEqual((entries[2]["why"], entries[2]["what"]), ("wrong", "auth.authenticate"))
+        self.assertNotIn("refused", entries[2])
         self.assertEqual(entries[0]["minted"]["token_id"], minted["token_id"])
         self.assertEqual((entries[1]["what"], entries[1]["token_id"]), ("channel.publish", minted["token_id"]))
         self.assertEqual((entries[3]["token_ids"], entries[3]["sessions_closed"]), ([minted["token_id"]], 1))
         self.assertNotIn(minted["token"].encode(), b"".join(lines))
         self.assertNotIn(b"cell0_wrong", b"".join(lines))
+
+    def test_why_a_token_is_refused(self) -> None:
+        """A stranger hears the same of expired and of revoked tokens; the audit log says which one it was and why."""
+        lines: list[bytes] = []
+        gateway = MemoryGateway(audit=lines.append)
+        self.addCleanup(gateway.close)
+        expired, revoked = gateway.token("bob", expires_in_hours=0.01), gateway.token("worker.*")
+        gateway.credentials.revoke(token_id(digest(revoked)))
+        gateway.advance(37)
+        for token in (expired, revoked):
+            refusal = gateway.connect().refusal("auth.authenticate", token=token)
+            self.assertEqual((refusal["message"], refusal["data"]["retryable"]), ("Invalid token", False))
+            self.assertEqual(set(refusal["data"]), {"code", "retryable"})
+        for line, token, entity_id, why in (
+            (lines[0], expired, "bob", "expired"),
+            (lines[1], revoked, "worker.*", "revoked"),
+        ):
+            entry, about = json.loads(line), {"entity_id": entity_id, "token_id": token_id(digest(token))}
+            self.assertEqual((entry["action"], entry["why"]), ("authentication.refused", why))
+            self.assertEqual(entry["refused"], about)
+            self.assertEqual({name: entry[name] for name in about}, about)
+            self.assertNotIn(token.encode(), line)
+
+    def test_a_token_that_a_session_shows(self) -> None:
+        """A session that shows another one's old token is who it is; the token is named beside it."""
+        lines: list[bytes] = []
+        gateway = MemoryGateway(audit=lines.append)
+        self.addCleanup(gateway.close)
+        expired = gateway.token("bob", expires_in_hours=0.001)
+        client = gateway.connect("alice")
+        gateway.advance(4)
+        client.refusal("auth.refresh", token=expired)
+        entry = json.loads(lines[0])
+        self.assertEqual((entry["what"], entry["why"], entry["entity_id"]), ("auth.refresh", "expired", "alice"))
+        self.assertEqual(entry["refused"], {"entity_id": "bob", "token_id": token_id(digest(expired))})
+
+    def test_behind_a_proxy(self) -> None:
+        """The address is the client's, whole and as the log has it, and the proxy is named beside it."""
+        lines: list[bytes] = []
+        gateway = MemoryGateway(audit=lines.append)
+        self.addCleanup(gateway.close)
+        client = gateway.connect()
+        client.server.forwarded = "2001:db8::17"
+        client.refusal("auth.authenticate", token="wrong")
+        entry = json.loads(lines[0])
+        self.assertEqual((entry["address"], entry["proxy"]), ("2001:db8::17", "127.0.0.1:50000"))
+        gateway.connect().refusal("auth.authenticate", token="wrong")
+        self.assertNotIn("proxy", json.loads(lines[1]))
 
     def test_renewal(self) -> None:
         """A renewal is there: who, with which token, and what of the new one may be shown."""

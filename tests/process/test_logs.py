@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cell0gw.process.logs import FIELDS, JSONObserver, TextObserver, Threshold, observer
+from cell0gw.protocol.errors import CloseCode
 
 MOMENT = 1_770_892_200.25
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
@@ -88,7 +89,27 @@ class JSONTests(SynchronousTestCase):
 
     def test_documented_fields(self) -> None:
         """These are the fields that are known."""
-        self.assertEqual(set(FIELDS), {"connection_id", "entity_id", "session_id", "token_id", "method", "peer"})
+        self.assertEqual(
+            set(FIELDS),
+            {
+                "event", "connection_id", "entity_id", "session_id", "token_id", "method", "address", "peer", "proxy",
+                "reason",
+            },
+        )  # fmt: skip
+
+    def test_close_code(self) -> None:
+        """A close code is a number, so that a pipeline can count by it."""
+        self.assertEqual(self.line(code=CloseCode.TOKEN_ENDED)["code"], 4507)
+        self.assertNotIn("code", self.line(code=None))
+
+    def test_loggers(self) -> None:
+        """A logger has a name that says something: lines of Twisted's own are its, and not the way they came by."""
+        for namespace, logger in (
+            ("cell0gw.sessions", "cell0gw.sessions"),
+            ("log_legacy", "twisted"),
+            ("twisted.scripts._twistd_unix.UnixAppLogger", "twisted.twistd"),
+        ):
+            self.assertEqual(self.line(log_namespace=namespace)["logger"], logger)
 
     def test_other_fields_stay_out(self) -> None:
         """Whatever else is in an event, a token for one, gets no member."""
@@ -229,6 +250,20 @@ class ObserverTests(SynchronousTestCase):
             stream = Flushed()
             observer(log_format, Threshold("info"), stream)(event())
             self.assertIn("hello", stream.safe)
+
+
+class SaidAlreadyTests(SynchronousTestCase):
+    """What Twisted's ports write of where they listen."""
+
+    def test_not_twice(self) -> None:
+        """That a port starts is not written, since the gateway writes where it listens; what others start is."""
+        stream = StringIO()
+        write = observer("text", Threshold("info"), stream)
+        for text in ("Gateway starting on 18801", "Gateway (TLS) starting on 18801", "Weather starting on 80", "hello"):
+            write(event(log_namespace="log_legacy", log_format="{log_text}", log_text=text))
+        write(event(log_format="{log_text}", log_text=b"Gateway starting on"))
+        lines = [line.partition("] ")[2] for line in stream.getvalue().splitlines()]
+        self.assertEqual(lines, ["Weather starting on 80", "hello", "b'Gateway starting on'"])
 
 
 class SparingTests(SynchronousTestCase):

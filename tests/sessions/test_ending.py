@@ -30,6 +30,12 @@ class EndingTests(SynchronousTestCase):
             self.assertEqual((str(ending), ending.is_final), (str(code.value), code >= 4500))
             self.assertIsNot(ending.kind, EndingKind.GOODBYE)
 
+    def test_reason(self) -> None:
+        """Why it ended is what the gateway said when it closed, or what it was."""
+        self.assertEqual(closed(4002, True, "heartbeat timeout").reason, "heartbeat timeout")
+        self.assertEqual(closed(1000, False).reason, "goodbye")
+        self.assertEqual(Ending(EndingKind.LOST).reason, "lost")
+
     def test_without_a_close(self) -> None:
         """What ends otherwise is named by its kind, and a connection that breaks leaves its session behind."""
         self.assertEqual(str(Ending(EndingKind.TOKEN_EXPIRED)), "token expired")

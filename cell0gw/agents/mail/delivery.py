@@ -274,7 +274,7 @@ class Mailboxes:
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(Unavailable):  # the store has told of that
-            self.log.failure("mail could not be brought", failure)
+            self.log.failure("mail could not be brought", failure, event="mail.failed")
 
     def _release(self, sender: str, recipient: str, size: int) -> None:
         """Count one letter less; drop a mailbox that is empty."""

@@ -92,4 +92,4 @@ class Expiry:
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(Unavailable):  # the store has told of that
-            self.log.failure("mail could not be expired", failure)
+            self.log.failure("mail could not be expired", failure, event="mail.failed")

@@ -204,7 +204,7 @@ class Receipts:
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(Unavailable):  # the store has told of that
-            self.log.failure("receipts could not be reported", failure)
+            self.log.failure("receipts could not be reported", failure, event="mail.failed")
 
 
 def receipt_of(receipt: Receipt) -> AgentReceipt:

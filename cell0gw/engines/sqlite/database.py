@@ -273,7 +273,7 @@ class Database:
             otherwise = "failing"
         cause = cause_of(error) or otherwise
         if cause is None:
-            self.log.failure("could not write to {path}", path=str(self._path))
+            self.log.failure("could not write to {path}", event="storage.failed", path=str(self._path))
             return
         self._outage.failed(cause, error)
         if cause == "locked":
@@ -291,7 +291,7 @@ class Database:
             self._reactor.callFromThread(self._tell, None)
 
     def _defect(self) -> Failure:
-        self.log.failure("a job of the database failed")
+        self.log.failure("a job of the database failed", event="storage.failed")
         return Failure(Unavailable("Storage is out of order"))
 
 

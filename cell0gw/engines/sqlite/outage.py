@@ -119,7 +119,7 @@ class Outage:
             wrong, remedy = CAUSES[cause]
             self.log.critical(
                 "{path} can't be written, {wrong} ({error}): {remedy}",
-                path=str(self._path), wrong=wrong, error=str(error), remedy=remedy,
+                event="storage.unavailable", path=str(self._path), wrong=wrong, error=str(error), remedy=remedy,
             )  # fmt: skip
 
     @property
@@ -137,6 +137,9 @@ class Outage:
         """Called when the file can be written."""
         if self.cause is not None:
             self._ended = self._seconds()
-            self.log.warn("storage is in order again, after {seconds:.1f} s", seconds=self._ended - self._began)
+            seconds = self._ended - self._began
+            self.log.warn(
+                "storage is in order again, after {seconds:.1f} s", event="storage.recovered", seconds=seconds
+            )
             self.cause = None
             self._tell(None)

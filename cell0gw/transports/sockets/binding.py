@@ -8,6 +8,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -154,6 +155,15 @@ def _closed_on_failure(listening: socket.socket) -> Iterator[None]:
     except BaseException:
         listening.close()
         raise
+
+
+def is_exposed(listening: socket.socket) -> bool:
+    """Whether other machines may reach a socket that listens."""
+    if listening.family == socket.AF_UNIX:
+        return False
+    address = ip_address(listening.getsockname()[0].partition("%")[0])  # IPv6 may name an interface
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return not (mapped or address).is_loopback
 
 
 def described(listening: socket.socket) -> str:

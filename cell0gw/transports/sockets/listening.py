@@ -13,7 +13,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.failure import Failure
 
-from cell0gw.transports.sockets.binding import described
+from cell0gw.transports.sockets.binding import described, is_exposed
 from cell0gw.transports.sockets.endpoints import Endpoint, read_endpoints
 from cell0gw.transports.sockets.poller import Poller, reactor_for_connections
 from cell0gw.transports.sockets.tcp import GatewayPort
@@ -90,6 +90,7 @@ class Listening(MultiService):
 
     @param listen: see L{listen_on}.
     @ivar addresses: where, for people: known once it is open.
+    @ivar exposed: those of them which other machines may reach, without TLS: known once it serves.
     @ivar port: the first TCP port; 0: none is.
     """
 
@@ -101,6 +102,7 @@ class Listening(MultiService):
         self._own: list[tuple[str, Certificate]] = []
         self._connections: Any = None
         self.addresses: list[str] = []
+        self.exposed: list[str] = []
         self.port = 0
 
     def open(self) -> None:
@@ -132,6 +134,8 @@ class Listening(MultiService):
             endpoint.stand_in.factory = factory if local or endpoint.tls is not None else secured
             if endpoint.tls is not None or endpoint.stand_in.factory is not factory:
                 self.addresses[number] += " with TLS"
+            elif is_exposed(listening):
+                self.exposed.append(self.addresses[number])
             if endpoint.tls is not None:
                 self._own.append((endpoint.text, own := Certificate(endpoint.tls)))
                 outer = over_tls(outer, own, reactor)
@@ -158,7 +162,7 @@ class Listening(MultiService):
         """Close all that is open, and abort the connections that are left."""
         for listening in self._sockets:
             listening.close()
-        self._sockets, self.addresses, self.port = [], [], 0
+        self._sockets, self.addresses, self.exposed, self.port = [], [], [], 0
         self._release()
         if isinstance(self._connections, Poller):
             self._connections.close(Failure(ConnectionAborted("the gateway has stopped")))

@@ -205,7 +205,7 @@ class Poller(_DisconnectSelectableMixin):
 
     def _failed(self) -> BaseException | None:
         """What was raised by a transport or its protocol; it costs the connection, as everywhere in Twisted."""
-        self.log.failure("a transport failed")
+        self.log.failure("a transport failed", event="transport.failed")
         return sys.exc_info()[1]
 
     def _watch(self, transport: Any, add: int = 0, remove: int = 0) -> None:

@@ -50,7 +50,9 @@ class Admission:
         connections = self._connections
         if not connection.address:
             peer = getattr(connection.transport.getPeer(), "host", None)
-            address = source(behind(peer, request.forwarded, self._proxies))
+            client = behind(peer, request.forwarded, self._proxies)
+            address = source(client)
+            connection.forwarded = None if client == peer else client
             if not connections.free_capacity(address):
                 raise Refused(503, "Retry-After: 1")
             connections.comes_from(connection, address)

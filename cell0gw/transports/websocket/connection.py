@@ -9,11 +9,12 @@ from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from cell0gw.guard.addresses import client_address
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import UNAUTHENTICATED_MESSAGE_SIZE
 from cell0gw.rpc.dispatch import Answer
 from cell0gw.sessions.ending import Ending, EndingKind, closed
-from cell0gw.sessions.session import Caller, IConnection, Session
+from cell0gw.sessions.session import Caller, ClientAddress, IConnection, Session
 from cell0gw.transports.frames import read_text_frames
 from cell0gw.transports.websocket.handshake import UpgradeRequest
 from cell0gw.transports.websocket.lean import unmask_long
@@ -27,6 +28,8 @@ class GatewayProtocol(SendingProtocol):
     """One connection.
 
     An exception that left one of Autobahn's callbacks would drop the connection, so none does.
+
+    @ivar forwarded: for whom a trusted proxy opened it; None: there is no proxy, or it did not say.
     """
 
     # Autobahn claims `log` and `state`, among others.
@@ -42,6 +45,7 @@ class GatewayProtocol(SendingProtocol):
         "caller",
         "closing_since",
         "connection_id",
+        "forwarded",
         "opened_at",
         "session",
     )
@@ -49,6 +53,7 @@ class GatewayProtocol(SendingProtocol):
     def __init__(self) -> None:
         super().__init__()
         self.connection_id = self.address = ""
+        self.forwarded: str | None = None
         self.session: Session | None = None
         self.opened_at = 0.0
         self.closing_since: float | None = None
@@ -67,6 +72,11 @@ class GatewayProtocol(SendingProtocol):
         if hasattr(self.transport, "watch_backlog"):
             self.transport.watch_backlog(factory.limits)
         factory.connections.accepted(self)
+
+    @property
+    def client(self) -> ClientAddress:
+        """See L{IConnection}."""
+        return client_address(self.peer or "", self.forwarded)
 
     def admit(self, request: UpgradeRequest) -> None:
         """See L{Admission.admit}."""
@@ -98,14 +108,6 @@ class GatewayProtocol(SendingProtocol):
         self.factory.connections.forget_unauthenticated(self)
         if hasattr(self.transport, "goes_to_work"):
             self.transport.goes_to_work()
-        self._log.info(
-            "{entity_id} opened {session_id} on {connection_id} from {peer}",
-            entity_id=session.entity_id,
-            session_id=session.session_id,
-            connection_id=self.connection_id,
-            peer=self.peer,
-            token_id=session.principal.token_id,
-        )
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes came, of whatever kind: the peer lives.
@@ -124,7 +126,9 @@ class GatewayProtocol(SendingProtocol):
         try:
             self.feed(data)
         except Exception:
-            self._log.failure("{connection_id} could not be read", connection_id=self.connection_id)
+            self._log.failure(
+                "{connection_id} could not be read", event="connection.failed", connection_id=self.connection_id
+            )
             self.abort()
 
     def processData(self) -> bool:
@@ -197,7 +201,10 @@ class GatewayProtocol(SendingProtocol):
         """Every closing begins here, on either side: the session ends now, not when the peer lets go of the socket."""
         super().sendCloseFrame(*arguments, **options)
         by_gateway: bool = self.closedByMe
-        self._leave(closed(self.localCloseCode if by_gateway else self.remoteCloseCode, by_gateway))
+        reason = self.localCloseReason if by_gateway else None
+        self._leave(
+            closed(self.localCloseCode if by_gateway else self.remoteCloseCode, by_gateway, (reason or b"").decode())
+        )
         if self.failedByMe:
             self.end_stream()  # nothing more is read, so no reply to the close either
 
@@ -232,7 +239,12 @@ class GatewayProtocol(SendingProtocol):
             self.close(*self._farewell)
 
     def _failed(self, failure: Any) -> None:
-        self._log.failure("{connection_id} could not be answered", failure, connection_id=self.connection_id)
+        self._log.failure(
+            "{connection_id} could not be answered",
+            failure,
+            event="connection.failed",
+            connection_id=self.connection_id,
+        )
         self.close(CloseCode.INTERNAL_ERROR, "internal error")
 
     def _leave(self, ending: Ending) -> None:
@@ -248,10 +260,3 @@ class GatewayProtocol(SendingProtocol):
             self.resume()
         if self.session is not None:
             factory.sessions.leave(self.session, ending)
-            self._log.info(
-                "{entity_id} closed {session_id} on {connection_id}: {reason}",
-                entity_id=self.session.entity_id,
-                session_id=self.session.session_id,
-                connection_id=self.connection_id,
-                reason=str(ending),
-            )

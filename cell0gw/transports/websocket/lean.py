@@ -109,4 +109,5 @@ def with_options(protocol: type[LeanProtocol], factory: WebSocketServerFactory) 
     options = {name: getattr(factory, name) for name in WebSocketServerProtocol.CONFIG_ATTRS}
     # A function that is an attribute of the class would become a method.
     plain = {name: staticmethod(value) if callable(value) else value for name, value in options.items()}
-    return type(protocol.__name__, (protocol,), plain)
+    # As the class itself in the log, which would call it after this module.
+    return type(protocol.__name__, (protocol,), plain | {"__module__": protocol.__module__})

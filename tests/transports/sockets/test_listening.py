@@ -29,12 +29,13 @@ class Socket:
 
     family = socket.AF_INET6
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "::") -> None:
+        self._name = name
         self._descriptor, self.other_end = os.pipe()
         self.closed = False
 
     def getsockname(self) -> tuple[str, int, int, int]:
-        return ("::", 40_123, 0, 0)
+        return (self._name, 40_123, 0, 0)
 
     def fileno(self) -> int:
         return -1 if self.closed else self._descriptor
@@ -74,6 +75,7 @@ class Nowhere:
 
     def __init__(self, problem: OSError | None = None) -> None:
         self._problem = problem
+        self.name = "::"
         self.sockets: list[Socket] = []
         self.released = 0
 
@@ -81,7 +83,7 @@ class Nowhere:
         """See L{cell0gw.transports.sockets.binding.Place}."""
         if self._problem is not None:
             raise self._problem
-        self.sockets.append(Socket())
+        self.sockets.append(Socket(self.name))
         return self.sockets[-1]
 
     def release(self) -> None:
@@ -202,9 +204,25 @@ class ListeningTests(SynchronousTestCase):
         self.assertEqual([factory for _, _, factory in self.listener.adopted], [one.stand_in for one in self.endpoints])
         self.assertIsInstance(self.endpoints[0].stand_in.buildProtocol(None), Protocol)  # type: ignore[arg-type]
         self.assertEqual(listening.addresses, [":: port 40123"] * 2)
+        self.assertEqual(listening.exposed, listening.addresses)
         self.listener.port.gone.callback(None)
         self.successResultOf(listening.stopService())
         listening.close()
+
+    def test_exposed(self) -> None:
+        """Other machines reach all but loopback and Unix sockets; where they may is known once it serves."""
+        for name, exposed in {
+            "0.0.0.0": True, "::": True, "192.0.2.1": True, "2001:db8::1": True, "fe80::1%eth0": True,
+            "::ffff:192.0.2.1": True, "127.0.0.1": False, "127.3.2.1": False, "::1": False, "::ffff:127.0.0.1": False,
+        }.items():  # fmt: skip
+            self.places[0].name = name
+            listening = Listening(self.endpoints[:1], self.listener)
+            listening.open()
+            self.assertEqual(listening.exposed, [])
+            listening.serve(self.factory, None, self.reactor)
+            self.assertEqual(listening.exposed, [f"{name} port 40123"] if exposed else [], name)
+            listening.close()
+            self.assertEqual(listening.exposed, [])
 
     def test_tls(self) -> None:
         """With a certificate the stand-in leads to TLS; with one of its own an endpoint's TLS stands before it."""
@@ -218,6 +236,7 @@ class ListeningTests(SynchronousTestCase):
         self.assertIsInstance(second, TLSMemoryBIOFactory)
         self.assertIs(self.endpoints[1].stand_in.factory, self.factory)
         self.assertEqual(listening.addresses, [":: port 40123 with TLS"] * 2)
+        self.assertEqual(listening.exposed, [])
         listening.close()
 
     def test_stop(self) -> None:
@@ -242,7 +261,7 @@ class ListeningTests(SynchronousTestCase):
         endpoint = Endpoint(f"unix:{path}", UNIXBinding(path, 0o600))
         listening = Listening([endpoint])
         listening.open()
-        self.assertEqual((listening.addresses, listening.port), ([path], 0))
+        self.assertEqual((listening.addresses, listening.exposed, listening.port), ([path], [], 0))
         with capturedLogs() as events:
             listening.serve(self.factory, Certificate(self.certificate()), self.reactor)
         self.assertIn(f"Gateway starting on {path}", [formatEvent(event) for event in events])

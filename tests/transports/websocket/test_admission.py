@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
+from cell0gw.sessions.session import ClientAddress
 from cell0gw.testing import MemoryGateway
 from cell0gw.transports.websocket.hardened import HardenedProtocol
 from tests.transports.memory import MemoryTransport
@@ -199,10 +200,21 @@ class ProxyTests(Case):
         self.assertEqual([server.localCloseCode for server in (one, other, again)], [None, None, 4504])
         self.assertEqual(one.address, "192.0.2.7")
 
+    def test_in_logs(self) -> None:
+        """Logs name the client behind a trusted proxy, whole where limits count a network, and the proxy beside it."""
+        gateway = self.make(trusted_proxies=("10.0.0.0/8",))
+        for forwarded, client, counted in (
+            ("203.0.113.5", ClientAddress("203.0.113.5", "203.0.113.5", "10.0.0.1:1"), "203.0.113.5"),
+            ("2001:db8::17", ClientAddress("2001:db8::17", "2001:db8::17", "10.0.0.1:1"), "2001:db8::/64"),
+            ("nonsense", ClientAddress("10.0.0.1", "10.0.0.1:1"), "10.0.0.1"),
+        ):
+            server, _ = self.come(gateway, request(X_Forwarded_For=forwarded), "10.0.0.1")
+            self.assertEqual((server.client, server.address), (client, counted))
+
     def test_forged(self) -> None:
         """From anybody else the field means nothing."""
         server, _ = self.come(self.make(), request(X_Forwarded_For="192.0.2.7"))
-        self.assertEqual(server.address, "192.0.2.1")
+        self.assertEqual((server.address, server.client), ("192.0.2.1", ClientAddress("192.0.2.1", "192.0.2.1:1")))
 
     def test_strangers_behind_a_proxy(self) -> None:
         """Those whom a proxy connects for have their own limits, and the proxy itself none."""
