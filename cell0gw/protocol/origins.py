@@ -32,6 +32,12 @@ def read_origin(text: str) -> Origin | None:
 
 
 @lru_cache(maxsize=64)
+def without_port(host: str) -> str:
+    """The name or the address in a Host field, see L{is_host}."""
+    return re.sub(r":[0-9]*\Z", "", host)
+
+
+@lru_cache(maxsize=64)
 def is_host(text: str) -> bool:
     """Whether this may stand in the Host field of a request: a name or an address, with or without a port."""
     return _HOST.match(text.lower()) is not None

@@ -47,8 +47,8 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
 
 # Beside Minted, since dates are text on the wire, and the digest is not shown.
 class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A new token, shown only once. `expires_in_hours` may be less than was requested. `renew_until`: the end of the last
-    token that `auth.renew` makes of it; null: it is not renewable.
+    """A new token, shown only once. `expires_in_hours` may be less than was requested. `renew_until`: no token that
+    `auth.renew` makes of it lives longer; null: it is not renewable.
     """
 
     token: str

@@ -7,7 +7,7 @@ from typing import Any
 
 from cell0gw.guard.addresses import behind, is_among, network, source
 from cell0gw.guard.connections import Connections
-from cell0gw.protocol.origins import Origin, read_origin
+from cell0gw.protocol.origins import Origin, read_origin, without_port
 from cell0gw.transports.websocket.handshake import Refused, UpgradeRequest
 
 
@@ -26,7 +26,7 @@ class Admission:
         """Set the rules of admission from now on.
 
         @param origins: those of the pages that may connect; none: any may.
-        @param hosts: what this gateway is called; none: anything.
+        @param hosts: what this gateway is called, by one port or, where none is named, by any; none: anything.
         @param proxies: the proxies whose X-Forwarded-For is trusted.
         """
         self._origins: set[Origin | None] = {read_origin(origin) for origin in origins}
@@ -59,7 +59,7 @@ class Admission:
         if connections.is_full:
             self._limit_exceeded("max_connections", connection.address)
             raise Refused(503, "Retry-After: 1")
-        if self._hosts and request.host not in self._hosts:
+        if self._hosts and request.host not in self._hosts and without_port(request.host) not in self._hosts:
             self._limit_exceeded("allowed_hosts", f"{connection.address}, which asked for {request.host}")
             raise Refused(403)
         listed = request.origin is not None and read_origin(request.origin) in self._origins

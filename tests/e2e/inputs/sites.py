@@ -60,14 +60,14 @@ SITES: Final = (
             "moz-extension://good.example",
         )
     ),
-    *(_host(value, 101) for value in ("localhost", "LocalHost", "gateway.example:18801")),
+    *(_host(value, 101) for value in ("localhost", "LocalHost", "localhost:18801", "gateway.example:18801")),
     *(
         _host(value, 403)
         for value in (
             "evil.example",
             "evil.example:18801",
-            "localhost:18801",
             "localhost.evil.example",
+            "localhost.evil.example:18801",
             "localhost.",
             "gateway.example",
             "gateway.example:18802",

@@ -85,6 +85,14 @@ class SiteTests(Case):
         for host in ("gateway.example", "attacker.example:18801", "127.0.0.1:18801", "localhost"):
             self.assertEqual(self.status(gateway, request(Host=host)), 403, host)
 
+    def test_hosts_with_any_port(self) -> None:
+        """A name without a port is one with any: the port is not what tells this gateway from another."""
+        gateway = self.make(allowed_hosts=("gateway.example", "[::1]"))
+        for host in ("gateway.example", "gateway.example:18801", "GATEWAY.example:80", "[::1]", "[::1]:18801"):
+            self.assertEqual(self.status(gateway, request(Host=host)), 101, host)
+        for host in ("example", "gateway.example.evil.example", "gateway.example.evil.example:80", "[::11]:1", "[::2]"):
+            self.assertEqual(self.status(gateway, request(Host=host)), 403, host)
+
     def test_pages_see_less(self) -> None:
         """A page of a site that is not listed sees nobody before it has authenticated."""
         gateway = self.make()
