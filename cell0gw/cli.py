@@ -17,7 +17,12 @@ _MAKER = ServiceMaker(
 
 
 class _ServerOptions(twistd.ServerOptions):  # type: ignore[name-defined]  # it is made at import
-    """twistd's options with the gateway as the only command, whatever plugins there are."""
+    """twistd's options with the gateway as the only command, whatever plugins there are.
+
+    @ivar program: the command by which the process was started, for the help.
+    """
+
+    program = ""
 
     @property
     def subCommands(self) -> Iterator[tuple[str, None, Any, str]]:
@@ -25,12 +30,14 @@ class _ServerOptions(twistd.ServerOptions):  # type: ignore[name-defined]  # it 
         yield _MAKER.tapname, None, _MAKER.options, _MAKER.description
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, program: str = "python -m cell0gw") -> None:
     """Serve until a signal.
 
     @param arguments: the flags of C{twistd cell0gw}; None takes those of the process.
+    @param program: the command by which the process was started, for the help.
     """
     options = _ServerOptions()
+    options.program = program
     options.parseOptions(
         ["--nodaemon", "--pidfile=", _MAKER.tapname, *(sys.argv[1:] if arguments is None else arguments)]
     )

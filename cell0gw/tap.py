@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import sys
+import textwrap
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 from twisted.application.service import IService
 from twisted.logger import ILogObserver
-from twisted.python import usage
 from twisted.python.logfile import LogFile
+from twisted.python.usage import Options as Usage
+from twisted.python.usage import UsageError
 
 from cell0gw import __version__
 from cell0gw.app.application import WebSocketGateway
 from cell0gw.app.entrance import StartError
 from cell0gw.app.reload import Reload
 from cell0gw.config.file import ConfigError
-from cell0gw.config.options import OPTIONS, Config, load
+from cell0gw.config.help import usage
+from cell0gw.config.options import Config, load
+from cell0gw.config.table import OPTIONS
 from cell0gw.process.descriptors import raise_file_limit
 from cell0gw.process.lifecycle import ProcessService
 from cell0gw.process.logs import Threshold, observer
@@ -29,26 +34,38 @@ CLOSING: Final = 10.0
 """Maximum seconds that the disk may need when all connections are closed."""
 
 
-class Options(usage.Options):
+MAX_WIDTH: Final = 110
+"""Maximum characters of a line of the help."""
+
+
+class Options(Usage):
     """C{twistd cell0gw --help}. Every option has an environment variable and a place in the file, too."""
 
     synopsis = "[options]"
     longdesc = (
-        "The real-time gateway where AI agents, people and services meet. Each option can be given by an environment "
-        "variable (CELL0_GATEWAY_PORT) or under [gateway] in the file of --config (port = 18801), too."
+        "The real-time gateway where AI agents, people and services meet. Each option can also be given by an "
+        "environment variable (CELL0_GATEWAY_PORT) or under [gateway] in the file of --config (port = 18801)."
     )
     optParameters = [["config", "c", None, "A TOML file with options."]] + [
-        [option.flag, None, None, f"{option.help} [default: {option.default}]"]
-        for option in OPTIONS
-        if not (option.switch or option.secret)
+        [option.flag, None, None, option.help] for option in OPTIONS if not (option.switch or option.secret)
     ]
     optFlags = [[option.flag, None, option.help] for option in OPTIONS if option.switch]
+
+    def getSynopsis(self) -> str:
+        """The command as it was called: by twistd, or by another program that has the gateway as its only command."""
+        program = getattr(self.parent, "program", None)
+        return super().getSynopsis() if program is None else f"Usage: {program} {self.synopsis}"
+
+    def getUsage(self, width: int | None = None) -> str:
+        """The options in groups, where Twisted's own has them in one list."""
+        width = min(width or shutil.get_terminal_size().columns, MAX_WIDTH)
+        return f"\n{textwrap.fill(self.longdesc, width)}\n{usage(width)}"
 
     def parseOptions(self, options: list[str] | None = None) -> None:
         """One line instead of the whole help when a flag is wrong."""
         try:
             super().parseOptions(options)
-        except usage.UsageError as problem:
+        except UsageError as problem:
             raise SystemExit(f"cell0gw: {problem}; --help lists the options") from None
 
     def opt_version(self) -> None:

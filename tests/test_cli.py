@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw import __version__, cli
 from cell0gw.cli import main
-from cell0gw.config.options import OPTIONS
+from cell0gw.config.table import OPTIONS
 from cell0gw.testing import MemoryGateway
 from twisted.plugins import cell0gw_plugin
 
@@ -39,6 +39,14 @@ class MainTests(SynchronousTestCase):
             if not option.secret:
                 self.assertIn(f"--{option.flag}", text)
         self.assertNotIn("--pidfile", text)
+        self.assertTrue(text.startswith("Usage: python -m cell0gw [options]\n"), text)
+        self.assertNotIn("twistd", text)
+
+    def test_help_of_the_other_name(self) -> None:
+        """``python -m cell0.service.gateway_ws`` is called by that name."""
+        self.patch(sys, "argv", ["gateway_ws.py", "--help"])
+        self.assertRaises(SystemExit, runpy.run_module, "cell0.service.gateway_ws", run_name="__main__")
+        self.assertTrue(self.output.getvalue().startswith("Usage: python -m cell0.service.gateway_ws [options]\n"))
 
     def test_version(self) -> None:
         """--version prints the name and the version of what is installed."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cell0gw.config import options as config
+from cell0gw.config.help import default_of
+from cell0gw.config.table import GROUPS, OPTIONS
 from tests.documents import (
     ARCHITECTURE,
     CONTRIBUTING,
@@ -38,29 +40,36 @@ class OperationsDocsTests(DocumentTestCase):
         table = {code(row[0])[0]: row[1:4] for row in rows(part)}
         findings = missing(
             part.where,
-            [option.name for option in config.OPTIONS],
+            [option.name for option in OPTIONS],
             table,
             "no row for `{}`; add one: option, flag, variable, default, what it may be",
-            "the row of `{}`: OPTIONS of cell0gw/config/options.py has no such option; remove the row",
+            "the row of `{}`: OPTIONS of cell0gw/config/table.py has no such option; remove the row",
             ordered=True,
         )
-        for option in config.OPTIONS:
+        for option in OPTIONS:
             flag, variable, default = table.get(option.name, ("", "", ""))
-            known = getattr(config.Config(), option.name)
-            written = {"flag": flag, "variable": variable, "default": default}
-            expected = {"flag": "none" if option.secret else f"`--{option.flag}`", "variable": f"`{option.variable}`"}
-            if default.startswith("`"):
-                written["default"], expected["default"] = option.parse(code(default)[0]), known
-            elif known not in (None, ()):
-                expected["default"] = f"`{known}`"
+            written = {"flag": flag, "variable": variable, "default": default.replace("`", "")}
+            expected = {
+                "flag": "none" if option.secret else f"`--{option.flag}`",
+                "variable": f"`{option.variable}`",
+                "default": default_of(option),
+            }
             if option.name in table:
                 findings += differing(part.where, expected, written, f"the {{}} of `{option.name}`")
         self.assertNothing(findings)
 
+    def test_groups(self) -> None:
+        """The options stand in the same groups as in the help, those that matter first."""
+        part = section(OPERATIONS, "Options")
+        found = re.findall(r"^(?:\*\*(.*)\*\*|\| `(\w+)` \|.*)$", part.text, re.MULTILINE)
+        expected = [entry for title, group in GROUPS.items() for entry in (title, *(option.name for option in group))]
+        self.assertEqual([title or name for title, name in found], expected)
+        self.assertEqual(len(next(iter(GROUPS.values()))), 5)
+
     def test_readme_variables(self) -> None:
         """The README's variables are options, with these defaults."""
         part = section(README, "Configuration")
-        options = {option.variable: option for option in config.OPTIONS}
+        options = {option.variable: option for option in OPTIONS}
         table = {code(row[0])[0]: code(row[1])[0] for row in rows(part)}
         unknown = [f"{part.where}: `{name}` is no variable of an option; correct it" for name in table.keys() - options]
         parsed = {name: options[name].parse(table[name]) for name in table.keys() & options}
@@ -75,7 +84,7 @@ class OperationsDocsTests(DocumentTestCase):
         (path := Path(folder.name, "cell0gw.toml")).write_text(example)
         loaded, warnings = config.load({}, {}, path)
         self.assertEqual((loaded.heartbeat_timeout, loaded.anonymous_reads, warnings), (45.0, False, []))
-        self.assertLessEqual(set(tomllib.loads(example)["gateway"]), {option.name for option in config.OPTIONS})
+        self.assertLessEqual(set(tomllib.loads(example)["gateway"]), {option.name for option in OPTIONS})
 
 
 class ArchitectureDocsTests(DocumentTestCase):

@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from cell0gw import tap
 from cell0gw.app.application import WebSocketGateway
-from cell0gw.config.options import OPTIONS
+from cell0gw.config.table import OPTIONS
 from cell0gw.process.lifecycle import ProcessService
 from cell0gw.process.state import StateFolder
 from cell0gw.tap import Options, makeService
@@ -90,7 +90,7 @@ class OptionsTests(SynchronousTestCase):
             if not option.secret:
                 self.assertIn(f" --{option.flag}", text)
                 self.assertIn(option.help.split()[0], text)
-        for flag, default in (("--port", "18801"), ("--host", "0.0.0.0"), ("--heartbeat-interval", "30.0")):
+        for flag, default in (("--port", "18801"), ("--host", "0.0.0.0"), ("--heartbeat-interval", "30s")):
             self.assertIn(f"[default: {default}]", text[text.index(f" {flag}=") :])
         self.assertNotIn("admin-token", text)
 

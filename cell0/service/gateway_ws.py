@@ -7,4 +7,4 @@ __all__ = ["WebSocketGateway"]
 if __name__ == "__main__":
     from cell0gw.cli import main
 
-    main()
+    main(program="python -m cell0.service.gateway_ws")

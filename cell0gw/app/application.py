@@ -19,7 +19,8 @@ from cell0gw.app.reconfiguration import Reconfigured
 from cell0gw.auth.credentials import LIFETIME, Credentials
 from cell0gw.auth.principal import EntityType
 from cell0gw.channels.channel import Publication
-from cell0gw.config.options import Config, Option, load
+from cell0gw.config.options import Config, load
+from cell0gw.config.table import Option
 from cell0gw.engines.interfaces import EngineError, IEngine
 from cell0gw.engines.sqlite.engine import SQLiteEngine
 from cell0gw.process.clocks import make_monotonic

@@ -8,29 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from cell0gw.channels.rules import ChannelOptions, ChannelRule
 from cell0gw.config.file import ConfigError, read_file, read_rules
-from cell0gw.config.parsers import (
-    boolean,
-    duration,
-    host,
-    integer,
-    list_of,
-    message_size,
-    one_of,
-    origin,
-    path,
-    positive_duration,
-    proxy,
-    size,
-    text,
-    texts,
-    token,
-)
+from cell0gw.config.table import OPTIONS, Option
 from cell0gw.process.descriptors import open_file_limit
 from cell0gw.protocol.limits import MIB, Limits, MailLimits
 
@@ -51,10 +35,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "0.0.0.0"
     port: int = 18801
-    listen: tuple[str, ...] | None = None
+    state_dir: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    state_dir: Path | None = None
+    listen: tuple[str, ...] | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     heartbeat_interval: float = 30.0
     heartbeat_timeout: float = 60.0
     auth_timeout: float = LIMITS.auth_timeout
@@ -63,9 +50,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_connections_per_address: int = LIMITS.max_connections_per_address
     max_unauthenticated: int = LIMITS.max_unauthenticated
     max_unauthenticated_per_address: int = LIMITS.max_unauthenticated_per_address
-    trusted_proxies: tuple[str, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-    allowed_hosts: tuple[str, ...] = ()
     max_message_size: int = LIMITS.max_message_size
     max_batch: int = LIMITS.max_batch
     max_subscriptions: int = LIMITS.max_subscriptions
@@ -113,90 +97,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return MailLimits(**{name: getattr(self, name) for name in MailLimits.__struct_fields__})
 
 
-class Option(NamedTuple):
-    """One option: how its value is read, what it is for, and its environment variable."""
-
-    name: str
-    parse: Callable[[Any], Any]
-    help: str
-    variable: str
-    secret: bool = False
-
-    @property
-    def default(self) -> str:
-        """The default, for people."""
-        value = getattr(Config(), self.name)
-        if self.name == "state_dir":
-            return "~/.local/state/cell0gw"
-        return "none" if value is None else str(value)
-
-    @property
-    def switch(self) -> bool:
-        """Whether it is on or off; its flag turns it off."""
-        return self.parse is boolean
-
-    @property
-    def flag(self) -> str:
-        """As on the command line, without the two dashes."""
-        name = self.name.replace("_", "-")
-        return f"no-{name.removeprefix('enable-')}" if self.switch else name
-
-
-def _option(name: str, parse: Callable[[Any], Any], help: str, variable: str | None = None, **more: Any) -> Option:
-    return Option(name, parse, help, variable or f"CELL0_GATEWAY_{name.upper()}", **more)
-
-
-OPTIONS: Final = (
-    _option("host", text, "The address to listen on."),
-    _option("port", integer(0, 65535), "The port to listen on; 0 lets the system choose."),
-    _option("listen", texts, "Endpoints to listen on instead, as in unix:/run/x.sock; spaces separate them."),
-    _option("tls_cert", path, "A PEM file: the certificate to speak TLS with, and its chain."),
-    _option("tls_key", path, "A PEM file: the certificate's key; it may be in the same file."),
-    _option("state_dir", path, "The folder for tokens and whatever else must survive."),
-    _option("heartbeat_interval", positive_duration, "Time between two heartbeats.", "CELL0_HEARTBEAT_INTERVAL"),
-    _option(
-        "heartbeat_timeout", positive_duration, "A silent connection is closed after this.", "CELL0_HEARTBEAT_TIMEOUT"
-    ),
-    _option("auth_timeout", duration, "A connection has this long to authenticate; 0: for ever."),
-    _option("drain_timeout", positive_duration, "After SIGTERM connections have this long to go."),
-    _option("max_connections", integer(1, 10_000_000), "How many connections there may be."),
-    _option("max_connections_per_address", integer(0, 10_000_000), "How many from one address; 0: any number."),
-    _option("max_unauthenticated", integer(0, 10_000_000), "How many of them strangers may have; 0: any number."),
-    _option(
-        "max_unauthenticated_per_address", integer(0, 10_000_000), "How many strangers of one address; 0: any number."
-    ),
-    _option("trusted_proxies", list_of(proxy), "Proxies whose X-Forwarded-For is believed: addresses, networks."),
-    _option("allowed_origins", list_of(origin), "The sites whose pages may connect; not given: any."),
-    _option("allowed_hosts", list_of(host), "The names this gateway is called by; not given: any."),
-    _option("max_message_size", message_size, "The longest message."),
-    _option("max_batch", integer(1, 10_000), "The longest batch."),
-    _option("max_subscriptions", integer(1, 1_000_000), "How many channels one session may be subscribed to."),
-    _option("max_in_flight", integer(1, 1_000_000), "So many requests of a connection wait for the disk at most."),
-    _option("calls_per_second", integer(0, 10_000_000), "How many calls one connection may make; 0: any number."),
-    _option("calls_burst", integer(1, 10_000_000), "How many calls one connection may make at once."),
-    _option("entity_calls_per_second", integer(0, 10_000_000), "How many calls one entity may make; 0: any number."),
-    _option("entity_calls_burst", integer(1, 10_000_000), "How many calls one entity may make at once."),
-    _option("max_errors", integer(0, 1_000_000), "So many wrong requests of a connection in 10 s; 0: any number."),
-    _option("outbound_limit", message_size, "So many bytes may wait for one connection to read them."),
-    _option("total_outbound_limit", size, "So many bytes may wait for all connections together; 0: any number."),
-    _option("resume_window", duration, "The place of a session whose connection broke is kept this long; 0: not."),
-    _option("idempotency_window", positive_duration, "An idempotency key stands for its call this long."),
-    _option("history_bytes", size, "How much of its history a channel holds in memory."),
-    _option("total_history_bytes", size, "How much history all channels hold in memory together."),
-    _option("max_database_size", size, "Beyond it the longest durable channels lose their oldest messages."),
-    _option("mail_ttl", positive_duration, "A message waits this long for its recipient, unless its sender says else."),
-    _option("mailbox_messages", integer(1, 1_000_000), "How many messages may wait for one recipient."),
-    _option("mailbox_bytes", size, "How many bytes of messages may wait for one recipient."),
-    _option("sender_messages", integer(1, 10_000_000), "How many messages of one sender may wait."),
-    _option("total_mailbox_bytes", size, "How many bytes of messages may wait in all."),
-    _option("max_hops", integer(0, 1_000_000), "So many replies may follow each other; 0: any number."),
-    _option("conversation_rate", integer(0, 1_000_000), "So many replies a minute in one conversation; 0: any number."),
-    _option("enable_compression", boolean, "Don't offer permessage-deflate."),
-    _option("anonymous_reads", boolean, "Let only the authenticated see presence and agents."),
-    _option("admin_token", token, "An admin token of your own.", secret=True),
-    _option("log_format", one_of("text", "json"), "text, or json: one object a line."),
-    _option("log_level", one_of("debug", "info", "warn", "error", "critical"), "The least important lines to log."),
-)
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
 
 

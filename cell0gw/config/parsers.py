@@ -155,3 +155,14 @@ def texts(value: Any) -> tuple[str, ...]:
     if not isinstance(found, list | tuple) or not found:
         raise ValueError("expected a text, or a list of texts")
     return tuple(text(each) for each in found)
+
+
+def written_duration(seconds: float) -> str:
+    """Seconds as L{duration} reads them: in days, or in seconds."""
+    return f"{seconds / _SECONDS['d']:g}d" if seconds and seconds % _SECONDS["d"] == 0 else f"{seconds:g}s"
+
+
+def written_size(length: int) -> str:
+    """Bytes as L{size} reads them: in the largest unit of which they are a multiple."""
+    unit = next((unit for unit in ("GiB", "MiB", "KiB") if length and length % _BYTES[unit] == 0), None)
+    return str(length) if unit is None else f"{length // _BYTES[unit]}{unit}"

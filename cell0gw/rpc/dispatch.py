@@ -200,7 +200,7 @@ class Dispatcher:
                 self._answered(caller.session, entry)
             except Exception:
                 self.log.failure(
-                    "an answer of {entity_id} came to nothing", event="answer.failed", entity_id=caller.entity_id
+                    "an answer of {entity_id} could not be handled", event="answer.failed", entity_id=caller.entity_id
                 )
         return None
 

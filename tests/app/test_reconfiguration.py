@@ -9,7 +9,8 @@ import msgspec
 
 from cell0gw.app.reconfiguration import LIVE, Reconfigured
 from cell0gw.channels.rules import DURABLE, ChannelRule
-from cell0gw.config.options import OPTIONS, Config
+from cell0gw.config.options import Config
+from cell0gw.config.table import OPTIONS
 from cell0gw.testing import MemoryGateway
 from tests.documents import OPERATIONS, DocumentTestCase, code, missing, section
 

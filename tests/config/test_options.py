@@ -12,7 +12,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.config.file import ConfigError
-from cell0gw.config.options import OPTIONS, Config, default_state_dir, load
+from cell0gw.config.options import Config, default_state_dir, load
+from cell0gw.config.table import OPTIONS
 from cell0gw.protocol.limits import Limits, MailLimits
 
 SECRET = "Sesame" * 6

@@ -4,7 +4,7 @@ import math
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.config.parsers import duration, size
+from cell0gw.config.parsers import duration, size, written_duration, written_size
 
 
 class ValueTests(SynchronousTestCase):
@@ -58,3 +58,10 @@ class ValueTests(SynchronousTestCase):
             *(True, False, None, -1, 1.0, math.nan, math.inf, [], {}),
         ):
             self.assertRaises(ValueError, size, value)
+
+    def test_written(self) -> None:
+        """What is written for people is read as what it was."""
+        for seconds, text in ((0.0, "0s"), (0.25, "0.25s"), (30.0, "30s"), (90_000.0, "90000s"), (604_800.0, "7d")):
+            self.assertEqual((written_duration(seconds), duration(text)), (text, seconds))
+        for length, text in ((0, "0"), (1000, "1000"), (1024, "1KiB"), (10_485_760, "10MiB"), (2**32, "4GiB")):
+            self.assertEqual((written_size(length), size(text)), (text, length))
