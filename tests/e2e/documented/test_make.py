@@ -37,11 +37,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def complaint(folder: Path, *arguments: str, **variables: str) -> str:
-    """What make says before it fails, which is one line beside its own about the failure."""
+    """What make says before it fails, which is one line beside its own about the failure; whether or not these tests
+    are run by make, which tells its children of itself.
+    """
+    told = dict.fromkeys(("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "PYTEST", "PYTHON", "VENV"))
     done = subprocess.run(
         ["make", *arguments],
         cwd=folder,
-        env=environment(MAKEFLAGS=None, PYTHON=None) | variables,
+        env=environment(**told) | variables,
         capture_output=True,
         text=True,
         timeout=60,
