@@ -21,15 +21,19 @@ PATIENCE: Final = 30.0
 """How many seconds anything is waited for that will come; a busy machine may need many of them."""
 
 
+OF_MAKE: Final = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "PYTEST", "PYTHON", "VENV"}
+"""What make tells those that it runs, such as these tests, and what would change how another make behaves."""
+
+
 def environment(**variables: str | None) -> dict[str, str]:
-    """The environment of this process without what configures a gateway, and with these variables.
+    """The environment of this process without what configures a gateway or make, and with these variables.
 
     @param variables: None removes one.
     """
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("CELL0_") and name not in ("STATE_DIRECTORY", "XDG_STATE_HOME")
+        if not name.startswith("CELL0_") and name not in {"STATE_DIRECTORY", "XDG_STATE_HOME", *OF_MAKE}
     }
     changed = inherited | {"PYTHONUNBUFFERED": "1"} | variables
     return {name: value for name, value in changed.items() if value is not None}

@@ -37,14 +37,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def complaint(folder: Path, *arguments: str, **variables: str) -> str:
-    """What make says before it fails, which is one line beside its own about the failure; whether or not these tests
-    are run by make, which tells its children of itself.
-    """
-    told = dict.fromkeys(("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "PYTEST", "PYTHON", "VENV"))
+    """What make says before it fails, which is one line beside its own about the failure."""
     done = subprocess.run(
         ["make", *arguments],
         cwd=folder,
-        env=environment(**told) | variables,
+        env=environment(**variables),
         capture_output=True,
         text=True,
         timeout=60,
@@ -112,7 +109,7 @@ def test_environment_of_another_python(folder: Path, old_python: Path) -> None:
 def test_what_is_right(folder: Path) -> None:
     """Make has nothing to say about an environment that will do, nor about a Python, asked for or not."""
     for arguments in ((), (f"PYTHON={sys.executable}",)):
-        subprocess.run(["make", ".python", *arguments], cwd=folder, env=environment(MAKEFLAGS=None), check=True)
+        subprocess.run(["make", ".python", *arguments], cwd=folder, env=environment(), check=True)
     venv.create(folder / ".venv", symlinks=True)
     for arguments in ((), (f"PYTHON={sys.executable}",)):
-        subprocess.run(["make", ".python", *arguments], cwd=folder, env=environment(MAKEFLAGS=None), check=True)
+        subprocess.run(["make", ".python", *arguments], cwd=folder, env=environment(), check=True)

@@ -242,5 +242,5 @@ def test_demo_as_written(source: Path, tmp_path: Path, variant: int) -> None:
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     path = f"{tmp_path / 'venv' / 'bin'}:{os.environ['PATH']}"
     for line in lines:
-        printed = run("sh", "-c", line, cwd=copy, PATH=path, MAKEFLAGS=None, PYTHON=None)
+        printed = run("sh", "-c", line, cwd=copy, PATH=path)
     assert printed.rstrip().endswith("That was all of it.")
