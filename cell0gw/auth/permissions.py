@@ -7,6 +7,7 @@ a permission that spells them, never by a namespace or a bare method.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Annotated, Final
@@ -23,10 +24,22 @@ AGENT_PERMISSIONS: Final = ("session.*", "presence.*", "channel.*", "agent.*")
 MINT: Final = "auth.generateToken"
 """Minting for others is a resource of its own: without a pattern the permission reaches only the bearer's own ids."""
 
+MAX_SHOWN: Final = 10
+"""Maximum permissions that a refusal shows of those that a caller has."""
+
 _FORM = r"\*|[A-Za-z][A-Za-z0-9_]*\.(\*|[A-Za-z][A-Za-z0-9_]*(:[$A-Za-z0-9_.:*>-]+)?)"
 
 Permission = Annotated[str, Meta(min_length=1, max_length=300, pattern=rf"^({_FORM})$(?!\n)")]
 """A permission in a request."""
+
+
+RULE: Final = "a permission is *, <namespace>.*, <method> or <method>:<pattern>"
+"""What permissions look like, for people."""
+
+
+def why_no_permission(text: str) -> str:
+    """Why a text is no permission, for people."""
+    return RULE
 
 
 def is_permission(text: str) -> bool:
@@ -81,6 +94,14 @@ class Permissions:
         if not subjects.is_own(resource) and self._allow_all_of(method):
             return True
         return self.grants_by_pattern(method, resource)
+
+    def about(self, permission: str) -> list[str]:
+        """Those of these that are about the same method, or namespace, as another one; at most L{MAX_SHOWN}."""
+        method = permission.partition(":")[0]
+        namespace, _, verb = method.partition(".")
+        beginning = f"{namespace}." if verb == "*" else f"{method}:"
+        found = (p for p in self.granted if p in (method, f"{namespace}.*") or p.startswith(beginning))
+        return list(itertools.islice(found, MAX_SHOWN))
 
     def grants_by_pattern(self, method: str, resource: str) -> bool:
         """Whether a C{<method>:<pattern>} among these covers the resource, or C{*} does."""

@@ -6,10 +6,13 @@ filter saves work, it guards nothing: a message that can't be judged is delivere
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import msgspec
+
+from cell0gw.protocol.printable import printable
+from cell0gw.protocol.suggestions import Choices
 
 MAX_NODES: Final = 64
 MAX_VALUES: Final = 100
@@ -20,11 +23,21 @@ MAX_SIZE: Final = 8192
 Test = Callable[[Any], bool]
 
 _MISSING: Final = object()
+_MEMBERS: Final = ("field", "op", "value")
 _SCALARS: Final = (str, int, float, bool, type(None))
 
 
 class FilterError(ValueError):
-    """Not a filter; the message says where and why: C{filter.all[1].op: ...}."""
+    """Not a filter; the message says where and why: C{filter.all[1].op: ...}.
+
+    @ivar where: where; C{near} and C{allowed}: what would fit there, as of L{cell0gw.protocol.errors.InvalidParams}.
+    """
+
+    def __init__(self, where: str, why: str, given: str = "", allowed: Collection[str] | None = None) -> None:
+        super().__init__(f"{where}: {why}")
+        self.where = where
+        self.near = None if allowed is None else Choices(allowed).near(given)
+        self.allowed = None if allowed is None else list(allowed)
 
 
 class Filter:
@@ -40,7 +53,7 @@ class Filter:
         self._test = _Compiler().node(tree, "filter")
         self._source = msgspec.json.encode(tree, order="deterministic")
         if len(self._source) > MAX_SIZE:
-            raise FilterError(f"filter: it is longer than {MAX_SIZE} bytes")
+            raise FilterError("filter", f"it is longer than {MAX_SIZE} bytes")
         self._hash = hash(self._source)
 
     def __eq__(self, other: object) -> bool:
@@ -77,13 +90,13 @@ class _Compiler:
     def node(self, tree: Any, where: str) -> Test:
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise FilterError(f"{where}: a filter has at most {MAX_NODES} nodes")
+            raise FilterError(where, f"a filter has at most {MAX_NODES} nodes")
         if not isinstance(tree, dict):
-            raise FilterError(f"{where}: expected an object")
+            raise FilterError(where, "expected an object")
         for name in ("all", "any", "not"):
             if name in tree:
                 if len(tree) > 1:
-                    raise FilterError(f"{where}: {name} stands alone")
+                    raise FilterError(where, f"{name} stands alone")
                 return self._combined(name, tree[name], f"{where}.{name}")
         return _leaf(tree, where)
 
@@ -92,7 +105,7 @@ class _Compiler:
             denied = self.node(value, where)
             return lambda message: not denied(message)
         if not isinstance(value, list) or not value:
-            raise FilterError(f"{where}: expected an array with a filter or more")
+            raise FilterError(where, "expected an array with a filter or more")
         tests = [self.node(child, f"{where}[{place}]") for place, child in enumerate(value)]
         if name == "all":
             return lambda message: all(test(message) for test in tests)
@@ -100,14 +113,16 @@ class _Compiler:
 
 
 def _leaf(tree: dict[str, Any], where: str) -> Test:
-    unknown = tree.keys() - {"field", "op", "value"}
+    unknown = tree.keys() - _MEMBERS
     if unknown:
-        raise FilterError(f"{where}: unknown member {min(unknown)}")
+        name = min(unknown)
+        raise FilterError(where, f"unknown member {printable(name, MAX_FIELD)}", name, _MEMBERS)
     field, op = tree.get("field"), tree.get("op")
     if not isinstance(field, str) or not 0 < len(field) <= MAX_FIELD or not all(field.split(".")):
-        raise FilterError(f"{where}.field: expected the path of a field, as in payload.type")
+        raise FilterError(f"{where}.field", "expected the path of a field, as in payload.type")
     if not isinstance(op, str) or op not in _OPERATORS:
-        raise FilterError(f"{where}.op: expected one of {' '.join(_OPERATORS)}")
+        given = op if isinstance(op, str) else ""
+        raise FilterError(f"{where}.op", f"expected one of {' '.join(_OPERATORS)}", given, _OPERATORS)
     check = _OPERATORS[op](tree.get("value", _MISSING), f"{where}.value")
     path = field.split(".")
 
@@ -132,7 +147,7 @@ def _is_number(value: Any) -> bool:
 
 def _scalar(value: Any, where: str) -> Any:
     if not isinstance(value, _SCALARS):
-        raise FilterError(f"{where}: expected a string, a number, true, false or null")
+        raise FilterError(where, "expected a string, a number, true, false or null")
     return value
 
 
@@ -148,28 +163,28 @@ def _unequal(value: Any, where: str) -> Test:
 
 def _one_of(value: Any, where: str) -> Test:
     if not isinstance(value, list) or not 0 < len(value) <= MAX_VALUES:
-        raise FilterError(f"{where}: expected an array of 1 to {MAX_VALUES} values")
+        raise FilterError(where, f"expected an array of 1 to {MAX_VALUES} values")
     wanted = [_scalar(each, f"{where}[{place}]") for place, each in enumerate(value)]
     return lambda found: any(_same(found, each) for each in wanted)
 
 
 def _exists(value: Any, where: str) -> Test:
     if value is not _MISSING and not isinstance(value, bool):
-        raise FilterError(f"{where}: expected true or false")
+        raise FilterError(where, "expected true or false")
     wanted = value is not False
     return lambda found: (found is not _MISSING) is wanted
 
 
 def _prefix(value: Any, where: str) -> Test:
     if not isinstance(value, str):
-        raise FilterError(f"{where}: expected a string")
+        raise FilterError(where, "expected a string")
     return lambda found: isinstance(found, str) and found.startswith(value)
 
 
 def _comparison(holds: Callable[[Any, Any], bool]) -> Callable[[Any, str], Test]:
     def make(value: Any, where: str) -> Test:
         if not _is_number(value):
-            raise FilterError(f"{where}: expected a number")
+            raise FilterError(where, "expected a number")
         return lambda found: _is_number(found) and holds(found, value)
 
     return make

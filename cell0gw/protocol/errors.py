@@ -6,6 +6,7 @@ The stable part for programs is ``error.data.code``; ``retryable`` says whether 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -37,9 +38,15 @@ class RPCError(Exception):
 
 
 class ParseError(RPCError):
-    """The message is not JSON."""
+    """The message is not JSON.
+
+    @param byte: where reading it ended, in bytes from its beginning; None: that is not known.
+    """
 
     number, code, default = -32700, "parse_error", "Parse error"
+
+    def __init__(self, message: str | None = None, *, byte: int | None = None) -> None:
+        super().__init__(message, **_known(byte=byte))
 
 
 class InvalidRequest(RPCError):
@@ -49,15 +56,37 @@ class InvalidRequest(RPCError):
 
 
 class MethodNotFound(RPCError):
-    """No service has such a method."""
+    """No service has such a method.
+
+    @param near: methods with names like it.
+    """
 
     number, code, default = -32601, "method_not_found", "Method not found"
 
+    def __init__(self, message: str | None = None, *, near: Sequence[str] | None = None) -> None:
+        super().__init__(message, **_known(near=near))
+
 
 class InvalidParams(RPCError):
-    """The parameters don't fit the method: unknown, missing or of the wrong type."""
+    """The parameters don't fit the method: unknown, missing or of the wrong type.
+
+    @param path: which of them: C{params.since.offset}, or C{params[0]} where they are an array.
+    @param near: those of the values or names that fit which are like the one that was given.
+    @param allowed: all values or names that fit, where they are few.
+    """
 
     number, code, default = -32602, "invalid_params", "Invalid params"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        path: str | None = None,
+        near: Sequence[str] | None = None,
+        allowed: Sequence[str | int] | None = None,
+        **data: Any,
+    ) -> None:
+        super().__init__(message, **_known(path=path, near=near, allowed=allowed), **data)
 
 
 class InternalError(RPCError):
@@ -79,9 +108,25 @@ class NotAuthenticated(RPCError):
 
 
 class PermissionDenied(RPCError):
-    """The caller is known and may not do this."""
+    """The caller is known and may not do this.
+
+    @param permission: one that would do.
+    @param held: the permissions of the caller's token that are about the same method.
+    @param path: the param for which a permission is missing, as of L{InvalidParams}.
+    """
 
     number, code, default = -32002, "permission_denied", "Permission denied"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        permission: str | None = None,
+        held: Sequence[str] | None = None,
+        path: str | None = None,
+        **data: Any,
+    ) -> None:
+        super().__init__(message, **_known(permission=permission, held=held, path=path), **data)
 
 
 class RateLimited(RPCError):
@@ -130,6 +175,11 @@ class LoopDetected(RPCError):
     """A conversation between agents went in circles."""
 
     number, code, default = -32010, "loop", "Loop detected"
+
+
+def _known(**data: Any) -> dict[str, Any]:
+    """Members of C{error.data}, without those that are None."""
+    return {name: value for name, value in data.items() if value is not None}
 
 
 ERRORS: tuple[type[RPCError], ...] = (

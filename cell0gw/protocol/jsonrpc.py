@@ -6,6 +6,7 @@ byte for byte.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -80,6 +81,8 @@ MANY: Final = 10_000
 
 _ABSENT: Final = Raw()
 
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_members = msgspec.json.Decoder(_Members).decode
@@ -101,8 +104,8 @@ def decode(payload: bytes, max_batch: int) -> Entry | list[Entry]:
     try:
         if not payload.isascii():
             str(payload, "utf-8")
-    except UnicodeDecodeError:
-        raise ParseError("Parse error: not UTF-8") from None
+    except UnicodeDecodeError as problem:
+        raise ParseError(f"Parse error: not UTF-8 (byte {problem.start})", byte=problem.start) from None
     # So short a message, or one with so few brackets, can't nest too deep; others must be looked at.
     if (
         len(payload) > 2 * MAX_DEPTH
@@ -129,8 +132,8 @@ def _entries(payload: bytes, max_batch: int) -> list[Raw]:
         if len(payload) < MANY or payload.count(b",") < MANY:
             return _decode_entries(payload)
         first = msgspec.structs.astuple(_decoder_of_first(max_batch + 1)(payload))
-    except _MALFORMED:
-        raise ParseError from None
+    except _MALFORMED as problem:
+        raise _parse_error(problem, payload) from None
     return [entry for entry in first if entry is not _ABSENT]
 
 
@@ -142,6 +145,28 @@ def _decoder_of_first(count: int) -> Any:
 
 
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_WHERE: Final = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)")
+_HALF_A_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _parse_error(problem: Exception, payload: bytes) -> ParseError:
+    """What is said of a message that the decoder does not take: what is wrong, and at which byte, the first being 0."""
+    found = _WHERE.match(str(problem))
+    byte: int | None
+    if found is not None:
+        what, byte = found[1], int(found[2])
+        if what == "trailing characters":
+            what, byte = "something follows the end of the JSON", byte - 1  # the decoder has passed the first of them
+    else:
+        what, byte = "the message ends too early", len(payload)
+    if payload.startswith(_BYTE_ORDER_MARK):
+        what = "the message begins with a byte order mark"
+    elif not payload.strip(b" \t\r\n"):
+        what = "the message is empty"
+    elif (found is None or "surrogate" in what or "escape" in what) and _HALF_A_PAIR.search(payload) is not None:
+        # The decoder may take the end of a text that cuts a pair off for the end of the message.
+        what, byte = "the message ends too early, or an escape is half of a surrogate pair", None
+    return ParseError(f"Parse error: {what}" + ("" if byte is None else f" (byte {byte})"), byte=byte)
 
 
 def _decode_one(payload: bytes) -> Entry:
@@ -149,8 +174,8 @@ def _decode_one(payload: bytes) -> Entry:
         envelope = _decode_envelope(payload)
     except msgspec.ValidationError:
         return _explain(payload)
-    except _MALFORMED:
-        raise ParseError from None
+    except _MALFORMED as problem:
+        raise _parse_error(problem, payload) from None
     method, params, request_id = envelope.method, bytes(envelope.params), bytes(envelope.id)
     if method is _MISSING:
         return _response(payload) or _explain(payload)
@@ -187,8 +212,8 @@ def _explain(payload: bytes) -> Request | NotARequest:
         if bytes(_decode_any(payload)).lstrip(b" \t\r\n")[:1] != b"{":
             return NotARequest(InvalidRequest("Invalid Request: not an object"))
         members = _decode_members(payload)
-    except _MALFORMED:
-        raise ParseError from None
+    except _MALFORMED as problem:
+        raise _parse_error(problem, payload) from None
     if not bytes(members.method) and (bytes(members.result) or bytes(members.error)):
         return NotARequest(None)  # an error for a stray response would be one more stray response
     method, params, raw_id = _text(members.method), bytes(members.params), bytes(members.id)

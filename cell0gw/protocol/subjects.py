@@ -76,3 +76,23 @@ def covers(pattern: str, other: str) -> bool:
         if segment != "*" and segment != theirs[index]:
             return False
     return len(ours) == len(theirs)
+
+
+_SEGMENTS: Final = "segments of A-Z a-z 0-9 _ - : joined by '.'"
+"""What names and patterns are made of, for people."""
+
+
+def why_no_name(text: str) -> str:
+    """Why a text is no L{Name}, for people."""
+    if is_own(text):
+        return "names that begin with $ belong to the gateway"
+    if is_pattern(text):
+        return "one name is needed, not a pattern"
+    return f"a name is {_SEGMENTS}"
+
+
+def why_no_pattern(text: str) -> str:
+    """Why a text is no L{Pattern}, for people."""
+    if is_own(text):
+        return "names that begin with $ belong to the gateway"
+    return f"a name is {_SEGMENTS}; in a pattern each may be *, and the last one >"

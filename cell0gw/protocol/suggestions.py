@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 MOST: Final = 5
@@ -19,6 +19,12 @@ _CUTOFF: Final = 0.6
 
 _FEW: Final = 200
 """Maximum changes that are inserted one by one; after more, all is sorted anew."""
+
+_SHARE: Final = 0.5
+"""Minimum share of letters, and pairs of them, that a choice has in common with a name, from 0 to 1."""
+
+_BEHIND: Final = 0.2
+"""Maximum by which the share of a choice is smaller than that of the best one."""
 
 
 class Suggestions:
@@ -83,3 +89,39 @@ def _put(ordered: list[str], name: str, present: bool) -> None:
 def _around(ordered: list[str], name: str) -> Iterator[str]:
     place = bisect_left(ordered, name)
     yield from ordered[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS]
+
+
+class Choices:
+    """A fixed set of names of which one is meant: methods, params, the values of an enum.
+
+    All are compared, by the letters and pairs of letters that they share: a name that nobody has costs a few
+    microseconds, and one that is far too long costs nothing.
+
+    @param names: the names.
+    @param spellings: how else they may be asked for: another spelling, such as C{publish}, and the name.
+    """
+
+    def __init__(self, names: Iterable[str], spellings: Iterable[tuple[str, str]] = ()) -> None:
+        self._letters = [(_letters(name), name) for name in names]
+        self._longest = 2 * max((len(name) for _, name in self._letters), default=0)
+        self._letters += [(_letters(spelling), name) for spelling, name in spellings]
+
+    def near(self, name: str) -> list[str]:
+        """The names most like this one, best first; at most L{MOST}."""
+        if len(name) > self._longest:
+            return []
+        wanted = _letters(name)
+        shares: dict[str, float] = {}
+        for letters, choice in self._letters:
+            share = 2 * len(wanted & letters) / (len(wanted) + len(letters) or 1)
+            if share >= _SHARE and share > shares.get(choice, 0):
+                shares[choice] = share
+        best = max(shares.values(), default=0)
+        found = [choice for choice, share in shares.items() if share >= best - _BEHIND]
+        return sorted(found, key=lambda choice: (-shares[choice], choice))[:MOST]
+
+
+def _letters(name: str) -> set[str]:
+    """The letters of a name, and each pair of neighbours."""
+    name = name.lower()
+    return {*name, *map(str.__add__, name, name[1:])}

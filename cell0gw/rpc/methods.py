@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import operator
-import re
 import typing
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,13 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from cell0gw.protocol.errors import InvalidParams
-from cell0gw.protocol.printable import printable
 from cell0gw.rpc.access import Access, access_of
+from cell0gw.rpc.faults import Faults
 
 PREFIX = "rpc_"
-
-MAX_FAULT: Final = 300
-"""How much is said of what is wrong with params, in characters: a name that is too many may be as long as a message."""
 
 HEARTBEAT: Final = "heartbeat"
 """A client's own sign of life, a notification: that it came is all it has to say."""
@@ -32,8 +28,6 @@ ALLOWED_CROSS_ORIGIN: Final = ("rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc
 
 ALLOWED_WHILE_DRAINING: Final = ("rpc.", "gateway.", "agent.ack", "agent.progress", "heartbeat")
 """What is answered while the gateway goes down, too."""
-
-_REGEX = re.compile(r"`str` matching regex '.*'(?= - at|$)")
 
 
 class Method:
@@ -48,6 +42,7 @@ class Method:
     __slots__ = (
         "_by_name",
         "_by_position",
+        "_faults",
         "access",
         "call",
         "doc",
@@ -82,6 +77,7 @@ class Method:
         self.doc = inspect.getdoc(bound) or ""
         self.returns = typing.get_type_hints(bound, include_extras=True).get("return", Any)
         self.params = msgspec.defstruct(f"{name}.params", fields, forbid_unknown_fields=True)
+        self._faults = Faults(name, self.params)
         listed = msgspec.defstruct(f"{name}.positional", fields, forbid_unknown_fields=True, array_like=True)
         self._by_name = msgspec.json.Decoder(self.params).decode
         self._by_position = msgspec.json.Decoder(listed).decode
@@ -93,9 +89,21 @@ class Method:
         """
         try:
             return self._by_position(params) if params[:1] == b"[" else self._by_name(params or b"{}")
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as failure:
-            fault = printable(_REGEX.sub("a well-formed one", str(failure)), MAX_FAULT)
-            raise InvalidParams(f"Invalid params: {fault}") from None
+        except _UNREADABLE as failure:
+            raise self._faults.explain(params, failure) from None
+
+    def resource_of(self, params: bytes) -> str:
+        """What params are about, as far as they can be read; empty: nothing."""
+        if self.resource is None:
+            return ""
+        try:
+            read = self._by_position(params) if params[:1] == b"[" else self._by_name(params)
+            return self.resource(read)
+        except (InvalidParams, *_UNREADABLE):
+            return ""
+
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def _resource(names: tuple[str, ...]) -> Callable[[Any], str]:

@@ -25,8 +25,8 @@ from cell0gw.protocol.notifications import HistoryMessage
 from cell0gw.protocol.printable import printable
 from cell0gw.protocol.subjects import ChannelPattern, Name, Pattern, covers
 from cell0gw.rpc.access import permission, session
+from cell0gw.rpc.faults import MAX_FAULT
 from cell0gw.rpc.idempotency import Idempotency
-from cell0gw.rpc.methods import MAX_FAULT
 from cell0gw.sessions.observers import IRefreshObserver
 from cell0gw.sessions.session import Caller, Session
 
@@ -225,7 +225,8 @@ def _filter(tree: dict[str, Any] | None) -> Filter | None:
     try:
         return None if tree is None else Filter(tree)
     except FilterError as fault:
-        raise InvalidParams(f"Invalid params: {printable(str(fault), MAX_FAULT)}") from None
+        text, path = printable(f"params.{fault}", MAX_FAULT), f"params.{fault.where}"
+        raise InvalidParams(f"Invalid params: {text}", path=path, near=fault.near, allowed=fault.allowed) from None
 
 
 def _published(publication: Publication | Deferred[Publication]) -> Any:

@@ -163,6 +163,22 @@ class DecodeTests(SynchronousTestCase):
                         b'{"jsonrpc":"2.0","method":"m","params":[NaN]}', b'"\xed\xa0\x80"'):  # fmt: skip
             self.assertRaises(ParseError, decoded, payload)
 
+    def test_where_it_is_no_json(self) -> None:
+        """A parse error says what is wrong, and at which byte, in the message and in its data."""
+        for payload, what, byte in (
+            (b"hello", "invalid character", 0), (b"{a:1}", "object keys must be strings", 1),
+            (b'{"a" 1}', "expected ':'", 5), (b'{"a":1,}', "trailing comma in object", 7),
+            (b'{"a":1}x', "something follows the end of the JSON", 7), (b'{"a":01}', "invalid number", 6),
+            (b'{"jsonrpc":"2.0"', "the message ends too early", 16), (b"", "the message is empty", 0),
+            (b"[1,", "the message ends too early", 3), (b"[1 2]", "expected ',' or ']'", 3),
+            (b"\xef\xbb\xbf{}", "the message begins with a byte order mark", 0), (b'{"a":"\xff"}', "not UTF-8", 6),
+            (b'"\\ud800"', "the message ends too early, or an escape is half of a surrogate pair", None),
+        ):  # fmt: skip
+            error = self.assertRaises(ParseError, decoded, payload)
+            where = "" if byte is None else f" (byte {byte})"
+            self.assertEqual(error.message, f"Parse error: {what}{where}", payload)
+            self.assertEqual(error.data, {} if byte is None else {"byte": byte}, payload)
+
     def test_no_request(self) -> None:
         """JSON that is no request is an invalid one, and says why."""
         for payload, reason in (

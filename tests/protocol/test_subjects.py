@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.protocol.subjects import ChannelPattern, Name, Pattern, covers, is_name, is_pattern
+from cell0gw.protocol.subjects import (
+    ChannelPattern,
+    Name,
+    Pattern,
+    covers,
+    is_name,
+    is_pattern,
+    why_no_name,
+    why_no_pattern,
+)
 
 segments = st.sampled_from(["a", "b", "task-1", "x:y"])
 names = st.lists(segments, min_size=1, max_size=4).map(".".join)
@@ -51,6 +60,17 @@ class NameTests(SynchronousTestCase):
             self.assertFalse(fits(text, Name))
         for text in ("$", "$other", "$system.x", "$SYSTEM", "x.$system"):
             self.assertFalse(fits(text, ChannelPattern), text)
+
+    def test_why(self) -> None:
+        """Why a text is no name or no pattern depends on what it looks like."""
+        rule = "a name is segments of A-Z a-z 0-9 _ - : joined by '.'"
+        own = "names that begin with $ belong to the gateway"
+        for text, name, pattern in (
+            ("a b", rule, f"{rule}; in a pattern each may be *, and the last one >"),
+            ("$agents", own, own), ("a.*", "one name is needed, not a pattern", None),
+        ):  # fmt: skip
+            self.assertEqual(why_no_name(text), name)
+            self.assertTrue(pattern is None or why_no_pattern(text) == pattern)
 
     @given(st.text(alphabet="ab.*>$:-_ \n\u00e9", max_size=8))
     def test_types_agree(self, text: str) -> None:
