@@ -6,7 +6,6 @@ This is the only place where an exception becomes an answer, and the only place 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from types import CoroutineType
 from typing import Any, Final, Protocol
 
@@ -17,7 +16,6 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.reflect import prefixedMethodNames
 from zope.interface import implementer
 
 from cell0gw.auth.permissions import Permissions
@@ -27,7 +25,6 @@ from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import (
     InternalError,
     InvalidRequest,
-    MethodNotFound,
     PermissionDenied,
     RPCError,
     TooLarge,
@@ -36,7 +33,8 @@ from cell0gw.protocol.errors import (
 from cell0gw.protocol.jsonrpc import Entry, NotARequest, Request, Response
 from cell0gw.protocol.printable import printable
 from cell0gw.rpc.authorisation import allows, authorise, check_anonymous
-from cell0gw.rpc.methods import ALLOWED_WHILE_DRAINING, HEARTBEAT, PREFIX, Method
+from cell0gw.rpc.methods import ALLOWED_WHILE_DRAINING, HEARTBEAT, Method
+from cell0gw.rpc.registry import Registry
 from cell0gw.sessions.session import Caller, Session
 
 _AT_ONCE: Final = (msgspec.Struct, Raw, str, dict, list, type(None))
@@ -73,14 +71,13 @@ class Dispatcher:
         answered: Callable[[Session, Response], None],
         anonymous_reads: bool = True,
     ) -> None:
-        self._services = services
         self._limits = guard.limits
         self._throttle = guard.throttle
         self._audit = guard.audit
         self._answered = answered
         self._anonymous_reads = anonymous_reads
-        self._methods: dict[str, Method] = {}
-        self._open = self._methods
+        self._registry = Registry(services)
+        self._open = self._registry.located
         self.calls = 0
         self.errors = 0
 
@@ -89,20 +86,19 @@ class Dispatcher:
 
         @raise TypeError: one of them can't be called as it is written, see L{Method}.
         """
-        for service in self._services:
-            if service.name is None:  # a plain Service beside the namespaces
-                continue
-            for verb in _verbs(type(service)):  # type: ignore[arg-type]
-                yield self._locate(f"{service.name}.{verb}")
+        return iter(self._registry)
+
+    def permissions(self) -> dict[str, bool]:
+        """The permissions of methods, which are called as they are, and whether each may be narrowed to a resource."""
+        return {method.name: method.resource is not None for method in self._registry}
 
     def forget(self, namespace: str) -> None:
         """A service has left the collection."""
-        for name in [name for name in self._methods if name.startswith(f"{namespace}.")]:
-            del self._methods[name]
+        self._registry.forget(namespace)
 
     def drain(self, draining: bool) -> None:
         """See L{IDraining}: nothing new is begun, but what ends something that was begun is still done."""
-        self._open = {} if draining else self._methods
+        self._open = {} if draining else self._registry.located
 
     def reconfigure(self, config: _Options) -> None:
         """See L{IReconfigurable}."""
@@ -110,7 +106,7 @@ class Dispatcher:
 
     def allows(self, permissions: Permissions, name: str, resource: str) -> bool:
         """Whether some permissions let a method be called on a resource."""
-        return allows(permissions, self._locate(name), resource)
+        return allows(permissions, self._registry.locate(name), resource)
 
     def dispatch(self, caller: Caller, payload: bytes) -> Answer | Deferred[Answer]:
         """Take up one message.
@@ -207,7 +203,7 @@ class Dispatcher:
 
         @raise RPCError: what the caller would get.
         """
-        method = self._locate(name)
+        method = self._registry.locate(name)
         if caller.principal is None:
             check_anonymous(caller, method, self._anonymous_reads)
         return authorise(caller, method, params)
@@ -216,26 +212,10 @@ class Dispatcher:
         """
         @raise Unavailable: it would be new work, and the gateway goes down.
         """
-        method = self._locate(name)
-        if self._open is not self._methods and not name.startswith(ALLOWED_WHILE_DRAINING):
+        method = self._registry.locate(name)
+        if self._open is not self._registry.located and not name.startswith(ALLOWED_WHILE_DRAINING):
             raise Unavailable("The gateway is going down")
         return method
-
-    def _locate(self, name: str) -> Method:
-        """
-        @raise MethodNotFound: nobody has it.
-        """
-        if name not in self._methods:
-            namespace, _, verb = name.partition(".")
-            try:
-                service = self._services.getServiceNamed(namespace)
-            except KeyError:
-                raise MethodNotFound from None
-            bound = getattr(service, PREFIX + verb, None)
-            if bound is None:
-                raise MethodNotFound
-            self._methods[name] = Method(name, bound)
-        return self._methods[name]
 
     def _succeeded(self, value: Any, caller: Caller, method: str, request_id: bytes) -> Answer:
         if not request_id:
@@ -268,9 +248,3 @@ class Dispatcher:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The answer is larger than {self._limits.max_message_size} bytes")
-
-
-@lru_cache(maxsize=256)
-def _verbs(kind: type) -> tuple[str, ...]:
-    """The methods of a class of services, without the namespace."""
-    return tuple(prefixedMethodNames(kind, PREFIX))

@@ -236,7 +236,7 @@ class LookupTests(DispatchTestCase):
             self.call(f"lab.nosuch{n}")
         names = {method.name for method in self.dispatcher.methods()}
         self.assertEqual(len(names), 11)
-        self.assertEqual(set(self.dispatcher._methods), names)
+        self.assertEqual(set(self.dispatcher._registry.located), names)
 
     def test_plain_services(self) -> None:
         """A service without a name may stand beside the namespaces."""

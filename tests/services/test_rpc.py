@@ -60,7 +60,7 @@ class RPCServiceTests(SynchronousTestCase):
         """The document is written once, until a namespace comes: a stranger could keep the gateway busy with it."""
         gateway = MemoryGateway()
         self.addCleanup(gateway.close)
-        service: Any = gateway.rpc.dispatcher._services.getServiceNamed("rpc")
+        service: Any = gateway.getServiceNamed("rpc")
         first = service.rpc_discover(None)
         self.assertIs(service.rpc_discover(None), first)
 
