@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cell0gw.agents.calls.dealer import Dealer
-from cell0gw.agents.calls.workers import Workers
+from cell0gw.agents.calls.workers import SERVE, Workers
 from cell0gw.agents.conversations import Conversations
 from cell0gw.agents.explain import Explain
 from cell0gw.agents.mail.delivery import Mailboxes
@@ -30,6 +30,7 @@ class Agents:
     @param emit: C{emit(channel, type, data)} brings an event to those who listen.
     @ivar observers: those that are to hear of sessions, after the directory.
     @ivar sweepers: those that are to sweep now and then.
+    @ivar permissions: those that no method has, and whether each may be narrowed by a pattern.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class Agents:
         self.sweepers: list[ISweeper] = [
             self.mailboxes, self._receipts, self.mail, self._conversations, self.calls.assignments,
         ]  # fmt: skip
+
+        self.permissions = {SERVE: True}
 
     def load(self) -> None:
         """Take up what the store kept."""

@@ -67,7 +67,7 @@ class Gateway(MultiService):
         self.guard = guard = Guard(limits, tell, audit, runtime)
         self.sessions = Sessions(runtime, config.resume_window, tell)
         self.presence = presence = Presence(emit, runtime)
-        self.credentials = Credentials(engine.tokens, runtime)
+        self.credentials = Credentials(engine.tokens, runtime, self._grantable)
         self.agents = agents = Agents(
             engine.mail, config.mail_limits, presence.directory, self.credentials, emit, runtime
         )
@@ -169,6 +169,10 @@ class Gateway(MultiService):
             raise
         if ISessionObserver.providedBy(service):
             self.sessions.observers.append(service)
+
+    def _grantable(self) -> dict[str, bool]:
+        """See L{cell0gw.auth.grants.Grantable}: the credentials need it of the dispatcher, which is made after them."""
+        return {**self.rpc.dispatcher.permissions(), **self.agents.permissions}
 
     def _statistics(self) -> Counts:
         return Counts(

@@ -12,16 +12,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.auth import tokens
-from cell0gw.auth.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permissions, is_permission
+from cell0gw.auth.grants import Grantable, check_grantable, check_mintable
+from cell0gw.auth.permissions import AGENT_PERMISSIONS, EVERYTHING, Permissions
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.store import ITokenStore
 from cell0gw.auth.tokens import TokenRecord
 from cell0gw.process.failures import reported_already
 from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, NotFound, PermissionDenied
-from cell0gw.protocol.subjects import covers, has_wildcard
-from cell0gw.protocol.suggestions import Suggestions
+from cell0gw.protocol.errors import NotAuthenticated, NotFound
+from cell0gw.protocol.printable import printable
+from cell0gw.protocol.subjects import covers, has_wildcard, is_pattern
+from cell0gw.protocol.suggestions import MOST, Suggestions
 
 HOUR: Final = 3600.0
 
@@ -46,11 +48,13 @@ class Minted(msgspec.Struct, frozen=True):
 class Credentials:
     """Every token that was ever minted and not yet purged, by its digest; the store has the same.
 
+    @param grantable: gives the permissions that there are: only those are minted.
     @ivar suggestions: whom tokens are for, and whoever else has a name here.
     """
 
-    def __init__(self, store: ITokenStore, runtime: Runtime) -> None:
+    def __init__(self, store: ITokenStore, runtime: Runtime, grantable: Grantable) -> None:
         self._store = store
+        self._grantable = grantable
         self._wall = runtime.wall
         self._random_bytes = runtime.random_bytes
         self._by_digest: dict[str, TokenRecord] = {}
@@ -126,21 +130,14 @@ class Credentials:
         @param entity_id: whom it is for, or a pattern of those it is for.
         @param permissions: None means the agent set, cut to what the minter has.
         @param expires_in_hours: cut to what the minter's own token has left.
-        @raise PermissionDenied: it would be more than the minter has.
-        @raise InvalidParams: a permission is not well-formed.
+        @raise PermissionDenied: it would be more than the minter has; C{path} says what.
+        @raise InvalidParams: there is no such permission.
         """
         self._purge()
-        held = minter.permissions
-        if not (covers(minter.entity_id, entity_id) or held.grants_by_pattern(MINT, entity_id)):
-            raise PermissionDenied(f"Your token may not mint for {entity_id}")
-        if entity_type == "system" and minter.entity_type != "system":
-            raise PermissionDenied("Only a system token may mint for a system entity")
-        granted = held.intersect(AGENT_PERMISSIONS) if permissions is None else tuple(dict.fromkeys(permissions))
-        for permission in granted:
-            if not is_permission(permission):
-                raise InvalidParams(f"Invalid params: not a permission: {permission}")
-            if not held.covers(permission):
-                raise PermissionDenied(f"Your token does not have {permission}")
+        wanted = () if permissions is None else permissions
+        check_grantable(wanted, self._grantable)
+        check_mintable(minter, entity_id, entity_type, wanted)
+        granted = minter.permissions.intersect(AGENT_PERMISSIONS) if permissions is None else dict.fromkeys(wanted)
         now = self._wall()
         expires_at = now + expires_in_hours * HOUR
         if minter.expires_at is not None:
@@ -152,7 +149,7 @@ class Credentials:
             digest=digest,
             entity_id=entity_id,
             entity_type=entity_type,
-            permissions=granted,
+            permissions=tuple(granted),
             issued_at=now,
             expires_at=expires_at,
             issued_by=minter.token_id,
@@ -169,7 +166,7 @@ class Credentials:
         """
         todo = [r.token_id for r in self._by_id.values() if r.token_id == token_id or r.entity_id == entity_id]
         if not todo:
-            raise NotFound("No such token")
+            raise self._no_token(token_id, entity_id)
         ended: dict[str, None] = {}
         while todo:
             current = todo.pop()
@@ -180,6 +177,21 @@ class Credentials:
             self._keep(msgspec.structs.replace(self._by_id[current], revoked=True))
         token_ids = list(ended)
         return token_ids, self._store.revoke(token_ids).addErrback(self._not_written, token_ids)
+
+    def _no_token(self, token_id: str | None, entity_id: str | None) -> NotFound:
+        """What is said to one who would revoke what there is not."""
+        if entity_id is None:
+            return NotFound(f"No such token: {printable(token_id or '')}")
+        if not is_pattern(entity_id):
+            return NotFound(f"No token is for {printable(entity_id)}")
+        now = self._wall()
+        patterns = (pattern for pattern in self._of_entity if has_wildcard(pattern) and covers(pattern, entity_id))
+        shared = [p for p in patterns if any(self._by_id[token].valid(now) for token in self._of_entity[p])][:MOST]
+        if shared:
+            text = f"{shared[0]} is the entity of one that it may use, and revoking that ends it for all its bearers"
+            return NotFound(f"No token is for {entity_id}: {text}", shared=shared)
+        near = self.suggestions.near(entity_id, self._of_entity.__contains__)
+        return NotFound(f"No token is for {entity_id}", near=near)
 
     def sweep(self) -> None:
         """See L{ISweeper}: tell the store again what it could not take down. A token that was revoked must not be good

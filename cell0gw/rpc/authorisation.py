@@ -6,6 +6,8 @@ import msgspec
 
 from cell0gw.auth.permissions import Permissions
 from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, PermissionDenied
+from cell0gw.protocol.printable import printable
+from cell0gw.rpc.faults import MAX_FAULT
 from cell0gw.rpc.methods import ALLOWED_CROSS_ORIGIN, Method
 from cell0gw.sessions.session import Caller
 
@@ -45,16 +47,25 @@ def _permitted(method: Method, permissions: Permissions, raw: bytes) -> msgspec.
     whole = permissions.allow_any(method.name)
     allowed = whole or permissions.allow(method.name)
     if not (allowed or method.access.open):
-        raise PermissionDenied(f"Permission denied: {method.name}")
+        raise _denied(method, permissions, method.resource_of(raw))
     try:
         params = method.decode(raw)
     except InvalidParams:
         if allowed:
             raise
-        raise PermissionDenied(f"Permission denied: {method.name}") from None
+        raise _denied(method, permissions) from None
     if method.resource is not None:
         resource = method.resource(params)
         # What begins with a $ is not among what clients may name.
         if not ((whole and resource[:1] != "$") or allows(permissions, method, resource)):
-            raise PermissionDenied(f"Permission denied: {method.name}:{resource}")
+            raise _denied(method, permissions, resource)
     return params
+
+
+def _denied(method: Method, permissions: Permissions, resource: str = "") -> PermissionDenied:
+    """
+    @param resource: what the method was to be called on; empty: that is not known, or nothing.
+    """
+    needed = printable(f"{method.name}:{resource}" if resource else method.name, MAX_FAULT)
+    held = permissions.about(method.name)
+    return PermissionDenied(f"Permission denied: {needed}", permission=needed, held=held)

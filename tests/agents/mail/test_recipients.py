@@ -24,7 +24,7 @@ class Tokens(Credentials):
     """Credentials that name whom the test says."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(MemoryTokenStore(), stated(clock))
+        super().__init__(MemoryTokenStore(), stated(clock), dict)
         self.named: set[str] = set()
 
     def name(self, *entity_ids: str) -> None:
