@@ -51,6 +51,13 @@ class Options(usage.Options):
         except usage.UsageError as problem:
             raise SystemExit(f"cell0gw: {problem}; --help lists the options") from None
 
+    def parseArgs(self, *arguments: str) -> None:
+        """
+        @raise UsageError: there is an argument that belongs to no flag.
+        """
+        if arguments:
+            raise usage.UsageError(f"unexpected argument {arguments[0]!r}: there are only flags")
+
     def opt_version(self) -> None:
         """Display the gateway's version and exit."""
         print(SERVER_VERSION)

@@ -108,7 +108,8 @@ class OptionsTests(SynchronousTestCase):
             (["--port"], "port"),
             (["--no-compression=yes"], "no-compression"),
             (["--admin-token", "x"], "admin-token"),
-            (["serve"], "argument"),
+            (["serve"], "unexpected argument 'serve'"),
+            (["--port", "1", "2"], "unexpected argument '2'"),
         ):
             message = str(self.assertRaises(SystemExit, Options().parseOptions, flags).code)
             self.assertTrue(message.startswith("cell0gw: "), message)

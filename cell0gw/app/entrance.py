@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
@@ -15,6 +16,14 @@ from cell0gw.transports.sockets.binding import TCPBinding
 from cell0gw.transports.sockets.endpoints import Endpoint, EndpointError, read_endpoints
 from cell0gw.transports.sockets.listening import ListenError, Listening, Renewal
 from cell0gw.transports.sockets.tls import Certificate, CertificateError, read_certificate
+
+_ADVICE: Final[dict[int | None, str]] = {
+    errno.EADDRINUSE: "stop what listens there, or ",
+    errno.EADDRNOTAVAIL: "this machine has no such address; ",
+    errno.EEXIST: "move it away, or ",
+    errno.ENOENT: "make the folder, or ",
+}
+"""What to do about a place that can't be had, by what the system said, beside choosing another one."""
 
 
 class StartError(Exception):
@@ -53,9 +62,8 @@ class Entrance:
         try:
             self._listening.open()
         except ListenError as problem:
-            raise StartError(
-                f"can't listen on {problem}: stop what listens there, or choose another with {self._choose}"
-            ) from None
+            advice = _ADVICE.get(problem.errno, "")
+            raise StartError(f"can't listen on {problem}: {advice}choose another with {self._choose}") from None
 
     def serve(self, factory: IProtocolFactory, reactor: Any) -> None:
         """Accept connections.

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from cell0gw.channels.rules import DEFAULT, DURABLE, ChannelRule
-from cell0gw.config.parsers import boolean, integer, positive_duration, size
+from cell0gw.config.parsers import integer, positive_duration, size, truth
 from cell0gw.protocol.subjects import is_pattern
 
 
@@ -21,9 +21,9 @@ class ConfigError(Exception):
 _RULE: Final[dict[str, Callable[[Any], Any]]] = {
     "history_size": integer(0, 10_000_000),
     "history_ttl": positive_duration,
-    "durable": boolean,
+    "durable": truth,
     "max_message_size": lambda value: size(value) or None,
-    "presence": boolean,
+    "presence": truth,
 }
 
 

@@ -5,6 +5,7 @@ A flag wins over an environment variable, that over the configuration file, that
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ from cell0gw.config.parsers import (
     text,
     texts,
     token,
+    truth,
 )
 from cell0gw.process.descriptors import open_file_limit
 from cell0gw.protocol.limits import MIB, Limits, MailLimits
@@ -39,6 +41,10 @@ LIMITS: Final = Limits()
 
 SPARE_DESCRIPTORS: Final = 128
 """File descriptors reserved for everything but connections."""
+
+
+MAX_TYPOS: Final = 3
+"""Maximum letters in which a variable differs from one that it may be meant to be."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,7 +226,8 @@ def load(
     for name, value in options.items():
         if name not in _BY_NAME:
             raise ConfigError(f"{name} in {config_file}: there is no such option")
-        values[name] = _parse(_BY_NAME[name], value, f"in {config_file}")
+        option = _BY_NAME[name]
+        values[name] = _parse(option._replace(parse=truth) if option.switch else option, value, f"in {config_file}")
     for option in OPTIONS:
         if environment.get(option.variable):  # one set to nothing is as good as none
             values[option.name] = _parse(option, environment[option.variable], f"from {option.variable}")
@@ -272,9 +279,21 @@ def _parse(option: Option, value: Any, source: str) -> Any:
 
 
 def _warnings(environment: Mapping[str, str]) -> list[str]:
-    known = {option.variable for option in OPTIONS} | {"CELL0_GATEWAY_CONFIG"}
-    return [
-        f"the environment variable {name} means nothing to this gateway"
-        for name in sorted(environment)
-        if name.startswith("CELL0_GATEWAY_") and name not in known
-    ]
+    """What is said of variables that look like options and are none. Other parts of Cell 0 OS have theirs, too."""
+    known = [*(option.variable for option in OPTIONS), "CELL0_GATEWAY_CONFIG"]
+    warnings = []
+    for name in sorted(name for name in environment if name.startswith("CELL0_") and name not in known):
+        option = _BY_NAME.get(name.removeprefix("CELL0_GATEWAY_").lower())
+        meant = next((other for other in known if _is_like(name, other)), None) if option is None else option.variable
+        if meant is not None or name.startswith("CELL0_GATEWAY_"):
+            hint = "" if meant is None else f"; did you mean {meant}?"
+            warnings.append(f"the environment variable {name} means nothing to this gateway{hint}")
+    return warnings
+
+
+def _is_like(name: str, other: str) -> bool:
+    """Whether there are few letters that only one of them has."""
+    if abs(len(name) - len(other)) > MAX_TYPOS:
+        return False
+    blocks = difflib.SequenceMatcher(None, name, other, autojunk=False).get_matching_blocks()
+    return len(name) + len(other) - 2 * sum(block.size for block in blocks) <= MAX_TYPOS

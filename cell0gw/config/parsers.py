@@ -78,6 +78,13 @@ def boolean(value: Any) -> bool:
         raise ValueError("expected true or false") from None
 
 
+def truth(value: Any) -> bool:
+    """On or off, in a file, which has values for that."""
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false, without quotes")
+    return value
+
+
 def text(value: Any) -> str:
     """A text that is not empty."""
     if not isinstance(value, str) or not value:

@@ -194,6 +194,20 @@ class ValueTests(Case):
         for text in ("y", "2", "enabled", "truee", " true"):
             self.assertIn("true or false", self.refused(environment={"CELL0_GATEWAY_ANONYMOUS_READS": text}))
 
+    def test_booleans_in_a_file(self) -> None:
+        """In a file a switch is true or false and nothing else, an option and a channel's alike."""
+        for text in ('"true"', '"yes"', '"maybe"', "1", "0", "[]"):
+            for content, what in (
+                (f"[gateway]\nanonymous_reads = {text}", "anonymous_reads in "),
+                (f'[[channels]]\npattern = "a"\ndurable = {text}', "rule 1, durable"),
+                (f'[[channels]]\npattern = "a"\npresence = {text}', "rule 1, presence"),
+            ):
+                message = self.refused(file=self.file(content))
+                self.assertIn(what, message)
+                self.assertIn("expected true or false, without quotes, got ", message)
+        config, _ = load({}, {}, self.file("[gateway]\nanonymous_reads = false"))
+        self.assertFalse(config.anonymous_reads)
+
     def test_wrong_values(self) -> None:
         """Whatever an option can't be is refused in one line that names it."""
         for name, values in {
@@ -280,6 +294,32 @@ class MessageTests(Case):
         _, warnings = load({}, environment)
         self.assertEqual([warning.split()[3] for warning in warnings], ["CELL0_GATEWAY_A", "CELL0_GATEWAY_PROT"])
         self.assertEqual(load({}, {"CELL0_GATEWAY_CONFIG": "/etc/x.toml"})[1], [])
+
+    def test_variables_like_others(self) -> None:
+        """A variable that is nearly an option's is a warning with that one, whatever it begins with."""
+        for name, meant in (
+            ("CELL0_HEARTBEAT_INTERVAL_", "CELL0_HEARTBEAT_INTERVAL"),
+            ("CELL0_HEARTBEAT_INTERVALL", "CELL0_HEARTBEAT_INTERVAL"),
+            ("CELL0_HEARTBEAT_TIMOUT", "CELL0_HEARTBEAT_TIMEOUT"),
+            ("CELL0_GATEWAY_PROT", "CELL0_GATEWAY_PORT"),
+            ("CELL0_GATWAY_PORT", "CELL0_GATEWAY_PORT"),
+            ("CELL0_GATEWAY_HEARTBEAT_TIMEOUT", "CELL0_HEARTBEAT_TIMEOUT"),
+            ("CELL0_GATEWAY_CONFG", "CELL0_GATEWAY_CONFIG"),
+        ):
+            warning = f"the environment variable {name} means nothing to this gateway; did you mean {meant}?"
+            self.assertEqual(load({}, {name: "5"})[1], [warning])
+        warning = "the environment variable CELL0_GATEWAY_COLOUR means nothing to this gateway"
+        self.assertEqual(load({}, {"CELL0_GATEWAY_COLOUR": "red"})[1], [warning])
+
+    def test_variables_of_others(self) -> None:
+        """Variables of other parts of Cell 0 OS are left alone, and so are those that the gateway reads."""
+        others = dict.fromkeys(("CELL0_TOKEN", "CELL0_PORT", "CELL0_API_HOST", "CELL0_HEARTBEAT", "CELL0_"), "x")
+        self.assertEqual(load({}, others)[1], [])
+        known = {"CELL0_GATEWAY_HOST": "::1", "CELL0_GATEWAY_PORT": "7"}
+        known |= {"CELL0_HEARTBEAT_INTERVAL": "2", "CELL0_HEARTBEAT_TIMEOUT": "3"}
+        config, warnings = load({}, known)
+        self.assertEqual((config.host, config.port, warnings), ("::1", 7, []))
+        self.assertEqual((config.heartbeat_interval, config.heartbeat_timeout), (2.0, 3.0))
 
     def test_heartbeat_under_the_wrong_prefix(self) -> None:
         """Who takes CELL0_GATEWAY_HEARTBEAT_INTERVAL for the variable is warned that it means nothing."""

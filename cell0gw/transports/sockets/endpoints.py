@@ -9,14 +9,20 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from OpenSSL import SSL, crypto
 from twisted.internet.endpoints import _SystemdParser, serverFromString
 from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory
 from zope.interface import implementer
 
 from cell0gw.transports.sockets.binding import BACKLOG, Binding, InheritedBinding, TCPBinding, UNIXBinding
+from cell0gw.transports.sockets.tls import reason_of
 
 UNIX_MODE: Final = 0o660
 """Mode of the file of a unix socket, unless its endpoint says otherwise."""
+
+MAX_PORT: Final = 65535
+
+_TLS_FILES: Final = "no private key in the file of privateKey=, or no certificate in that of certKey="
 
 
 class EndpointError(Exception):
@@ -79,13 +85,11 @@ class _Notebook:
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> None:
         """See L{IReactorTCP}."""
-        binding = TCPBinding(interface or "0.0.0.0", port, max(backlog, BACKLOG))
-        self._note(binding, factory)
+        self._note(_tcp(port, backlog, interface), factory)
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> None:
         """See L{IReactorSSL}."""
-        binding = TCPBinding(interface or "0.0.0.0", port, max(backlog, BACKLOG))
-        self._note(binding, factory, contextFactory)
+        self._note(_tcp(port, backlog, interface), factory, contextFactory)
 
     def listenUNIX(
         self, address: str, factory: Any, backlog: int = 50, mode: int = UNIX_MODE, wantPID: bool = False
@@ -99,6 +103,15 @@ class _Notebook:
 
     def _note(self, binding: Binding, factory: Any, tls: Any = None) -> None:
         self.endpoints.append(Endpoint(self._text, binding, self.stand_in, factory, tls))
+
+
+def _tcp(port: int, backlog: int, interface: str) -> TCPBinding:
+    """
+    @raise ValueError: there is no such port; the system would take another one for it.
+    """
+    if not 0 <= port <= MAX_PORT:
+        raise ValueError(f"a port is 0 to {MAX_PORT}, got {port}")
+    return TCPBinding(interface or "0.0.0.0", port, max(backlog, BACKLOG))
 
 
 def read_endpoints(texts: Iterable[str], given: Sequence[tuple[str, int]] | None = None) -> list[Endpoint]:
@@ -132,6 +145,8 @@ def _read(text: str, given: Sequence[tuple[str, int]]) -> list[Endpoint]:
     except OSError as problem:
         where = "" if problem.filename is None else f"{problem.filename}: "
         raise EndpointError(f"{text}: {where}{problem.strerror or problem}") from None
+    except (SSL.Error, crypto.Error) as problem:
+        raise EndpointError(f"{text}: {reason_of(problem, _TLS_FILES)}") from None
     except Exception as problem:  # whatever the many parsers raise
         raise EndpointError(f"{text}: {' '.join(str(problem).split()) or type(problem).__name__}") from None
     if not notebook.endpoints:

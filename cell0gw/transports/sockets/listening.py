@@ -26,13 +26,14 @@ Renewal = Callable[[], None]
 class ListenError(Exception):
     """An endpoint can't be listened on.
 
-    @ivar text: which one; C{reason}: why.
+    @ivar text: which one; C{reason}: why; C{errno}: the system's number for that.
     """
 
-    def __init__(self, text: str, reason: str) -> None:
-        super().__init__(f"{text} ({reason})")
+    def __init__(self, text: str, problem: OSError) -> None:
         self.text = text
-        self.reason = reason
+        self.reason = str(problem.strerror or problem)
+        self.errno = problem.errno
+        super().__init__(f"{text} ({self.reason})")
 
 
 def listen_on(listening: socket.socket, factory: IProtocolFactory, reactor: Any, connections: Any) -> GatewayPort:
@@ -113,7 +114,7 @@ class Listening(MultiService):
                 listening = endpoint.binding.open()
             except OSError as problem:
                 self.close()
-                raise ListenError(endpoint.text, str(problem.strerror or problem)) from None
+                raise ListenError(endpoint.text, problem) from None
             self._sockets.append(listening)
             self.addresses.append(described(listening))
             if not self.port and listening.family != socket.AF_UNIX:

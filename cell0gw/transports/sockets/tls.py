@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IProtocolFactory
@@ -29,14 +29,17 @@ def read_certificate(certificate: Path, key: Path) -> CertificateOptions:
     """
     options = CertificateOptions()
     context = options.getContext()
-    for path, use in ((certificate, context.use_certificate_chain_file), (key, context.use_privatekey_file)):
+    for path, use, lacks in (
+        (certificate, context.use_certificate_chain_file, "no certificate in it"),
+        (key, context.use_privatekey_file, "no private key in it; --tls-key names the file that has it"),
+    ):
         try:
             path.open("rb").close()
             use(str(path))
         except OSError as problem:
             raise CertificateError(f"{path}: {problem.strerror}") from None
         except SSL.Error as problem:
-            raise CertificateError(f"{path}: {_reason(problem)}") from None
+            raise CertificateError(f"{path}: {reason_of(problem, lacks)}") from None
     return options
 
 
@@ -56,10 +59,19 @@ class Certificate:
         return SSL.Connection(self._context)
 
 
-def _reason(problem: SSL.Error) -> str:
-    """What OpenSSL says last is the cause."""
+_NOTHING_FOUND: Final = ("no start line", "unsupported")
+"""What OpenSSL says of a file that has nothing of the kind that it looks for."""
+
+
+def reason_of(problem: Exception, lacks: str) -> str:
+    """Why OpenSSL does not take a file, for people.
+
+    @param problem: an error of OpenSSL's.
+    @param lacks: what is said of a file that lacks what is looked for.
+    """
     reasons = [text for *_, text in problem.args[0] if text] if problem.args else []
-    return reasons[-1] if reasons else "not a PEM file of that kind"
+    first = next(iter(reasons), "unsupported")  # the others only say what that has brought about
+    return lacks if first in _NOTHING_FOUND else first
 
 
 class TLSTransport(TLSMemoryBIOProtocol):

@@ -121,6 +121,26 @@ class ReadTests(SynchronousTestCase):
         message = str(self.assertRaises(EndpointError, read_endpoints, ["systemd"], []))
         self.assertIn("there are: none", message)
 
+    def test_ports(self) -> None:
+        """A port that there is none of is refused: the system would take another one for it."""
+        for text in ("tcp:65536", "tcp:99999", "tcp:65537:interface=127.0.0.1", "tcp:-1", "tcp6:70000"):
+            self.assertIn("a port is 0 to 65535, got ", self.refusal(text))
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.assertIn("a port is 0 to 65535", self.refusal(f"ssl:65536:privateKey={make_certificate(folder)}"))
+        self.assertEqual(binding(self.one("tcp:65535"))["_port"], 65535)
+
+    def test_files_of_ssl(self) -> None:
+        """A file without a key, or without a certificate, is said to lack one."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        certificate, _, key = make_certificate(folder).read_text().partition("-----BEGIN PRIVATE")
+        for name, text in (("keyless", certificate), ("bare", f"-----BEGIN PRIVATE{key}")):
+            path = folder / f"{name}.pem"
+            path.write_text(text)
+            said = "no private key in the file of privateKey=, or no certificate in that of certKey="
+            self.assertIn(said, self.refusal(f"ssl:1:privateKey={path}"))
+
 
 class HandedOverTests(SynchronousTestCase):
     """L{handed_over}."""

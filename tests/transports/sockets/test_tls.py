@@ -137,10 +137,11 @@ class CertificateTests(Case):
         for certificate, key, named in (
             (self.folder / "none.pem", good, "none.pem: No such file"),
             (self.folder, good, "Is a directory"),
-            (text, good, "text.pem"),
-            (keyless, keyless, "keyless.pem"),
+            (text, good, "text.pem: no certificate in it"),
+            (keyless, keyless, "keyless.pem: no private key in it; --tls-key names the file that has it"),
+            (good, text, "text.pem: no private key in it"),
             (keyless, self.folder / "none.pem", "none.pem: No such file"),
-            (good, other, "other.pem"),
+            (good, other, "other.pem: key values mismatch"),
         ):
             failure = self.assertRaises(CertificateError, read_certificate, certificate, key)
             self.assertIn(named, str(failure))
