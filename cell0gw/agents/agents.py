@@ -62,7 +62,7 @@ class Agents:
             key_window=limits.idempotency_window,
         )
         self.workers = Workers(directory, runtime.randbelow)
-        self.calls = Dealer(self.workers, self._conversations, runtime)
+        self.calls = Dealer(self.workers, self._recipients, self._conversations, runtime)
         self.explain = Explain(
             directory, self.mail, self.mailboxes, quotas, self._conversations, self.workers, self.calls
         )
@@ -80,6 +80,8 @@ class Agents:
         stored = self._store.load()
         self._conversations.ids = MessageIds(stored.key)
         self._recipients.load(stored.holders)
+        if stored.holders:
+            self.calls.await_return()
         self.mailboxes.load(stored)
         self._receipts.load(stored.unreported, stored.newest_report)
 

@@ -126,10 +126,11 @@ class Explain:
         pool = self._calls.assignments.pool(request)
         others = [] if request.capability is None else list(self._not_serving(request.capability))
         if pool is None:
+            known = self._calls.is_known(request)
             return Explanation(
                 outcome="refused",
-                reason="nobody here serves it",
-                near=tuple(self._calls.near(request, permissions)),
+                reason="nobody who serves it is here now" if known else "nobody here serves it",
+                near=() if known else tuple(self._calls.near(request, permissions)),
                 considered=_shown(others),
                 total=len(others),
             )
@@ -143,7 +144,7 @@ class Explain:
                 chosen=worker is chosen,
                 reason=_of_worker(worker, chosen, request),
             )
-            for worker in pool.workers
+            for worker in (*pool.workers, *pool.absent)
         ] + others
         outcome, reason = _of_pool(pool, free)
         return Explanation(outcome=outcome, reason=reason, considered=_shown(considered), total=len(considered))
@@ -174,20 +175,23 @@ def _of_worker(worker: Worker, chosen: Worker | None, request: CallRequest) -> s
     load = f"{len(worker.calls)} of {'any number' if worker.max_inflight is None else worker.max_inflight} calls"
     if worker is chosen:
         return f"chosen by {request.policy}: it has {load}"
+    if worker.session.detached:
+        return "its connection broke, and its place is kept"
     if worker.resting:
         return "it wants no calls now"
     if not worker.available:
         return f"full: it has {load}"
     if not reads(worker):
         return "slow to read"
-    if chosen is None:
-        return f"as likely as the others: it has {load}"
-    return f"another one is chosen by {request.policy}: it has {load}"
+    others = "as likely as the others" if chosen is None else f"another one is chosen by {request.policy}"
+    return f"{others}: it has {load}"
 
 
 def _of_pool(pool: Pool, free: Worker | None) -> tuple[str, str]:
     if free is not None:
         return "sent", "somebody can take it now"
+    if pool.resting and pool.expects:
+        return "waiting", f"it waits for a session to come back; {len(pool.waiting)} calls wait already"
     if pool.resting:
         return "refused", "whoever serves it wants no calls now"
     return "waiting", f"all are busy; {len(pool.waiting)} calls wait already"

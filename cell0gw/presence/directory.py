@@ -219,8 +219,13 @@ class Directory:
                 return session
         return None
 
+    def sessions(self, entity_id: str) -> list[Session]:
+        """All sessions of an entity, oldest first."""
+        entity = self._entities.get(entity_id)
+        return [] if entity is None else list(entity.sessions.values())
+
     def live(self, entity_id: str) -> list[Session]:
-        """All sessions of an entity that are connected, oldest first."""
+        """Those of them that are connected."""
         entity = self._entities.get(entity_id)
         return [] if entity is None else [session for session in entity.sessions.values() if not session.detached]
 

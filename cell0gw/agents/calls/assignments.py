@@ -14,10 +14,14 @@ from cell0gw.agents.calls.pools import Pool, Worker
 from cell0gw.agents.calls.workers import IWorkerObserver, Workers
 from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol import jsonrpc
-from cell0gw.protocol.errors import AgentFailed, NotFound, RateLimited, RPCError, Unavailable
+from cell0gw.protocol.errors import AgentFailed, RateLimited, RPCError, Unavailable
 
 MAX_WAITING: Final = 1000
 """How many calls wait for one agent or capability while all who can take them are busy."""
+
+MAX_LOSSES: Final = 3
+"""Sessions with which a call was lost, before they had begun, from which on it waits for none to come back: it may be
+what they die of."""
 
 RETRY_AFTER_MS: Final = 1000
 
@@ -51,7 +55,7 @@ class Assignments:
         return sum(len(pool.waiting) for pool in self._queues)
 
     def pool(self, request: CallRequest) -> Pool | None:
-        """Those who could take a call; None: nobody is here who could."""
+        """Those who could take a call; None: nobody is here who could, or may come back."""
         if request.agent_id is not None:
             return self._workers.of_agent(request.agent_id)
         return self._workers.of_capability(request.capability or "")
@@ -118,6 +122,7 @@ class Assignments:
             if has_begun(call):
                 self._failed(call, AgentFailed(f"{agent_id} was lost after it had begun", agent_id=agent_id))
             else:
+                call.losses += 1
                 self.pass_on(call)
 
     def pool_shrunk(self, pool: Pool) -> None:
@@ -187,13 +192,19 @@ def reads(worker: Worker) -> bool:
 def why_nobody_can(call: Call) -> RPCError | None:
     """Why nobody will take a call, however long it waits; None: somebody may."""
     pool, target = call.pool, call.request.target
-    if not pool.workers:
-        return NotFound(f"Nobody serves {target} any more")
-    if pool.wants(call.tried):
+    if pool.wants(call.tried) or (pool.expects and call.losses < MAX_LOSSES):
         return None
     if any(worker in pool.workers for worker in call.tried):
         return Unavailable(f"Whoever serves {target} has refused, or wants no calls now", refusal=call.refusal)
-    return Unavailable(f"Whoever serves {target} wants no calls now")
+    if pool.workers or (pool.absent and not pool.expects):  # those who are absent were at rest
+        return Unavailable(f"Whoever serves {target} wants no calls now")
+    return nobody_here(call.request)
+
+
+def nobody_here(request: CallRequest) -> Unavailable:
+    """What is said of a call that somebody could have taken before, and may again."""
+    who = request.agent_id or f"Nobody who serves {request.capability}"
+    return Unavailable(f"{who} is {'not ' if request.agent_id else ''}here now", retry_after_ms=RETRY_AFTER_MS)
 
 
 def _first(pool: Pool, worker: Worker) -> Iterator[Call]:

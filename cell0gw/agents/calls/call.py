@@ -88,13 +88,13 @@ class Call:
     @ivar pool: where it waits, or whose worker has it.
     @ivar worker: who has it; None while it waits.
     @ivar begun: whether that one has said so.
-    @ivar tried: who had it and refused it, or was lost before it had begun.
+    @ivar tried: who had it and refused it, or was lost before it had begun; C{losses}: how many of these were lost.
     @ivar refusal: what the last of them said.
     """
 
     __slots__ = (
-        "answer", "begun", "call_id", "caller", "created", "date", "deadline", "idle_until", "lineage", "pool",
-        "refusal", "request", "request_id", "sender", "sender_type", "timer", "tried", "worker",
+        "answer", "begun", "call_id", "caller", "created", "date", "deadline", "idle_until", "lineage", "losses",
+        "pool", "refusal", "request", "request_id", "sender", "sender_type", "timer", "tried", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -124,6 +124,7 @@ class Call:
         self.worker: Worker | None = None
         self.begun = False
         self.tried: list[Worker] = []
+        self.losses = 0
         self.refusal = ""
         self.timer: Any = None
 

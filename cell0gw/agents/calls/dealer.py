@@ -7,6 +7,7 @@ what is lost after that is told to the caller at once: nobody else does half-don
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from msgspec import Raw
@@ -14,10 +15,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cell0gw.agents.calls.assignments import RETRY_AFTER_MS, Assignments
+from cell0gw.agents.calls.assignments import RETRY_AFTER_MS, Assignments, nobody_here
 from cell0gw.agents.calls.call import CALLER_GONE, REFUSALS, Call, CallRequest, read_error
 from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.conversations import Conversations
+from cell0gw.agents.mail.recipients import Recipients
 from cell0gw.agents.message_ids import MESSAGE, Lineage
 from cell0gw.auth.permissions import Permissions
 from cell0gw.process.interfaces import IDraining
@@ -41,6 +43,9 @@ MAX_SIZE_OF_CALLER: Final = 16 * MIB
 MAX_SIZE: Final = 256 * MIB
 """The same for all sessions."""
 
+RETURN_WINDOW: Final = 60.0
+"""Seconds after a start in which agents that were here before may not be back yet."""
+
 
 @implementer(ISessionObserver, IDraining)
 class Dealer:
@@ -51,8 +56,11 @@ class Dealer:
         answers came when nobody waited for them.
     """
 
-    def __init__(self, workers: Workers, conversations: Conversations, runtime: Runtime) -> None:
+    def __init__(
+        self, workers: Workers, recipients: Recipients, conversations: Conversations, runtime: Runtime
+    ) -> None:
         self._workers = workers
+        self._recipients = recipients
         self._conversations = conversations
         self._clock = runtime.clock
         self._wall = runtime.wall
@@ -61,6 +69,7 @@ class Dealer:
         self._of_caller: dict[Session, dict[bytes, Call]] = {}
         self._sizes: dict[Session | None, int] = {None: 0}  # of None: all of them
         self.assignments = Assignments(workers, runtime.clock, moved=self._set_timer, failed=self._fail)
+        self._returning_until = -math.inf
         self.made = self.answered = self.failed = self.late = 0
 
     def __len__(self) -> int:
@@ -81,8 +90,8 @@ class Dealer:
         @param permissions: the caller's: only what it may call is suggested to it.
         @param request_id: names the call to its caller, as it is written; empty: nothing does.
         @return: fires with the agent's result, as it wrote it.
-        @raise NotFound: nobody is connected who can; the suggestions are in C{near}.
-        @raise Unavailable: nobody who can wants calls now.
+        @raise NotFound: nobody was ever here who can; the suggestions are in C{near}.
+        @raise Unavailable: nobody who can is here, or wants calls now.
         @raise RateLimited: too many calls wait already, or too long ones.
         @raise Conflict: a call with that id is running.
         @raise LoopDetected: the conversation goes in circles.
@@ -94,7 +103,7 @@ class Dealer:
             raise Cancelled("The caller has gone")
         pool = self.assignments.pool(request)
         if pool is None:
-            raise NotFound(f"Nobody serves {request.target}", near=self.near(request, permissions))
+            raise self._nobody(request, permissions)
         own = {} if caller is None else self._of_caller.get(caller, {})
         if request_id in own:
             raise Conflict("A call with this id is running")
@@ -119,6 +128,17 @@ class Dealer:
             raise
         self.made += 1
         return call.answer
+
+    def is_known(self, request: CallRequest) -> bool:
+        """Whether somebody is, or was, the agent that is asked for, or served the capability."""
+        if request.agent_id is not None:
+            return request.agent_id in self._recipients
+        # Who served what before the start is not known: those have some time to come back.
+        return self._workers.was_served(request.capability or "") or self._clock.seconds() < self._returning_until
+
+    def await_return(self) -> None:
+        """There were agents before this start; they may be on their way."""
+        self._returning_until = self._clock.seconds() + RETURN_WINDOW
 
     def near(self, request: CallRequest, permissions: Permissions) -> list[str]:
         """What looks like a target that nobody serves, as far as someone with these permissions may call it."""
@@ -211,6 +231,13 @@ class Dealer:
     def session_closed(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
         self.session_detached(session, ending)
+
+    def _nobody(self, request: CallRequest, permissions: Permissions) -> RPCError:
+        """What is said when nobody is here who can do it."""
+        if self.is_known(request):
+            return nobody_here(request)
+        what = "Nobody is called" if request.agent_id is not None else "Nobody serves"
+        return NotFound(f"{what} {request.target}", near=self.near(request, permissions))
 
     def _held(self, session: Session, call_id: str) -> Call | None:
         call = self._calls.get(call_id)

@@ -73,6 +73,7 @@ class Pool:
     @param target: whose they are: an agent, or C{capability:<name>}.
     @param choose: C{choose(n)} gives a random number below C{n}.
     @ivar workers: all of them, available or not.
+    @ivar absent: those whose connection broke and whose place is kept: they take no calls, but may come back.
     @ivar waiting: the calls that wait for one, oldest first.
     """
 
@@ -81,8 +82,10 @@ class Pool:
         self._choose = choose
         self._sticky = sticky
         self.workers: dict[Worker, None] = {}
+        self.absent: dict[Worker, None] = {}
         self.waiting: OrderedDict[str, Any] = OrderedDict()
         self._awake: set[Worker] = set()
+        self._expected: set[Worker] = set()
         # Those that are available: by how many calls they have, who has waited longest first; in the order of their
         # turns; and in a row with their places, to pick any.
         self._by_load: dict[int, OrderedDict[Worker, None]] = {}
@@ -103,6 +106,11 @@ class Pool:
         """Whether one of them, those left out, wants calls, now or when it has room."""
         return any(worker not in but for worker in self._awake)
 
+    @property
+    def expects(self) -> bool:
+        """Whether one who is absent would want calls, if it came back as it was."""
+        return bool(self._expected)
+
     def add(self, worker: Worker) -> None:
         """One more."""
         self.workers[worker] = None
@@ -115,6 +123,17 @@ class Pool:
         self._withdraw(worker)
         self._turns.pop(worker, None)
         self._awake.discard(worker)
+
+    def expect(self, worker: Worker) -> None:
+        """One who is absent may come back."""
+        self.absent[worker] = None
+        if not worker.resting:
+            self._expected.add(worker)
+
+    def give_up(self, worker: Worker) -> None:
+        """One who was absent won't."""
+        del self.absent[worker]
+        self._expected.discard(worker)
 
     def update(self, worker: Worker) -> None:
         """A worker has more or fewer calls than before, or rests, or no longer does; else it keeps its place."""

@@ -130,7 +130,7 @@ class CallerTests(CallsCase):
         pending.append(self.begin(self.caller, b"2", agent_id="w", message=long))
         for answer in pending[1:]:
             answer.addErrback(lambda failure: None)
-        worker.vanish()
+        worker.disconnect()
         self.assertNothingLeft()
 
     def test_refused_leaves_nothing(self) -> None:

@@ -174,7 +174,7 @@ class NobodyTests(CallCase):
         """Another token changes at once what its session may serve."""
         worker = self.worker("w", "dance")
         worker.call("auth.refresh", token=self.gateway.token("w", permissions=["session.*"]))
-        self.assertEqual(self.caller.refusal("agent.call", capability="dance", message=1)["code"], -32006)
+        self.assertEqual(self.caller.refusal("agent.call", capability="dance", message=1)["code"], -32000)
         worker.call("auth.refresh", token=self.gateway.token("w", permissions=["agent.serve:dance"]))
         self.call(capability="dance")
         self.assertEqual(len(self.asked(worker)), 1)
@@ -202,7 +202,7 @@ class NobodyTests(CallCase):
         worker.call("presence.update", status="online")
         waiting = self.call(capability="dance")
         worker.disconnect()
-        self.assertEqual(self.outcome(waiting), -32006)
+        self.assertEqual(self.outcome(waiting), -32000)
         self.assertNothingLeft()
 
 

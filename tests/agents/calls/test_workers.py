@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from cell0gw.agents.calls import workers
 from cell0gw.agents.calls.pools import Pool, Worker
 from cell0gw.agents.calls.workers import IWorkerObserver, Workers
 from cell0gw.auth.permissions import Permissions
@@ -150,7 +151,9 @@ class WorkforceTests(SynchronousTestCase):
         self.assertIs(pool.pick("least_busy", None, lambda worker: True), self.worker(second))
 
     def test_of_an_agent(self) -> None:
-        """An agent's sessions are those that are connected, those that come after the first call included."""
+        """An agent's sessions are those that are connected, those that come after the first call included; as long as
+        one may come back there is a pool for it.
+        """
         self.assertIsNone(self.workers.of_agent("a"))
         first = self.open("a")
         self.assertEqual(self.who(self.workers.of_agent("a")), ["sess_1"])
@@ -159,6 +162,8 @@ class WorkforceTests(SynchronousTestCase):
         self.close(first, detached=True)
         self.assertEqual(self.who(self.workers.of_agent("a")), ["sess_2"])
         self.close(second)
+        self.assertEqual(self.who(self.workers.of_agent("a")), [])
+        self.close(first)
         self.assertIsNone(self.workers.of_agent("a"))
 
     def test_pool_stays(self) -> None:
@@ -170,7 +175,9 @@ class WorkforceTests(SynchronousTestCase):
         self.assertEqual((self.workers.of_agent("a"), self.workers.of_capability("x")), pools)
 
     def test_loss(self) -> None:
-        """Who is lost is in no pool when its calls are looked at; its end later on is no second loss."""
+        """Who is lost takes no calls when its own are looked at; its end later on is no second loss, but those who wait
+        for it to come back are looked at.
+        """
         session = self.open("a", "x")
         worker = self.worker(session)
         self.workers.of_agent("a")
@@ -181,7 +188,7 @@ class WorkforceTests(SynchronousTestCase):
         self.assertFalse(worker.pools)
         self.told.clear()
         self.close(session)
-        self.assertEqual(self.told, [])
+        self.assertCountEqual(self.told, [("shrunk", "a"), ("shrunk", "capability:x")])
 
     def test_lost_ones_say_nothing(self) -> None:
         """A session that is only waited for does not take calls again by what is said of it."""
@@ -189,7 +196,36 @@ class WorkforceTests(SynchronousTestCase):
         self.close(session, detached=True)
         self.directory.update(session, status="online")
         self.assertNotIn(session, self.workers._workers)
-        self.assertIsNone(self.serving("x"))
+        self.assertEqual(self.serving("x"), [])
+
+    def test_absent(self) -> None:
+        """Who may come back is expected in every pool that it was in, and in its agent's that is made later; one that
+        had come to rest is not.
+        """
+        awake, resting = self.open("a", "x"), self.open("b", "x", "y")
+        self.directory.update(resting, status="do_not_disturb")
+        for session in (awake, resting):
+            self.close(session, detached=True)
+        pools = [self.workers.of_capability("x"), self.workers.of_capability("y"), *map(self.workers.of_agent, "ab")]
+        self.assertEqual(
+            [(len(pool.absent), pool.expects) for pool in pools if pool is not None],
+            [(2, True), (1, False), (1, True), (1, False)],
+        )
+        self.close(awake)
+        self.assertEqual([pool is not None and pool.expects for pool in pools[:1]], [False])
+        self.assertIsNone(self.workers.of_agent("a"))
+        self.close(resting)
+        self.assertEqual([self.workers.of_capability(c) for c in "xy"], [None, None])
+
+    def test_served(self) -> None:
+        """That a capability was served is known after its end; of very many those that were served last."""
+        self.patch(workers, "MAX_SERVED", 2)
+        for session in [self.open("a", "x"), self.open("a", "y", may=()), self.open("b", "z")]:
+            self.close(session)
+        self.assertEqual([self.workers.was_served(c) for c in "xyz"], [True, False, True])
+        self.close(self.open("a", "x"))
+        self.open("a", "w")
+        self.assertEqual([self.workers.was_served(c) for c in "wxz"], [True, True, False])
 
     def test_resumed(self) -> None:
         """Who takes up a session's place serves what that one did and takes as many, unless it says otherwise."""
@@ -233,8 +269,11 @@ class WorkforceTests(SynchronousTestCase):
         self.assertEqual(self.workers.capabilities.near("translat", lambda name: True), ["translate"])
         self.assertEqual(self.workers.agents.near("annna", lambda name: True), ["anna"])
         for session in sessions:
+            self.close(session, detached=True)
+        self.assertEqual(self.workers.agents.near("annna", lambda name: True), ["anna"])
+        for session in sessions:
             self.close(session)
         self.assertEqual(self.workers.capabilities.near("translat", lambda name: True), [])
         self.assertEqual(self.workers.agents.near("annna", lambda name: True), [])
-        for held in ("_workers", "_of_agent", "_of_capability"):
+        for held in ("_workers", "_absent", "_of_agent", "_of_capability"):
             self.assertFalse(getattr(self.workers, held), held)
