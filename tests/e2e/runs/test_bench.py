@@ -18,7 +18,7 @@ def test_bench(tmp_path: Path) -> None:
     """Every scenario of C{make bench} ends with figures, in the table and in the JSON."""
     results = tmp_path / "results.json"
     run = subprocess.run(
-        [sys.executable, "-m", "bench", "--seconds", "0.2", "--json", str(results)],
+        [sys.executable, "-m", "bench", "--seconds", "0.4", "--json", str(results)],
         cwd=ROOT,
         capture_output=True,
         text=True,
