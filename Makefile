@@ -2,15 +2,25 @@
 # make demo     run examples/demo.py: a gateway and agents that rely on each other, for a few seconds
 # make test     every test; make unit only those that need no port
 # make crash    kill a gateway 300 times, and 100 times under agents that write to each other, and look each time for
-#               what is lost; make crash SEED=1 as it was with a seed
+#               what is lost; then a storm of slow readers, cuts, kills and narrow limits at once;
+#               make crash SEED=1 as it was with a seed
 # make stress   put one gateway under everything at once that clients can do to it, for two minutes, and then at scale;
 #               make stress SEED=1
+# make abuse    hostile clients at full speed beside ten honest ones: what these notice, and what memory it takes;
+#               make abuse ONLY=positions COUNT=1 is one of the attacks, by one client
+# make failing-writes  the unit tests once more, with connections that end at their first write, their second, ...;
+#               make failing-writes WRITES=3 HOWS=behind
+# make clients  others' clients, from Chromium to Java, over plain sockets, TLS and proxies: a table of what works;
+#               make clients ONLY="ws java" TRANSPORT="plain tls1.3"
+# make slow     lines of 20, 10, 2 and 0.5 Mbit/s bring long messages in each way there is, and who takes nothing is closed
+#               in time: a table, after ten minutes; make slow SPEED=20 WAY=mail
 # make conformance  run Autobahn's own test cases, over plain sockets and TLS, with and without compression
 # make fuzz     fuzz handshakes, frames and the dispatcher, ten minutes each; make fuzz MINUTES=1 SEED=1
 # make coverage how much of the floors that strangers reach the unit tests run through
 # make faults   kills, disks that fail, too few descriptors, silent and slow peers, storms, clocks that are set: what must
 #               go on goes on; make faults SEED=1 as it was with a seed, ONLY=disk_full one of them
 # make lint     ruff and mypy
+# make reference  write docs/reference anew, from the code
 # make bench    measure this gateway on this machine
 # make dist     the wheel and the source archive, in dist/; make sdist-test every test, from an unpacked source archive
 # PYTEST gives pytest options: make test PYTEST="-m 'not long'" leaves out what takes long
@@ -19,10 +29,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Unit tests whose scenarios write to clients.
+WRITERS = $(addprefix tests/,agents auth channels guard presence rpc services sessions transports)
 # Not empty if this very Python was asked for.
 CHOSEN = $(filter-out file,$(origin PYTHON))
 
-.PHONY: run demo test unit crash faults stress conformance fuzz coverage lint bench dist sdist-test .python clean
+.PHONY: run demo test unit crash faults stress abuse failing-writes clients slow conformance fuzz coverage lint reference bench dist sdist-test .python clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
@@ -39,10 +51,24 @@ unit: $(VENV)/.installed-test
 crash: $(VENV)/.installed-test
 	$(BIN)/python -m tests.crash --cycles 300 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.crash.agents --cycles 100 $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.crash.narrow --cycles 10 $(if $(SEED),--seed $(SEED))
 
 stress: $(VENV)/.installed-test
 	$(BIN)/python -m tests.stress $(if $(SEED),--seed $(SEED))
 	for run in stalled storm tokens; do $(BIN)/python -m tests.stress.scale $$run || exit; done
+
+abuse: $(VENV)/.installed-test
+	$(BIN)/python -m tests.stress.abuse $(if $(ONLY),--only $(ONLY)) $(if $(COUNT),--count $(COUNT))
+
+failing-writes: $(VENV)/.installed-test
+	for write in $(or $(WRITES),1 2 3 4 5 6 7 8); do for how in $(or $(HOWS),behind broken); do \
+		$(BIN)/python -m pytest -q --failing-write $$write --failing-how $$how $(WRITERS) || exit; \
+	done; done
+
+clients: $(VENV)/.installed-clients
+	$(BIN)/python -m tests.clients $(if $(ONLY),--only $(ONLY)) $(if $(TRANSPORT),--transport $(TRANSPORT))
+slow: $(VENV)/.installed-test
+	$(BIN)/python -m tests.slow $(if $(SPEED),--speed $(SPEED)) $(if $(WAY),--way $(WAY))
 
 conformance: $(VENV)/.installed-test
 	$(BIN)/python -m tests.conformance
@@ -66,13 +92,16 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+reference: $(VENV)/.installed-test
+	$(BIN)/python -m tests.reference
+
 dist: $(VENV)/.installed-test
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
 
 sdist-test: $(VENV)/.installed-test
-	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && chmod a+rx "$$folder" && \
 	$(BIN)/python -m build --sdist --outdir "$$folder" && tar -xzf "$$folder"/*.tar.gz -C "$$folder" && \
 	$(MAKE) -C "$$folder"/cell0gw-*/ test VENV=.venv PYTHON=$(abspath $(BIN)/python)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from twisted.application.service import IService
-from twisted.logger import ILogObserver
 from twisted.python.logfile import LogFile
 from twisted.python.usage import Options as Usage
 from twisted.python.usage import UsageError
@@ -23,11 +22,12 @@ from cell0gw.app.entrance import StartError
 from cell0gw.app.reload import Reload
 from cell0gw.config.file import ConfigError
 from cell0gw.config.help import usage
+from cell0gw.config.links import told
 from cell0gw.config.options import Config, load
 from cell0gw.config.table import OPTIONS
 from cell0gw.process.descriptors import raise_file_limit
 from cell0gw.process.lifecycle import ProcessService
-from cell0gw.process.logs import Threshold, observer
+from cell0gw.process.logs import GatewayLog, Threshold
 from cell0gw.process.systemd import Notifier
 
 CLOSING: Final = 10.0
@@ -68,6 +68,27 @@ class Options(Usage):
         except UsageError as problem:
             raise SystemExit(f"cell0gw: {problem}; --help lists the options") from None
 
+    def parseArgs(self, *arguments: str) -> None:
+        """
+        @raise UsageError: there is an argument that belongs to no flag.
+        """
+        if arguments:
+            raise UsageError(f"unexpected argument {arguments[0]!r}: there are only flags")
+
+    def postOptions(self) -> None:
+        """In the foreground no pid file but one that was asked for: the folder of the state has a lock, which ends with
+        its process. After a kill twistd would take the number in the file for that of another gateway, which in a
+        container it is for ever.
+        """
+        twistd = self.parent
+        # What was given is never the same object as the default, even if it is spelled like that.
+        if (
+            twistd is not None
+            and (twistd["nodaemon"] or twistd["debug"])
+            and twistd["pidfile"] is twistd.defaults["pidfile"]
+        ):
+            twistd["pidfile"] = ""
+
     def opt_version(self) -> None:
         """Display the gateway's version and exit."""
         print(f"cell0gw {__version__}")
@@ -76,7 +97,7 @@ class Options(Usage):
     def given(self) -> dict[str, Any]:
         """What was given, by option name."""
         values = {o.name: self[o.flag] for o in OPTIONS if not (o.switch or o.secret)}
-        return values | {o.name: False if self[o.flag] else None for o in OPTIONS if o.switch}
+        return values | {o.name: o.flag_sets if self[o.flag] else None for o in OPTIONS if o.switch}
 
 
 def makeService(options: Options) -> IService:
@@ -98,16 +119,23 @@ def makeService(options: Options) -> IService:
     except (ConfigError, StartError) as problem:
         raise SystemExit(f"cell0gw: {problem}") from None
     threshold = Threshold(config.log_level)
+    log = _log(config, threshold, options.parent)
     process = ProcessService(
         reactor,
-        _observer(config, threshold, options.parent),
+        log,
         Notifier(os.environ),
         reload=Reload(gateway, read, threshold),
         status=lambda: "; ".join(gateway.summary),
         patience=lambda: gateway.config.drain_timeout + CLOSING,
+        hurry=gateway.hurry,
+        forked=log.start if log is not None else lambda: None,
     )
+    if log is not None:
+        gateway.lines["log"] = log.lines
     for warning in warnings:
         process.log.warn("{problem}", event="options.ignored", problem=warning)
+    if (links := told(os.environ)) is not None:
+        process.log.info("{links}", event="options.links", links=links)
     gateway.changed.append(process.tell_status)
     gateway.setServiceParent(process)
     return process
@@ -121,16 +149,19 @@ def _choose_reactor() -> None:
         install()
 
 
-def _observer(config: Config, threshold: Threshold, twistd: Any) -> ILogObserver | None:
-    """The log observer, unless twistd was told to log in a way of its own."""
+def _log(config: Config, threshold: Threshold, twistd: Any) -> GatewayLog | None:
+    """The observer of the log, unless twistd was told to log in a way of its own."""
     twistd = twistd or {}
     if twistd.get("logger") or twistd.get("syslog"):
         return None
-    return observer(config.log_format, threshold, _stream(twistd))
+    return GatewayLog(config.log_format, threshold, _stream(twistd))
 
 
-def _stream(twistd: Any) -> TextIO:
-    """Where twistd would write its log: C{--logfile}, or standard output, or a file once it is a daemon."""
+def _stream(twistd: Any) -> TextIO | None:
+    """Where twistd would write its log: C{--logfile}, or standard output, or a file once it is a daemon.
+
+    @return: None: standard output is closed.
+    """
     path = twistd.get("logfile")
     if path == "-" or (not path and twistd.get("nodaemon", True)):
         return sys.stdout

@@ -2,7 +2,8 @@
 
     CELL0_TOKEN=cell0_... python resuming_client.py ws://localhost:18801 orders
 
-It prints each message behind its offset, and what happens to it behind a #. It needs the package websockets only.
+It prints each message behind its offset, and what happens to it behind a #. It renews its token before that expires.
+It needs the package websockets only.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class ResumingClient:
         # numbering that the offset belongs to. A program that must go on after its own end, too, keeps this on disk.
         self.positions: dict[str, dict[str, Any] | None] = dict.fromkeys(channels)
         self.resume_token: str | None = None
+        self.session_id: str | None = None
+        self.expiring = False
 
     async def run(self) -> None:
         """Connect, and connect again."""
@@ -46,9 +49,11 @@ class ResumingClient:
                 # websockets pings by itself, so a connection that is dead without a word is noticed, too.
                 async with connect(self.url, max_size=16 * 1024 * 1024) as socket:
                     await asyncio.wait_for(self.take_up(socket), PATIENCE)
-                    failures = 0  # only now: a gateway that accepts us and then fails must not be tried without pause
-                    async for text in socket:
-                        self.hear(json.loads(text))
+                    while True:
+                        if self.expiring:
+                            await asyncio.wait_for(self.renew(socket), PATIENCE)
+                        failures = 0  # only now: a gateway that accepts us and then fails must not be tried at once
+                        self.hear(json.loads(await socket.recv()))
             except (OSError, ConnectionClosed, InvalidHandshake) as problem:  # a timeout is an OSError
                 # Codes from 4500 on say: not again, until something has changed. A revoked token is one of them.
                 if isinstance(problem, ConnectionClosed) and problem.rcvd and problem.rcvd.code >= 4500:
@@ -62,7 +67,9 @@ class ResumingClient:
 
     async def take_up(self, socket: ClientConnection) -> None:
         """Say who we are, and go on in every channel."""
+        self.session_id, self.expiring = None, False
         session = await self.call(socket, "auth.authenticate", token=self.token)
+        self.session_id = session["session_id"]
         missing = set(self.positions)
         if self.resume_token is not None:
             # While the gateway lives it keeps the place of a session that broke, with all its subscriptions, and
@@ -84,6 +91,19 @@ class ResumingClient:
         # this connection cut before, the place worth having would still be the old one.
         self.resume_token = session["resume_token"]
 
+    async def renew(self, socket: ClientConnection) -> None:
+        """Our token expires within a minute: get another one, and go on with that on the same connection."""
+        self.expiring = False
+        try:
+            # A program that must go on after its own end, too, keeps the new token on disk before it uses it.
+            self.token = (await self.call(socket, "auth.renew"))["token"]
+            session = await self.call(socket, "auth.refresh", token=self.token)
+        except Refused as refusal:
+            print(f"# this token is the last one: {refusal}")
+        else:
+            self.resume_token = session["resume_token"]
+            print(f"# the token is renewed, until {session['expires_at']}")
+
     def settle(self, channel: str, outcome: dict[str, Any]) -> None:
         """We are subscribed to a channel: from where on?"""
         before = self.positions[channel]
@@ -93,16 +113,20 @@ class ResumingClient:
         if before is None:
             print(f"# {channel} begins after {outcome['offset']}")
         elif before["epoch"] == outcome["epoch"]:
-            print(f"# LOST {channel}: {before['offset'] + 1} to {outcome['offset']} are not held any more")
+            print(f"# LOST {channel}: not all is held that came after {before['offset']}, up to {outcome['offset']}")
         else:
             print(f"# LOST {channel}: its numbering began anew, nobody knows what came after {before['offset']}")
         self.positions[channel] = {"offset": outcome["offset"], "epoch": outcome["epoch"]}
 
     def hear(self, message: dict[str, Any]) -> None:
         """Deal with a notification; those that we don't know are none of our business."""
+        params = message.get("params")
+        if message.get("method") == "event" and params["type"] == "token.expiring":
+            # A subscriber of $system hears of the tokens of others, too. The first event may come before the answer
+            # that says which session is ours.
+            self.expiring |= self.session_id in (None, params["data"]["session_id"])
         if message.get("method") != "channel.message":
             return
-        params = message["params"]
         print(params["offset"], json.dumps(params["message"]))
         # Last: should dealing with it fail, it comes again, which is better than never.
         self.positions[params["channel"]] = {"offset": params["offset"], "epoch": params["epoch"]}

@@ -1,6 +1,7 @@
 """What the agents of this folder have in common. Copy it, and write your own `on_call` and `on_message`.
 
-It keeps a connection to the gateway, makes calls, answers those of others at the same time, and acknowledges its mail.
+It keeps a connection to the gateway, makes calls, answers those of others at the same time, acknowledges its mail, and
+renews its token before that expires.
 It needs the package websockets only. reader.py is the shortest agent.
 """
 
@@ -14,6 +15,7 @@ import json
 import random
 import sys
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 try:
@@ -80,6 +82,9 @@ class Agent:
         # What was dealt with, and its acknowledgement may have been lost: such a message comes again.
         self._dealt_with: dict[str, dict[str, str]] = {}
         self._socket: ClientConnection | None = None
+        self._session_id = ""
+        self._welcomed = ""  # the date by the gateway's clock when it welcomed us; ours may be another one
+        self._expiring = asyncio.Event()
 
     # What an agent of your own does
 
@@ -99,6 +104,13 @@ class Agent:
 
     async def on_message(self, params: dict[str, Any]) -> None:
         """Someone has sent `params["message"]`; the next one comes when this one is dealt with."""
+
+    def on_token(self, token: str) -> None:
+        """We have another token. The place to write it down, for when the program is started again."""
+
+    def on_last_token(self, expires_at: str, reason: str) -> None:
+        """Our token can't be renewed: when it expires somebody must have given us another one."""
+        print(f"this token is the last one, it ends at {expires_at}: {reason}", file=sys.stderr)
 
     def on_receipt(self, params: dict[str, Any]) -> None:
         """A message of our own has got further."""
@@ -154,16 +166,21 @@ class Agent:
                 try:
                     async with connect(self.url, max_size=16 * 1024 * 1024) as socket:
                         reading = asyncio.create_task(self._read(socket))
+                        renewing = None
                         try:
                             with contextlib.suppress(Gone):  # whoever reads knows why
-                                await self._take_up(socket)
+                                session = await self._take_up(socket)
                                 failures = 0  # only now: who accepts us and then fails must not be tried without pause
+                                renewing = asyncio.create_task(self._keep_token(session))
+                                await self.on_online()
                             await reading
                         except asyncio.CancelledError:
                             await socket.close()  # with a goodbye, so that the gateway does not wait for us
                             raise
                         finally:
                             reading.cancel()
+                            if renewing is not None:
+                                renewing.cancel()
                 except (OSError, ConnectionClosed, InvalidHandshake) as problem:
                     # Codes from 4500 on say: not again, until something has changed.
                     if isinstance(problem, ConnectionClosed) and problem.rcvd and problem.rcvd.code >= 4500:
@@ -179,19 +196,45 @@ class Agent:
         finally:
             mail.cancel()
 
-    async def _take_up(self, socket: ClientConnection) -> None:
+    async def _take_up(self, socket: ClientConnection) -> dict[str, Any]:
         """Say who we are and what we can do; "ack" is that we acknowledge what we get."""
         self._socket = socket
+        self._session_id = ""
+        self._expiring.clear()
         who = {"token": self.token, "capabilities": ["ack", *self.capabilities], "max_inflight": self.max_inflight}
         try:
-            session = await self.call("auth.authenticate", **who)
+            session: dict[str, Any] = await self.call("auth.authenticate", **who)
         except Refused as refusal:
             if refusal.data["retryable"]:
                 raise OSError(str(refusal)) from None  # as if it could not be reached: later
             raise SystemExit(f"refused: {refusal}") from None
-        self.name = session["entity_id"]
+        self.name, self._session_id = session["entity_id"], session["session_id"]
         self.connected.set()
-        await self.on_online()
+        return session
+
+    async def _keep_token(self, session: dict[str, Any]) -> None:
+        """Renew our token when half of its time is over, or when the gateway warns us, which is the last call."""
+        if session["expires_at"] is None:
+            return
+        left = datetime.fromisoformat(session["expires_at"]) - datetime.fromisoformat(self._welcomed)
+        seconds = left.total_seconds()
+        with contextlib.suppress(Gone):  # once we are connected again there is another one of this
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._expiring.wait(), seconds / 2)
+                self._expiring.clear()
+                try:
+                    new = await self.call("auth.renew")
+                    self.token = new["token"]
+                    self.on_token(self.token)
+                    session = await self.call("auth.refresh", token=self.token)
+                except Refused as refusal:
+                    if not refusal.data["retryable"]:
+                        self.on_last_token(session["expires_at"], str(refusal))
+                        return
+                    seconds = max(seconds / 2, 2)  # again when half of what is left is over
+                else:
+                    seconds = new["expires_in_hours"] * 3600
 
     def _hang_up(self) -> None:
         """The connection is gone, and so are all calls on it, ours and those of others."""
@@ -227,9 +270,19 @@ class Agent:
                 elif method == "agent.receipt":
                     self.on_receipt(params)
                 else:
-                    self.on_notification(method, params)
+                    self._told(method, params)
         finally:
             self._hang_up()
+
+    def _told(self, method: str, params: dict[str, Any]) -> None:
+        if method == "connection.welcome":
+            self._welcomed = params["timestamp"]
+        # Who has subscribed to $system hears of the tokens of others, too. Before we know our session there are none: a
+        # token that is about to expire when we authenticate is warned of before the answer.
+        expiring = method == "event" and params["type"] == "token.expiring"
+        if expiring and self._session_id in ("", params["data"]["session_id"]):
+            self._expiring.set()
+        self.on_notification(method, params)
 
     def _answered(self, message: dict[str, Any]) -> None:
         request = self._requests.pop(message.get("id"), None)
@@ -248,6 +301,8 @@ class Agent:
             answer = {"result": await self.on_call(call_id, params)}
         except Exception as problem:
             answer = {"error": {"code": FAILED, "message": f"{type(problem).__name__}: {problem}"}}
+        except asyncio.CancelledError:  # nobody waits for an answer, but it says that we are at it no more
+            answer = {"error": {"code": FAILED, "message": "stopped"}}
         finally:
             del self._calls[call_id]
         with contextlib.suppress(Gone):

@@ -24,7 +24,7 @@ class Dispatcher(Agent):
     def __init__(self, url: str, token: str) -> None:
         super().__init__(url, token)
         self.receipts: dict[str, list[str]] = {}
-        self._told = asyncio.Event()
+        self._reported = asyncio.Event()
 
     async def spread(self, capability: str, messages: Iterable[Any]) -> list[Any]:
         """Have each message dealt with by whoever can and has least to do; all at the same time."""
@@ -42,15 +42,15 @@ class Dispatcher(Agent):
         """Wait until each message has come to an end."""
         wanted = list(message_ids)
         while not all(ENDS.intersection(self.receipts.get(each, ())) for each in wanted):
-            self._told.clear()
-            await self._told.wait()
+            self._reported.clear()
+            await self._reported.wait()
 
     def on_receipt(self, params: dict[str, Any]) -> None:
         """One comes twice where a connection broke and nobody knew whether it had arrived."""
         steps = self.receipts.setdefault(params["message_id"], [])
         if params["status"] not in steps:
             steps.append(params["status"])
-        self._told.set()
+        self._reported.set()
 
 
 async def main() -> None:

@@ -5,7 +5,8 @@
 //   gateway.onNotification = (method, params) => console.log(method, params);
 //   gateway.connect();
 //
-// It connects again and again, and finds out when a connection is dead without a word.
+// It connects again and again, finds out when a connection is dead without a word, and renews its token before that
+// expires.
 'use strict';
 
 const FIRST_DELAY = 250; // milliseconds between two tries to connect
@@ -26,6 +27,8 @@ class Gateway {
   onOffline(reason) {} // we have none, and try again
   onEnd(reason) {} // we have none, and don't try again: something must change first
   onNotification(method, params) {}
+  onToken(token) {} // we have another token: the place to keep it, for when the page is opened again
+  onLastToken(reason) {} // ours can't be renewed: when it expires, somebody must have given us another one
 
   // Call a method; the promise is rejected with an error that has the gateway's `code` and `data`.
   call(method, params = {}) {
@@ -57,8 +60,10 @@ class Gateway {
   }
 
   async authenticate() {
+    this.sessionId = null;
     try {
       const session = await this.call('auth.authenticate', {token: this.token});
+      this.sessionId = session.session_id;
       this.failures = 0; // only now: a gateway that accepts us and then fails must not be tried without pause
       await this.onOnline(session);
     } catch (error) {
@@ -71,11 +76,33 @@ class Gateway {
     }
   }
 
+  // Our token expires within a minute: go on with another one, on the same connection.
+  async renew() {
+    try {
+      this.token = (await this.call('auth.renew')).token;
+      this.onToken(this.token);
+      await this.call('auth.refresh', {token: this.token});
+    } catch (error) {
+      if (error.data && !error.data.retryable) {
+        this.onLastToken(error.message);
+      }
+    }
+  }
+
+  // Who has subscribed to $system hears of the tokens of others, too; the first one may come before we know our session.
+  isExpiring({method, params}) {
+    return method === 'event' && params.type === 'token.expiring' &&
+      [null, params.data.session_id].includes(this.sessionId);
+  }
+
   receive(message) {
     if (message.method === 'connection.welcome') {
       this.patience = message.params.heartbeat_timeout * 1000;
     }
     this.watch();
+    if (this.isExpiring(message)) {
+      this.renew();
+    }
     if (message.method) {
       this.onNotification(message.method, message.params);
       return;

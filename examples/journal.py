@@ -41,11 +41,11 @@ class Reader(Agent):
                 return
             # The gateway can't bring all that we missed. What there still is begins with the oldest.
             print(f"LOST: messages after {since['offset']} are not held any more")
-            since = self.position = {"offset": answer["oldest"] - 1, "epoch": answer["epoch"]}
+            since = self.position = answer["beginning"]
         print(f"reading {self.channel} from its beginning")
         answer = await self.call("channel.subscribe", channel=self.channel)
         if self.position is None:  # unless a message has come already
-            self._keep(answer)
+            self._keep(answer["position"])
 
     async def _beginning(self) -> dict[str, Any] | None:
         """The position before the oldest message; None: nothing was ever published."""
@@ -55,7 +55,7 @@ class Reader(Agent):
             if refusal.code != NOT_FOUND:
                 raise
             return None
-        return {"offset": page["oldest"] - 1, "epoch": page["epoch"]}
+        return dict(page["beginning"])
 
     def on_notification(self, method: str, params: dict[str, Any]) -> None:
         """Read a message. The position moves last: should we die before, it comes again, which is better than never."""

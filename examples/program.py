@@ -34,9 +34,13 @@ def command_line(*wanted: str) -> list[str]:
 async def connected(agent: SomeAgent) -> AsyncIterator[SomeAgent]:
     """Run an agent beside something else: it is connected when that begins."""
     running = asyncio.create_task(agent.run())
-    # It ends by itself only when the gateway sends it away: then it has ended the program with a line, which is enough.
+    # It ends by itself when the gateway sends it away: then it has ended the program with a line, which is enough.
     running.add_done_callback(lambda task: task.cancelled() or task.exception())
-    await agent.connected.wait()
+    connecting = asyncio.create_task(agent.connected.wait())
+    await asyncio.wait({running, connecting}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():  # or by a mistake in its code: don't wait for a connection that never comes
+        connecting.cancel()
+        await running
     try:
         yield agent
     finally:

@@ -8,6 +8,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.failing_writes import pytest_runtest_call, pytest_runtest_makereport
+
+__all__ = ["pytest_runtest_call", "pytest_runtest_makereport"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """See L{tests.failing_writes}."""
+    about = "run each unit test with connections that end at their Nth write, and look what is left of them"
+    parser.addoption("--failing-write", type=int, default=0, metavar="N", help=about)
+    parser.addoption("--failing-how", choices=["behind", "broken"], default="behind", help="how they end")
+
 
 @pytest.fixture(autouse=True, scope="session")
 def in_a_folder_of_its_own() -> Iterator[None]:

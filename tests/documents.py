@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 class Part(NamedTuple):
     """A document, or a section of one.
 
-    @ivar where: what messages call it: C{docs/protocol.md, section Methods}.
+    @ivar where: what messages call it: C{docs/protocol.md, section Events}.
     """
 
     where: str
@@ -103,9 +103,9 @@ def section(part: Part, heading: str) -> Part:
     return Part(where, re.split(rf"^#{{2,{len(found[1])}}} ", found[2], flags=re.MULTILINE)[0])
 
 
-def headings(part: Part) -> list[str]:
-    """The headings of the third level."""
-    return re.findall(r"^### (.*)$", part.text, re.MULTILINE)
+def headings(part: Part, level: int = 3) -> list[str]:
+    """The headings of a level."""
+    return re.findall(rf"^{'#' * level} (.*)$", part.text, re.MULTILINE)
 
 
 def rows(part: Part) -> list[list[str]]:
@@ -122,3 +122,15 @@ def rows(part: Part) -> list[list[str]]:
 def code(text: str) -> list[str]:
     """What is set in code in a line of text, without its quotation marks."""
     return re.findall(r"`([^`]*)`", text)
+
+
+def anchors(text: str) -> dict[str, str]:
+    """What links into a document lead to, each with its heading: headings as GitHub names them, the second one of a
+    name with a number, and places that are named in HTML.
+    """
+    found = dict.fromkeys(re.findall(r'<a id="([^"]+)"></a>', text), "")
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        anchor = re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+        earlier = sum(re.fullmatch(rf"{re.escape(anchor)}(-\d+)?", known) is not None for known in found)
+        found[f"{anchor}-{earlier}" if earlier else anchor] = heading
+    return found

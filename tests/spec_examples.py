@@ -126,6 +126,7 @@ TRUE: Final = {"const": True}
 COUNT: Final = {"type": "integer", "minimum": 0}
 TEXTS: Final = {"type": "array", "items": TEXT}
 TIMESTAMP: Final = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"}
+POSITION: Final = {"type": "object", "required": ["offset", "epoch"]}
 SECONDS: Final = {"type": "number", "exclusiveMinimum": 0}
 
 
@@ -150,10 +151,10 @@ RESULTS: Final = {
         entity_type={"const": "agent"},
         permissions=TEXTS,
         expires_at=TIMESTAMP,
-        optional={"resume_token": TEXT},
+        optional={"renew_until": TIMESTAMP, "resume_token": TEXT},
     ),
     "2": exactly(success=TRUE),
-    "3": exactly(success=TRUE, channel={"const": "events"}, offset=COUNT, epoch=TEXT),
+    "3": exactly(success=TRUE, channel={"const": "events"}, offset=COUNT, epoch=TEXT, optional={"position": POSITION}),
     "4": exactly(success=TRUE, recipients={"const": 1}, offset={"const": 1}, epoch=TEXT),
 }
 """What the result of the example with that id looks like."""

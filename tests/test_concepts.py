@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from cell0gw.protocol.errors import ERRORS
 from cell0gw.protocol.notifications import NOTIFICATIONS
 from tests.documents import DOCUMENTS, Part, blocks, code, document, rows, section
-from tests.test_docs import METHODS, DocsTestCase
+from tests.test_docs import METHODS, OBJECTS, DocsTestCase
 
 CONCEPTS = [part for part in DOCUMENTS if part.where.startswith("docs/concepts/")]
 GLOSSARY = document("docs/glossary.md")
@@ -17,8 +17,8 @@ PAGES = [
     for part in DOCUMENTS
     if part.where.startswith(("docs/concepts/", "docs/how-to/", "docs/tutorial.md", "docs/glossary.md"))
 ]
-NAMESPACES = r"(?:rpc|auth|session|presence|channel|agent|gateway|connection)"
-PERMISSIONS = {"agent.serve"}
+NAMESPACES = r"(?:rpc|auth|session|presence|channel|agent|task|gateway|connection)"
+PERMISSIONS = {"agent.serve", "task.read", "task.manage"}
 """What looks like a method and is none."""
 
 
@@ -78,9 +78,11 @@ class ConceptDocsTests(DocsTestCase):
         words = [row[0] for row in rows(terms)]
         self.assertEqual(names, sorted(names))
         self.assertEqual(words, sorted(words))
-        fields = set(code(METHODS.text)) | {
-            name for kind in NOTIFICATIONS.values() for name in getattr(kind, "__struct_fields__", ())
-        }
+        fields = (
+            set(code(METHODS.text))
+            | set(code(OBJECTS.text))
+            | {name for kind in NOTIFICATIONS.values() for name in getattr(kind, "__struct_fields__", ())}
+        )
         expected = sorted(name for name in fields if re.fullmatch(r"[a-z]+_id", name) and name != "agent_id")
         self.assertNothing(
             f"{ids.where}: no row for the id `{name}`; add one" for name in expected if name not in names

@@ -10,9 +10,11 @@ from typing import Any
 from twisted.trial.reporter import TestResult
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.rpc import dispatch
+from cell0gw.rpc import lookup
 from tests import test_docs
 from tests.documents import CONTRIBUTING, DocumentTestCase, Part, blocks, missing
+from tests.reference import pages
+from tests.reference.markdown import forget
 
 PLACE = re.compile(r"# ([\w/]+)\.py, in class (\w+)\n")
 """How each piece of the example begins."""
@@ -49,8 +51,8 @@ class WorkedExampleTests(DocumentTestCase):
             self.assertFalse(hasattr(owner, name), f"{owner.__name__} has a {name} by now: find another example")
             setattr(owner, name, function)
             self.addCleanup(delattr, owner, name)
-        dispatch._verbs.cache_clear()
-        self.addCleanup(dispatch._verbs.cache_clear)
+        lookup._verbs.cache_clear()
+        self.addCleanup(lookup._verbs.cache_clear)
 
     def complaints_of_documents(self) -> list[str]:
         """What the tests of the documents say of methods."""
@@ -69,10 +71,11 @@ class WorkedExampleTests(DocumentTestCase):
         self.assertNothing(missing(CONTRIBUTING.where, said, shown.splitlines(), add, remove))
 
     def test_documented(self) -> None:
-        """With the row and the section that are shown, they pass."""
-        row, described = blocks(CONTRIBUTING, "markdown")
+        """With the row that is shown, and with the pages made anew, they pass."""
+        (row,) = blocks(CONTRIBUTING, "markdown")
         readme, methods = test_docs.README, test_docs.METHODS
+        self.addCleanup(forget)
         above = "| `presence.get` |"
         self.patch(test_docs, "README", Part(readme.where, readme.text.replace(above, row + above)))
-        self.patch(test_docs, "METHODS", Part(methods.where, f"{methods.text}\n{described}"))
+        self.patch(test_docs, "METHODS", Part(methods.where, pages()["methods.md"]))
         self.assertNothing(f"{CONTRIBUTING.where}, with its example: {line}" for line in self.complaints_of_documents())

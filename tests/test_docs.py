@@ -1,4 +1,4 @@
-"""What README.md and docs/protocol.md say of methods and notifications is what the code does; their examples run."""
+"""What README.md and docs/reference say of methods and notifications is what the code does; all examples run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cell0gw.rpc.methods import Method
 from cell0gw.testing import EPOCH, Client, MemoryGateway
 from tests.documents import (
     DOCUMENTS,
-    PROTOCOL,
     README,
     DocumentTestCase,
     Part,
     blocks,
     code,
     differing,
+    document,
     headings,
     missing,
     rows,
@@ -31,8 +31,10 @@ from tests.documents import (
 from tests.spec_examples import PRINTED_TOKEN, QUICK_START
 
 WHO = {"anyone": "anyone", "reader": "anyone, in part", "session": "session", "permission": "permission"}
-METHODS, UNASKED = section(PROTOCOL, "Methods"), section(PROTOCOL, "Notifications")
+METHODS, UNASKED = document("docs/reference/methods.md"), document("docs/reference/notifications.md")
 """Apart, since agent.progress is one of each."""
+
+OBJECTS = document("docs/reference/objects.md")
 
 
 def structs_of(kind: Any) -> Iterator[type[msgspec.Struct]]:
@@ -123,21 +125,21 @@ class MethodDocsTests(DocsTestCase):
         )
 
     def test_sections(self) -> None:
-        """protocol.md has a section for every method and every notification, and for no other."""
+        """The reference has a section for every method and every notification, and for no other."""
         self.assertNothing(
             missing(
                 METHODS.where,
                 self.methods(),
                 headings(METHODS),
-                "no heading `### {}`; add one: who may call the method, a table of its params, its result, its errors",
-                "the heading `### {}`: no service has such an `rpc_` method; remove the section",
+                "no heading `### {}`; run make reference",
+                "the heading `### {}`: no service has such an `rpc_` method; run make reference",
             )
             + missing(
                 UNASKED.where,
                 NOTIFICATIONS,
-                headings(UNASKED),
-                "no heading `### {}`; add one: when the notification comes, and a table of its members",
-                "the heading `### {}`: cell0gw/protocol/notifications.py has no such notification; remove the section",
+                headings(UNASKED, 2),
+                "no heading `## {}`; run make reference",
+                "the heading `## {}`: cell0gw/protocol/notifications.py has no such notification; run make reference",
                 ordered=True,
             )
         )
@@ -155,56 +157,86 @@ class MethodDocsTests(DocsTestCase):
                 part.where,
                 defaults,
                 [name for name, _ in table],
-                "no row for the param `{}`; add one: the param, its type, its default, its meaning",
-                "the row of the param `{}`: the signature has no such parameter; remove the row",
+                "no row for the param `{}`; run make reference",
+                "the row of the param `{}`: the signature has no such parameter; run make reference",
                 ordered=True,
             )
             findings += differing(part.where, defaults, dict(table), "the default of the param `{}`")
         self.assertNothing(findings)
 
     def test_access(self) -> None:
-        """A method's section begins with who may call it."""
-        begins = {"anyone": "Open to anyone.", "reader": "Open to anyone, ", "session": "Needs a session."}
+        """A method's section says who may call it, after its first line."""
+        begins = {"anyone": "open to anyone.", "reader": "open to anyone while ", "session": "needs a session."}
         findings = []
         for method, part in self.sections():
             resource = " or ".join(f"`{parameter}`" for parameter in method.access.resource)
-            permission = f"Needs its permission, on {resource}" if resource else "Needs its permission."
-            text = begins.get(method.access.who, permission)
-            if not part.text.strip().startswith(text):
-                findings.append(
-                    f"{part.where}: the decorator says {method.access.who}; begin the section with {text!r}"
-                )
+            narrowed = f", which a pattern can narrow to some values of {resource}." if resource else "."
+            text = begins.get(method.access.who, f"needs the permission `{method.name}`{narrowed}")
+            if not part.text.strip().split("\n\n")[1].startswith(f"**Access**: {text}"):
+                findings.append(f"{part.where}: the decorator says {method.access.who}, not there as {text!r}")
         self.assertNothing(findings)
 
     def test_results(self) -> None:
-        """A method's section names every member of its result."""
+        """A method's section lists every member of its result in order, and links to the objects within it."""
         findings = []
         for method, part in self.sections():
-            text = part.text
-            if method.name == "agent.list":  # its entries are those of the other, and two members more
-                text += section(METHODS, "presence.get").text
-            named = set(code(text))
-            findings += [
-                f"{part.where}: `{member}`, a member of the result {struct.__name__}, is not named; say what it is"
-                for struct in structs_of(method.returns)
-                for member in members(struct)
-                if member not in named
-            ]
+            for struct in structs_of(method.returns):
+                if struct.__name__ in headings(OBJECTS, 2):
+                    there = section(OBJECTS, struct.__name__)
+                    if f"](objects.md#{struct.__name__.lower()})" not in part.text + OBJECTS.text.replace(
+                        "](#", "](objects.md#"
+                    ):
+                        findings.append(f"{part.where}: no link to {struct.__name__}; run make reference")
+                else:
+                    result = part.text.partition("**Result**")[2].partition("**Errors**")[0]
+                    there = Part(f"{part.where}, result", result)
+                findings += missing(
+                    there.where,
+                    members(struct),
+                    first(there),
+                    f"no row for `{{}}`, a member of {struct.__name__}; run make reference",
+                    f"the row of `{{}}`: {struct.__name__} has no such member; run make reference",
+                    ordered=True,
+                )
         self.assertNothing(findings)
 
     def test_notifications(self) -> None:
         """A notification's section lists its members in order."""
         findings = []
-        for name in set(NOTIFICATIONS).intersection(headings(UNASKED)):  # test_sections misses the others
+        for name in set(NOTIFICATIONS).intersection(headings(UNASKED, 2)):  # test_sections misses the others
             part, struct = section(UNASKED, name), NOTIFICATIONS[name]
             findings += missing(
                 part.where,
                 members(struct),
                 first(part),
-                f"no row for `{{}}`, a member of {struct.__name__}; add one: the member, its meaning",
-                f"the row of `{{}}`: {struct.__name__} has no such member; remove the row",
+                f"no row for `{{}}`, a member of {struct.__name__}; run make reference",
+                f"the row of `{{}}`: {struct.__name__} has no such member; run make reference",
                 ordered=True,
             )
+        self.assertNothing(findings)
+
+    def test_described(self) -> None:
+        """Every param, every result, every member and every notification says what it is."""
+        found = self.client.call("rpc.discover")
+        item = "add an item to the docstring: - `{}`: and what it is"
+        findings = []
+        for method in found["methods"]:
+            findings += [
+                f"{method['name']}: no description of `{param['name']}`; {item.format(param['name'])}"
+                for param in method["params"]
+                if not param.get("description")
+            ]
+            if not method["summary"]:
+                findings.append(f"{method['name']}: no docstring; say in its first line what it does")
+            result = method.get("result")
+            if result and "$ref" not in result["schema"] and not result.get("description"):
+                findings.append(f"{method['name']}: no description of its result; {item.format('result')}")
+        for name, schema in found["components"]["schemas"].items():
+            findings += [
+                f"{name}: no description of `{member}`; {item.format(member)}"
+                for member, described in schema["properties"].items()
+                if not described.get("description")
+            ]
         self.assertNothing(findings)
 
 

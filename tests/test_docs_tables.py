@@ -1,17 +1,20 @@
-"""The tables of docs/protocol.md beside those of methods: events, limits, figures, errors and close codes."""
+"""The other tables of documents: events, limits, figures, errors and close codes."""
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import cell0gw
-from cell0gw.presence.directory import PresenceEntry
+from cell0gw.monitoring.refusals import PROXY_CAUSES
+from cell0gw.presence.entries import PresenceEntry
 from cell0gw.protocol.errors import ERRORS, CloseCode
 from cell0gw.protocol.subjects import OWN_CHANNELS
-from tests.documents import PROTOCOL, DocumentTestCase, Part, code, differing, missing, rows, section
-from tests.test_docs import METHODS, DocsTestCase, members
+from cell0gw.transports.websocket.refusals import REFUSALS
+from tests.documents import OPERATIONS, PROTOCOL, DocumentTestCase, code, differing, document, missing, rows, section
+from tests.test_docs import OBJECTS, DocsTestCase, members
 
 YES = {True: "yes", False: "no"}
 
@@ -39,6 +42,7 @@ class TableDocsTests(DocsTestCase):
         agent.call("channel.subscribe", channel="news")
         agent.call("presence.update", status="busy")
         agent.disconnect()
+        self.gateway.advance(601, step=5.0)  # for as long a channel is there still
         for cause in ("full", None):
             self.gateway.health.storage(cause)
         self.gateway.drain()
@@ -68,17 +72,17 @@ class TableDocsTests(DocsTestCase):
     def test_limits(self) -> None:
         """The limits that the welcome announces are in the table, with their defaults."""
         limits = self.gateway.connect().received("connection.welcome")[0]["limits"]
-        limits["max_connections"] = None  # depends on the machine
-        part = section(PROTOCOL, "Connection")
-        listed = [row for row in rows(part) if row[0].startswith("`")]
-        table = {code(row[0])[0]: int(row[1]) if row[1].isdigit() else None for row in listed}
+        limits["max_connections"] = limits["max_connections_per_entity"] = None  # depend on the machine
+        part = section(OBJECTS, "Limits")
+        table = {code(row[0])[0]: json.loads(code(row[2])[0]) if code(row[2]) else None for row in rows(part)}
         self.assertNothing(
             missing(
                 part.where,
                 limits,
                 table,
-                "no row for `{}`, which the welcome announces; add one: the limit, its default, its meaning",
-                "the row of `{}`: the welcome announces no such limit; remove the row",
+                "no row for `{}`, which the welcome announces; run make reference",
+                "the row of `{}`: the welcome announces no such limit; run make reference",
+                ordered=True,
             )
             + differing(part.where, limits, table, "the default of `{}`")
         )
@@ -103,7 +107,7 @@ class TableDocsTests(DocsTestCase):
     def test_figures(self) -> None:
         """The table of figures has those of gateway.getStats; the italic ones have rates."""
         statistics = self.client.call("gateway.getStats")
-        part = section(METHODS, "gateway.getStats")
+        part = section(OPERATIONS, "By service")
         table = {code(row[0])[0]: row[1] for row in rows(part)}
         findings = missing(
             part.where,
@@ -130,52 +134,75 @@ class TableDocsTests(DocsTestCase):
         )
         self.assertNothing(findings)
 
+    def test_refused_handshakes(self) -> None:
+        """The table of causes for which a handshake is refused has all, in order, with their statuses."""
+        part = section(OPERATIONS, "Of refused handshakes")
+        table = {code(row[0])[0]: row[1] for row in rows(part)}
+        statuses = {cause: str(refusal.status) for cause, refusal in REFUSALS.items()}
+        told = set(statuses.values())
+        statuses |= dict.fromkeys(PROXY_CAUSES, "none")
+        self.assertNothing(
+            missing(
+                part.where,
+                statuses,
+                table,
+                "no row for the cause `{}`; add one: cause, status, what it is",
+                "the row of the cause `{}`: neither REFUSALS nor PROXY_CAUSES has such a cause; remove the row",
+                ordered=True,
+            )
+            + differing(part.where, statuses, table, "the status of `{}`")
+        )
+        explained = {status for row in rows(section(PROTOCOL, "Connection")) for status in row[0].split(", ")}
+        self.assertEqual(told - explained, set())
+
 
 class ErrorDocsTests(DocumentTestCase):
     """What the documents say of errors and close codes."""
 
     def test_errors(self) -> None:
-        """The tables of errors have every one; the first those that this release gives."""
-        part = section(PROTOCOL, "Errors")
-        given = rows(Part(part.where, part.text.partition("The gateway's table has more")[0]))
-        used = [error.code for error in ERRORS if error.__name__ in mentioned()]
+        """The table of errors has every one, and the package raises each."""
+        part = document("docs/reference/errors.md")
         self.assertNothing(
             missing(
                 part.where,
                 [f"| {error.number} | `{error.code}` | {YES[error.retryable]} |" for error in ERRORS],
-                [f"| {row[0]} | `{code(row[1])[0]}` | {row[2]} |" for row in rows(part)],
-                "no row that begins with {}, as cell0gw/protocol/errors.py has it; add one, with its meaning",
-                "the row that begins with {}: cell0gw/protocol/errors.py has no such error; correct or remove the row",
+                [f"| {bare(row[0])} | `{code(row[1])[0]}` | {row[2]} |" for row in rows(part)],
+                "no row that begins with {}, as cell0gw/protocol/errors.py has it; run make reference",
+                "the row that begins with {}: cell0gw/protocol/errors.py has no such error; run make reference",
+                ordered=True,
             )
-            + missing(
-                f"{part.where}, first table",
-                used,
-                [code(row[1])[0] for row in given],
-                "no row for `{}`, which the package raises; move the row there",
-                'the row of `{}`: nothing in the package raises it; move the row below "The gateway\'s table has more"',
-            )
+            + [
+                f"cell0gw/protocol/errors.py: nothing in the package raises {error.__name__}; remove it"
+                for error in ERRORS
+                if error.__name__ not in mentioned()
+            ]
         )
 
     def test_close_codes(self) -> None:
-        """The table of close codes has those that this release sends; the others are named as such."""
-        part = section(PROTOCOL, "Close codes")
-        codes = [CloseCode[name] for name in mentioned("CloseCode")]
-        sent = {str(known.value): YES[known == CloseCode.INTERNAL_ERROR or 4000 <= known < 4500] for known in codes}
-        table = {row[0]: row[1] for row in rows(part)}
+        """The table of close codes has every one, and the package sends each but that of a clean close."""
+        part = document("docs/reference/close-codes.md")
+        table = {bare(row[0]): row[1] for row in rows(part)}
+        again = {
+            str(known.value): YES[known == CloseCode.INTERNAL_ERROR or 4000 <= known < 4500] for known in CloseCode
+        }
         self.assertNothing(
             missing(
                 part.where,
-                sent,
+                again,
                 table,
-                "no row for {}, which the package sends; add one: the code, whether to connect again, its meaning",
-                "the row of {}: nothing in the package sends it; remove the row",
+                "no row for {}, as cell0gw/protocol/errors.py has it; run make reference",
+                "the row of {}: CloseCode has no such member; run make reference",
+                ordered=True,
             )
-            + differing(part.where, sent, table, "whether to connect again after {}")
-            + missing(
-                f"{part.where}, after the table",
-                {str(known.value) for known in CloseCode} - set(sent),
-                set(re.findall(r"\d{4}", part.text.partition("The gateway's table has more")[2])),
-                "{} is not named, a CloseCode that nothing in the package sends; name it",
-                "{} is named, but the package sends it, or CloseCode lacks it; remove it",
-            )
+            + differing(part.where, again, table, "whether to connect again after {}")
+            + [
+                f"cell0gw/protocol/errors.py: nothing in the package sends CloseCode.{known.name}; remove it"
+                for known in CloseCode
+                if known.name not in mentioned("CloseCode") and known != CloseCode.NORMAL
+            ]
         )
+
+
+def bare(cell: str) -> str:
+    """A cell without the place that it marks."""
+    return re.sub(r"<[^>]*>", "", cell)

@@ -9,7 +9,10 @@ import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cell0gw.app.reconfiguration import LIVE
+from cell0gw.channels.rules import DEFAULT, DURABLE, ChannelRule
 from cell0gw.config import options as config
+from cell0gw.config.file import RULE
 from cell0gw.config.help import default_of
 from cell0gw.config.table import GROUPS, OPTIONS
 from tests.documents import (
@@ -20,6 +23,7 @@ from tests.documents import (
     README,
     ROOT,
     DocumentTestCase,
+    anchors,
     blocks,
     code,
     differing,
@@ -30,41 +34,59 @@ from tests.documents import (
 )
 from tests.test_floors import above, packages
 
+REFERENCE = document("docs/reference/options.md")
+
 
 class OperationsDocsTests(DocumentTestCase):
-    """What operations.md and the README say of the options."""
+    """What docs/reference/options.md, operations.md and the README say of the options."""
 
     def test_options(self) -> None:
         """Every option has a row with its flag, its variable and its default."""
-        part = section(OPERATIONS, "Options")
-        table = {code(row[0])[0]: row[1:4] for row in rows(part)}
+        table = {code(row[0])[0]: row for row in rows(REFERENCE) if row[0].startswith("<a ")}
         findings = missing(
-            part.where,
+            REFERENCE.where,
             [option.name for option in OPTIONS],
             table,
-            "no row for `{}`; add one: option, flag, variable, default, what it may be",
-            "the row of `{}`: OPTIONS of cell0gw/config/table.py has no such option; remove the row",
+            "no row for `{}`; run make reference",
+            "the row of `{}`: OPTIONS of cell0gw/config/table.py has no such option; run make reference",
             ordered=True,
         )
         for option in OPTIONS:
-            flag, variable, default = table.get(option.name, ("", "", ""))
-            written = {"flag": flag, "variable": variable, "default": default.replace("`", "")}
+            names, default, _, _, reloaded = table.get(option.name, ("", "", "", "", ""))
+            _, *flags, variable = code(names) or ["", ""]
+            written = {"flags": flags, "variable": variable, "default": default.replace("`", ""), "SIGHUP": reloaded}
             expected = {
-                "flag": "none" if option.secret else f"`--{option.flag}`",
-                "variable": f"`{option.variable}`",
+                "flags": [] if option.secret else [f"--{option.flag}"],
+                "variable": option.variable,
                 "default": default_of(option),
+                "SIGHUP": "yes" if option.name in LIVE else "no",
             }
             if option.name in table:
-                findings += differing(part.where, expected, written, f"the {{}} of `{option.name}`")
+                findings += differing(REFERENCE.where, expected, written, f"the {{}} of `{option.name}`")
         self.assertNothing(findings)
 
     def test_groups(self) -> None:
         """The options stand in the same groups as in the help, those that matter first."""
-        part = section(OPERATIONS, "Options")
-        found = re.findall(r"^(?:\*\*(.*)\*\*|\| `(\w+)` \|.*)$", part.text, re.MULTILINE)
+        found = re.findall(r"^(?:## (.*)|\| <a id=\"[\w-]+\"></a>`(\w+)`.*)$", REFERENCE.text, re.MULTILINE)
         expected = [entry for title, group in GROUPS.items() for entry in (title, *(option.name for option in group))]
-        self.assertEqual([title or name for title, name in found], expected)
+        self.assertEqual([title or name for title, name in found], [*expected, "Rules of channels"])
         self.assertEqual(len(next(iter(GROUPS.values()))), 5)
+
+    def test_rules(self) -> None:
+        """The keys of a rule of channels have a row each, with both defaults, which are read as what they are."""
+        table = {code(row[0])[0]: row[1:3] for row in rows(section(REFERENCE, "Rules of channels"))}
+        self.assertEqual(sorted(table), sorted(ChannelRule.__struct_fields__))
+        for name, parse in RULE.items():
+            for rule, cell in zip((DEFAULT, DURABLE), table[name], strict=True):
+                text, in_a_file = "".join(code(cell)), {"true": True, "false": False}
+                written = None if cell == "none" else parse(in_a_file.get(text, text))
+                self.assertEqual(written, getattr(rule, name), name)
+
+    def test_values(self) -> None:
+        """Every option, and every key of a rule, says in words what its value may be."""
+        for name, parse in [*((option.name, option.parse) for option in OPTIONS), *RULE.items()]:
+            self.assertTrue(parse.__doc__, name)
+            self.assertNotIn("@", parse.__doc__ or "", name)
 
     def test_readme_variables(self) -> None:
         """The README's variables are options, with these defaults."""
@@ -143,7 +165,10 @@ class PlaceDocsTests(DocumentTestCase):
     def test_links(self) -> None:
         """What the documents link to is there, the heading included."""
         findings = []
-        for part in [*DOCUMENTS, CONTRIBUTING, document("NEWS.md"), document("SECURITY.md")]:
+        others = [path for pattern in ("*.md", "examples/**/*.md", "deploy/**/*.md") for path in ROOT.glob(pattern)]
+        parts = {part.where: part for part in (*DOCUMENTS, *(document(str(path.relative_to(ROOT))) for path in others))}
+        self.assertLessEqual({"SECURITY.md", "examples/README.md", "docs/reference/methods.md"}, parts.keys())
+        for part in parts.values():
             for link in re.findall(r"\]\(([^)]+)\)", part.text):
                 path, _, anchor = link.partition("#")
                 target = (ROOT / part.where).parent / path if path else ROOT / part.where
@@ -195,13 +220,3 @@ class PlaceDocsTests(DocumentTestCase):
             if name not in (*named, "run", "clean")
         ]
         self.assertNothing(findings)
-
-
-def anchors(document: str) -> list[str]:
-    """What links lead to: the headings as GitHub names them, the second one of a name with a number."""
-    found: list[str] = []
-    for heading in re.findall(r"^#+ (.*)$", document, re.MULTILINE):
-        anchor = re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
-        earlier = sum(re.fullmatch(rf"{re.escape(anchor)}(-\d+)?", known) is not None for known in found)
-        found.append(f"{anchor}-{earlier}" if earlier else anchor)
-    return found

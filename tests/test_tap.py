@@ -16,24 +16,30 @@ from zope.interface.verify import verifyObject
 
 from cell0gw import tap
 from cell0gw.app.application import WebSocketGateway
+from cell0gw.cli import _ServerOptions
 from cell0gw.config.table import OPTIONS
 from cell0gw.process.lifecycle import ProcessService
 from cell0gw.process.state import StateFolder
 from cell0gw.tap import Options, makeService
 
 NOTHING = {
-    "config": None, "host": None, "port": None, "listen": None, "tls-cert": None, "tls-key": None, "state-dir": None,
+    "config": None, "host": None, "port": None, "listen": None, "tls-cert": None, "tls-key": None,
+    "tls-key-passphrase-file": None, "state-dir": None,
     "heartbeat-interval": None,
-    "heartbeat-timeout": None, "auth-timeout": None, "drain-timeout": None, "max-message-size": None, "max-batch": None,
-    "max-subscriptions": None, "max-connections": None, "max-connections-per-address": None,
+    "heartbeat-timeout": None, "auth-timeout": None, "drain-timeout": None,
+    "drain-accept": None, "max-message-size": None, "max-batch": None,
+    "max-subscriptions": None, "max-connections": None, "max-connections-per-entity": None,
+    "max-connections-per-address": None,
     "max-unauthenticated": None, "max-unauthenticated-per-address": None, "trusted-proxies": None,
-    "allowed-origins": None, "allowed-hosts": None, "max-in-flight": None, "calls-per-second": None,
+    "allowed-origins": None, "allowed-hosts": None, "path": None,
+    "max-head-size": None, "max-in-flight": None, "calls-per-second": None,
     "calls-burst": None, "entity-calls-per-second": None, "entity-calls-burst": None, "max-errors": None,
-    "outbound-limit": None, "total-outbound-limit": None,
+    "outbound-limit": None, "total-outbound-limit": None, "total-inbound-limit": None,
     "resume-window": None, "idempotency-window": None, "history-bytes": None, "total-history-bytes": None,
     "max-database-size": None, "mail-ttl": None, "mailbox-messages": None, "mailbox-bytes": None,
-    "sender-messages": None, "total-mailbox-bytes": None, "max-hops": None, "conversation-rate": None,
-    "log-format": None, "log-level": None, "no-compression": 0, "no-anonymous-reads": 0,
+    "sender-messages": None, "total-mailbox-bytes": None, "dead-letter-bytes": None, "max-attempts": None,
+    "max-hops": None, "conversation-rate": None, "log-format": None, "log-level": None,
+    "proxy-protocol": 0, "no-compression": 0, "no-anonymous-reads": 0, "check-inputs": 0,
 }  # fmt: skip
 """What the options are when no flag is given."""
 
@@ -71,11 +77,22 @@ class OptionsTests(SynchronousTestCase):
 
     def test_given(self) -> None:
         """Each flag is given as its option, by the option's name."""
-        options = parsed("--port", "1234", "--heartbeat-interval=5s", "--no-compression", "-c", "a.toml")
-        given = {"port": "1234", "heartbeat-interval": "5s", "no-compression": 1, "config": "a.toml"}
+        options = parsed(
+            "--port", "1234", "--heartbeat-interval=5s", "--no-compression", "--proxy-protocol", "-c", "a.toml"
+        )
+        given = {
+            "port": "1234",
+            "heartbeat-interval": "5s",
+            "no-compression": 1,
+            "proxy-protocol": 1,
+            "config": "a.toml",
+        }
         self.assertEqual(dict(options), NOTHING | given)
         there = {name: value for name, value in options.given().items() if value is not None}
-        self.assertEqual(there, {"port": "1234", "heartbeat_interval": "5s", "enable_compression": False})
+        self.assertEqual(
+            there,
+            {"port": "1234", "heartbeat_interval": "5s", "enable_compression": False, "proxy_protocol": True},
+        )
 
     def test_every_option_has_a_flag(self) -> None:
         """Every option but secrets, which any user of the machine could see in the process list, has a flag."""
@@ -108,13 +125,37 @@ class OptionsTests(SynchronousTestCase):
             (["--port"], "port"),
             (["--no-compression=yes"], "no-compression"),
             (["--admin-token", "x"], "admin-token"),
-            (["serve"], "argument"),
+            (["serve"], "unexpected argument 'serve'"),
+            (["--port", "1", "2"], "unexpected argument '2'"),
         ):
             message = str(self.assertRaises(SystemExit, Options().parseOptions, flags).code)
             self.assertTrue(message.startswith("cell0gw: "), message)
             self.assertNotIn("\n", message)
             self.assertIn(word, message)
             self.assertIn("--help", message)
+
+
+class PidFileTests(SynchronousTestCase):
+    """L{Options.postOptions}: the pid file that twistd is to write and obey."""
+
+    def pid_file(self, *flags: str) -> str:
+        options = _ServerOptions()
+        options.parseOptions([*flags, "cell0gw"])
+        return str(options["pidfile"])
+
+    def test_foreground(self) -> None:
+        """In the foreground there is none."""
+        for flag in ("-n", "--nodaemon"):
+            self.assertEqual(self.pid_file(flag), "")
+
+    def test_given(self) -> None:
+        """One that was given is kept, even by the name that is the default."""
+        for name in ("gateway.pid", "twistd.pid"):
+            self.assertEqual(self.pid_file("-n", f"--pidfile={name}"), os.path.abspath(name))
+
+    def test_daemon(self) -> None:
+        """A daemon has twistd's own."""
+        self.assertEqual(self.pid_file(), os.path.abspath("twistd.pid"))
 
 
 class Case(SynchronousTestCase):
@@ -197,7 +238,7 @@ class ServiceTests(Case):
         process = makeService(self.options("--port", "1234", "--no-anonymous-reads"))
         self.assertTrue(verifyObject(IService, process))
         self.assertIsInstance(process, ProcessService)
-        (gateway,) = process  # type: ignore[misc]
+        _, gateway = process  # type: ignore[misc]
         self.assertEqual((gateway.config.port, gateway.config.anonymous_reads), (1234, False))
         self.assertEqual(gateway.config.state_dir, self.state)
 
@@ -206,7 +247,7 @@ class ServiceTests(Case):
         file = Path(self.mktemp())
         file.write_text("[gateway]\nport = 1001\nmax_batch = 1001\nmax_subscriptions = 1001")
         os.environ.update(CELL0_GATEWAY_PORT="1002", CELL0_GATEWAY_MAX_BATCH="1002")
-        (gateway,) = makeService(self.options("--config", str(file), "--port", "1003"))  # type: ignore[misc]
+        _, gateway = makeService(self.options("--config", str(file), "--port", "1003"))  # type: ignore[misc]
         config = gateway.config
         self.assertEqual((config.port, config.max_batch, config.max_subscriptions), (1003, 1002, 1001))
 
@@ -226,6 +267,21 @@ class ServiceTests(Case):
         (event,) = events
         self.assertIs(event["log_level"], LogLevel.warn)
         self.assertIn("CELL0_GATEWAY_PROT", formatEvent(event))
+
+    def test_service_links(self) -> None:
+        """Variables of Kubernetes are one line in the log, which is no warning, and no options."""
+        os.environ |= {
+            "CELL0_GATEWAY_SERVICE_HOST": "10.96.0.1",
+            "CELL0_GATEWAY_SERVICE_PORT": "18801",
+            "CELL0_GATEWAY_PORT": "tcp://10.96.0.1:18801",
+        }
+        events: list[LogEvent] = []
+        self.patch(ProcessService, "log", Logger(observer=events.append))
+        _, gateway = makeService(self.options())  # type: ignore[misc]
+        self.assertEqual(gateway.config.port, 18801)
+        (event,) = events
+        self.assertIs(event["log_level"], LogLevel.info)
+        self.assertIn("3 variables are service links", formatEvent(event))
 
     def log(self, parent: dict[str, Any], *flags: str) -> None:
         """Log a line as twistd would, with the observer that it finds."""

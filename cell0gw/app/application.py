@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import os
-import sys
+import time
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
 
 from cell0gw.app.awaitable import Awaitable, reactor_of_world
 from cell0gw.app.entrance import Entrance, StartError
+from cell0gw.app.first_token import first_token
 from cell0gw.app.gateway import Gateway
 from cell0gw.app.reconfiguration import Reconfigured
-from cell0gw.auth.credentials import LIFETIME, Credentials
+from cell0gw.app.room import fitting
+from cell0gw.auth.credentials import LIFETIME
 from cell0gw.auth.principal import EntityType
 from cell0gw.channels.channel import Publication
 from cell0gw.config.options import Config, load
 from cell0gw.config.table import Option
 from cell0gw.engines.interfaces import EngineError, IEngine
 from cell0gw.engines.sqlite.engine import SQLiteEngine
+from cell0gw.monitoring.audit import audit_lines
 from cell0gw.process.clocks import make_monotonic
+from cell0gw.process.lines import Lines
 from cell0gw.process.runtime import runtime_of_process
 from cell0gw.process.state import StateError, StateFolder
 
@@ -38,6 +43,7 @@ class WebSocketGateway(Service):
     @param reactor: None takes the one that runs, or installs one on the asyncio loop that runs.
     @param options: any option by its name, see L{Config}: C{host}, C{port}, C{heartbeat_interval} (seconds),
         C{heartbeat_timeout} (seconds), C{max_message_size} (bytes), C{enable_compression}, ...
+    @ivar lines: those of the logs that are written here, by name; another one's may be added before the start.
     @ivar changed: each is called, without arguments, when L{summary} may be another than before.
     @raise ConfigError: an option can't be so.
     """
@@ -55,11 +61,14 @@ class WebSocketGateway(Service):
         assert config.state_dir is not None
         self._folder = Path.cwd()  # a daemon may be somewhere else when it reads certificates again
         self._state = StateFolder(config.state_dir)
+        self._audit = audit_lines(self._state.write_audit, time.time)
+        self.lines: dict[str, Lines] = {"audit": self._audit}
         self._config = config
         self._reactor = reactor
         self._entrance: Entrance | None = None
         self._gateway: Gateway | None = None  # made by the first start, which knows the reactor
         self._registered = MultiService()
+        self._hurried = False
         self.changed: list[Callable[[], Any]] = []
 
     @property
@@ -114,8 +123,9 @@ class WebSocketGateway(Service):
 
         Forks after this are fine.
 
-        @raise StartError: one of them can't be had.
+        @raise StartError: one of them can't be had, or there is no room for connections.
         """
+        self._config = fitting(self._config)
         entrance = self._make_entrance()
         try:
             self._state.lock()
@@ -155,6 +165,10 @@ class WebSocketGateway(Service):
         """See L{Embedded.mint}."""
         return self.gateway.mint(entity_id, entity_type, permissions, expires_in_hours, renewable_for_hours)
 
+    def hurry(self) -> None:
+        """Stop without waiting for newcomers, whatever C{drain_accept} says: somebody sits there and waits."""
+        self._hurried = True
+
     def drain(self) -> Deferred[None]:
         """See L{Gateway.drain}."""
         return self.gateway.drain()
@@ -172,6 +186,7 @@ class WebSocketGateway(Service):
 
         @raise StartError: a certificate can't be used: nothing has changed.
         """
+        config = fitting(config)
         if self._entrance is not None:
             self._entrance.renew(config)
         return self.gateway.reconfigure(config)
@@ -194,7 +209,7 @@ class WebSocketGateway(Service):
 
     def _make_engine(self) -> IEngine:
         """The engine that keeps what must outlive the process; nothing is open yet."""
-        return SQLiteEngine(self._state.database, self.config.max_database_size, self._reactor)
+        return SQLiteEngine(self._state.database, *self.config.database_bounds, self._reactor)
 
     def _start(self) -> Deferred[None]:
         if self._reactor is None:
@@ -210,6 +225,7 @@ class WebSocketGateway(Service):
             self._reactor = reactor
         try:
             make_monotonic(self._reactor)
+            self._audit.start()
             gateway = self._gateway = self._gateway or self._make_gateway()
             for service in list(self._registered):
                 service.disownServiceParent()
@@ -217,9 +233,9 @@ class WebSocketGateway(Service):
             gateway.engine.open()
             gateway.startService()
             super().startService()
-            has_admin = self._first_token(gateway.credentials)
+            has_admin = first_token(gateway.credentials, self.config.admin_token, self._state)
             assert self._entrance is not None
-            self._entrance.serve(gateway.factory, self._reactor)
+            self._entrance.serve(gateway, self._reactor)
         except EngineError as problem:
             self._let_go()
             raise StartError(str(problem)) from None
@@ -238,7 +254,8 @@ class WebSocketGateway(Service):
         return has_admin
 
     def _make_gateway(self) -> Gateway:
-        gateway = Gateway(self._config, self._make_engine(), runtime_of_process(self._reactor), self._state.write_audit)
+        runtime = runtime_of_process(self._reactor)
+        gateway = Gateway(self._config, self._make_engine(), runtime, self._audit.add, self.lines)
         gateway.health.changed.append(self._tell_changed)
         return gateway
 
@@ -256,6 +273,7 @@ class WebSocketGateway(Service):
         if self._entrance is not None:
             self._entrance.close()
             self._entrance = None
+        self._audit.stop()
         self._state.unlock()
 
     @inlineCallbacks
@@ -265,30 +283,17 @@ class WebSocketGateway(Service):
             self._let_go()
             return
         assert self._entrance is not None
-        yield self._entrance.stop()
-        yield self.gateway.drain()
-        yield maybeDeferred(self.gateway.stopService)
-        super().stopService()
-        self._entrance.close()
+        entrance, gateway = self._entrance, self.gateway
+        accept = 0.0 if self._hurried else self.config.drain_accept
+        refusing, drain = maybeDeferred(entrance.stop, accept, self._reactor), partial(gateway.drain, accept)
+        ends = (drain, lambda: refusing, gateway.stopService, super().stopService, entrance.close, gateway.engine.close)
+        for end in (*ends, self._audit.stop, self._state.unlock):
+            try:
+                yield maybeDeferred(end)
+            except Exception:
+                self.log.failure("a step of the stop failed; the rest is stopped", event="stop.failed")
         self._entrance = None
-        self.gateway.engine.close()
-        self._state.unlock()
         self.log.info("stopped", event="gateway.stopped")
-
-    def _first_token(self, credentials: Credentials) -> Deferred[None]:
-        """Make sure that there is an admin token: the operator's own, or one that is minted here."""
-        if self.config.admin_token is not None:
-            credentials.accept(self.config.admin_token)
-        elif not len(credentials):
-            minting = credentials.mint_admin(self._state.keep_admin_token)
-            return Deferred.fromCoroutine(minting).addCallback(lambda minted: self._show(minted.token))
-        return succeed(None)
-
-    def _show(self, token: str) -> None:
-        self.log.info("the admin token is in {path}", event="admin_token.kept", path=str(self._state.admin_token))
-        terminal = sys.__stderr__  # sys.stderr is the log by now
-        if terminal is not None and terminal.isatty():
-            terminal.write(f"The admin token, shown this once (kept in {self._state.admin_token}):\n{token}\n")
 
 
 def _keyword(option: Option) -> str:

@@ -64,7 +64,7 @@ class Embedded:
         """
         if not (subjects.is_name(channel) or channel in subjects.OWN_CHANNELS):
             raise ValueError(f"not the name of a channel: {channel}")
-        return self._broker.emit(channel, type, data, source)
+        return self._broker.emit(channel, type, data, source=source)
 
     def mint(
         self,
@@ -81,6 +81,7 @@ class Embedded:
         @param renewable_for_hours: see L{Credentials.mint}.
         @return: the token, once it is stored.
         @raise ValueError: not the name of an entity, nor a pattern.
+        @raise InvalidParams: by what is returned: there is no such permission.
         """
         if not subjects.is_pattern(entity_id):
             raise ValueError(f"not the name of an entity: {entity_id}")

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolFactory
-from twisted.internet.ssl import CertificateOptions
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
+from cell0gw.app.gateway import Gateway
 from cell0gw.config.options import Config
 from cell0gw.transports.sockets.binding import TCPBinding
+from cell0gw.transports.sockets.certificates import Certificate, CertificateError, read_certificate
 from cell0gw.transports.sockets.endpoints import Endpoint, EndpointError, read_endpoints
 from cell0gw.transports.sockets.listening import ListenError, Listening, Renewal
-from cell0gw.transports.sockets.tls import Certificate, CertificateError, read_certificate
+
+_ADVICE: Final[dict[int | None, str]] = {
+    errno.EADDRINUSE: "stop what listens there, or ",
+    errno.EADDRNOTAVAIL: "this machine has no such address; ",
+    errno.EEXIST: "move it away, or ",
+    errno.ENOENT: "make the folder, or ",
+}
+"""What to do about a place that can't be had, by what the system said, beside choosing another one."""
 
 
 class StartError(Exception):
@@ -30,8 +41,9 @@ class Entrance:
 
     def __init__(self, config: Config, folder: Path) -> None:
         self._folder = folder
-        certificate = self._read_certificate(config)
-        self._certificate = None if certificate is None else Certificate(certificate)
+        context = self._read_certificate(config)
+        self._certificate = None if context is None else Certificate(context)
+        self._proxied = config.proxy_protocol
         self._choose = "--host and --port" if config.listen is None else "--listen"
         self._listening = self.read_endpoints(config)
 
@@ -58,16 +70,15 @@ class Entrance:
         try:
             self._listening.open()
         except ListenError as problem:
-            raise StartError(
-                f"can't listen on {problem}: stop what listens there, or choose another with {self._choose}"
-            ) from None
+            advice = _ADVICE.get(problem.errno, "")
+            raise StartError(f"can't listen on {problem}: {advice}choose another with {self._choose}") from None
 
-    def serve(self, factory: IProtocolFactory, reactor: Any) -> None:
-        """Accept connections.
-
-        @param factory: makes their protocols.
-        """
-        self._listening.serve(factory, self._certificate, reactor)
+    def serve(self, gateway: Gateway, reactor: Any) -> None:
+        """Accept connections to a gateway."""
+        gateway.rpc.description.read()  # written before there is anybody who would have to wait for it
+        proxies = gateway.proxies if self._proxied else None
+        report = gateway.tls_failures.handshake_failed
+        self._listening.serve(gateway.factory, self._certificate, reactor, report, proxies)
 
     def renew(self, config: Config) -> None:
         """Read the files of certificates again, whether their names are other ones or not, for new handshakes.
@@ -75,8 +86,8 @@ class Entrance:
         @raise StartError: one can't be used: nothing has changed.
         """
         renewals: list[Renewal] = []
-        if self._certificate is not None and (options := self._read_certificate(config)) is not None:
-            renewals.append(partial(self._certificate.renew, options))
+        if self._certificate is not None and (context := self._read_certificate(config)) is not None:
+            renewals.append(partial(self._certificate.renew, context))
         try:
             renewals += self._listening.read_again()
         except EndpointError as problem:
@@ -84,11 +95,14 @@ class Entrance:
         for renew in renewals:
             renew()
 
-    def stop(self) -> Deferred[Any]:
+    def stop(self, after: float, clock: IReactorTime) -> Deferred[Any]:
         """Accept no more connections; those that are open stay open.
 
+        @param after: seconds for which they are accepted still.
         @return: fires once none is accepted.
         """
+        if after:
+            return deferLater(clock, after, self._listening.stopService)
         return self._listening.stopService()
 
     def close(self) -> None:
@@ -108,11 +122,15 @@ class Entrance:
         except EndpointError as problem:
             raise StartError(f"can't listen on {problem}") from None
 
-    def _read_certificate(self, config: Config) -> CertificateOptions | None:
-        path = config.tls_cert
+    def _read_certificate(self, config: Config) -> SSL.Context | None:
+        path, passphrase = config.tls_cert, config.tls_key_passphrase_file
         if path is None:
             return None
         try:
-            return read_certificate(self._folder / path, self._folder / (config.tls_key or path))
+            return read_certificate(
+                self._folder / path,
+                self._folder / (config.tls_key or path),
+                None if passphrase is None else self._folder / passphrase,
+            )
         except CertificateError as problem:
             raise StartError(f"can't speak TLS: {problem}") from None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import Interface
 
@@ -23,9 +24,13 @@ from cell0gw.guard.guard import Guard
 from cell0gw.monitoring.health import Health
 from cell0gw.monitoring.session_log import SessionLog
 from cell0gw.monitoring.statistics import Counts
+from cell0gw.monitoring.tls_failures import TLSFailures
+from cell0gw.monitoring.writing import Writing
 from cell0gw.presence.presence import Presence
 from cell0gw.process.interfaces import IDraining, IReconfigurable, ISweeper
+from cell0gw.process.lines import Lines
 from cell0gw.process.runtime import Runtime
+from cell0gw.protocol.jsonrpc import Response
 from cell0gw.rpc.rpc import RPC
 from cell0gw.services.agent import AgentService
 from cell0gw.services.auth import AuthService
@@ -34,8 +39,13 @@ from cell0gw.services.gateway import GatewayService
 from cell0gw.services.presence import PresenceService
 from cell0gw.services.rpc import RPCService
 from cell0gw.services.session import SessionService
+from cell0gw.services.task import TaskService
 from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
 from cell0gw.sessions.registry import Sessions
+from cell0gw.sessions.session import Session
+from cell0gw.tasks.attempt import attempt_of
+from cell0gw.tasks.tasks import Tasks
+from cell0gw.transports.sockets.proxied import Proxies
 from cell0gw.transports.websocket.connection import GatewayProtocol
 from cell0gw.transports.websocket.factory import GatewayFactory
 
@@ -47,8 +57,11 @@ class Gateway(MultiService):
 
     @param engine: where what must outlive the process is kept; its owner opens and closes it.
     @param audit: takes the lines of the L{cell0gw.monitoring.audit.Audit} log.
+    @param lines: see L{Writing}.
     @ivar factory: makes the protocols of connections.
+    @ivar proxies: whose headers of the PROXY protocol are believed, where connections begin with one.
     @ivar health: what is wrong, and who is notified of it.
+    @ivar tls_failures: counts handshakes of TLS that failed.
     @ivar publish: see L{Embedded}; so for C{send}, C{emit} and C{mint}.
     """
 
@@ -60,6 +73,7 @@ class Gateway(MultiService):
         engine: IEngine,
         runtime: Runtime,
         audit: Callable[[bytes], Any] = lambda line: None,
+        lines: Mapping[str, Lines] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self.config = config
@@ -70,27 +84,32 @@ class Gateway(MultiService):
         emit, tell = channels.broker.emit, partial(channels.broker.emit, "$system")
         self.guard = guard = Guard(limits, config.heartbeat_interval, config.heartbeat_timeout, tell, audit, runtime)
         self.sessions = Sessions(runtime, config.resume_window, tell)
-        self.presence = presence = Presence(emit, runtime)
-        self.credentials = Credentials(engine.tokens, runtime)
+        self.presence = presence = Presence(emit, limits, runtime, config.check_inputs)
+        self.credentials = Credentials(engine.tokens, runtime, self._grantable)
         self.agents = agents = Agents(
-            engine.mail, config.mail_limits, presence.directory, self.credentials, emit, runtime
+            engine.mail, limits, config.mail_limits, presence, self.credentials, guard.signs, emit, runtime
         )
-        self.rpc = rpc = RPC(
-            self, guard, agents.calls.answered_by, config.anonymous_reads, config.idempotency_window, runtime.clock
-        )
+        self.tasks = Tasks(engine.tasks, agents, channels.recovery.replay, limits, runtime)
+        answered, reads = self._answered, config.anonymous_reads
+        self.rpc = rpc = RPC(self, guard, self.sessions, answered, reads, config.idempotency_window, runtime.clock)
+        self.health = Health(tell, runtime.wall)
         self.factory = GatewayFactory(
-            GatewayProtocol, rpc.dispatcher, guard, self.sessions, config.enable_compression, runtime
+            GatewayProtocol, rpc.dispatcher, guard, self.sessions, config.enable_compression, self.health, runtime
         )
         self.factory.reconfigure(config)
-        self.health = Health(tell, runtime.wall)
+        factory = self.factory
+        self.proxies = Proxies(guard.connections, factory.admission.is_proxy, factory.refusals.refused, factory.seconds)
+        self.tls_failures = TLSFailures(runtime.clock.seconds)
         self.health.changed.append(self.credentials.sweep)
+        self._writing = Writing(self.health, lines)
         engine.changed.append(self.health.storage)
         embedded = Embedded(channels.broker, agents.mail, self.credentials)
         self.publish, self.send, self.emit, self.mint = embedded.publish, embedded.send, embedded.emit, embedded.mint
         services = self._namespaces()
         self._parts = (
             SessionLog(), runtime.dates, *guard.parts, self.sessions, *presence.parts, *channels.parts, *services,
-            self.factory, *rpc.parts, self.health, *agents.parts, self.credentials,
+            self.factory, self.factory.refusals, *rpc.parts, self.health, *agents.parts, *self.tasks.parts,
+            self.credentials, self._writing, self.tls_failures,
         )  # fmt: skip
         self.sessions.observers += self._providing(ISessionObserver)
         self.sessions.refresh_observers += self._providing(IRefreshObserver)
@@ -108,13 +127,23 @@ class Gateway(MultiService):
         channels, presence, agents, rpc = self.channels, self.presence, self.agents, self.rpc
         recovery, allows = channels.recovery, rpc.dispatcher.allows
         return (
-            RPCService(runtime.wall, rpc.dispatcher.methods),
-            AuthService(self.credentials, self.sessions, presence.directory, self.guard),
-            SessionService(self.sessions, presence, recovery, allows, runtime.dates),
-            PresenceService(presence),
-            ChannelService(channels, rpc.idempotency, allows),
-            AgentService(presence, agents, rpc.idempotency),
-            GatewayService(runtime, lambda: list(self), self._statistics, agents, rpc.dispatcher.examine, self.health),
+            RPCService(runtime.wall, rpc.dispatcher.methods, rpc.description),
+            AuthService(self.credentials, self.sessions, presence, self.guard),
+            SessionService(self.sessions, presence, recovery, allows, self.guard.limits, runtime.dates),
+            PresenceService(presence, self.guard.limits),
+            ChannelService(channels, rpc.idempotency, allows, self.guard.limits),
+            AgentService(presence, agents, self.tasks, rpc.idempotency, self.guard.limits),
+            TaskService(self.tasks, presence, self.config.mail_ttl, runtime.wall),
+            GatewayService(
+                runtime,
+                lambda: [*self, self.factory.refusals],
+                self._statistics,
+                agents,
+                rpc.dispatcher.examine,
+                self.health,
+                self.tls_failures.counts,
+                self.guard.audit,
+            ),
         )
 
     def startService(self) -> None:
@@ -125,21 +154,31 @@ class Gateway(MultiService):
         self.credentials.load()
         self.channels.load()
         self.agents.load()
+        self.tasks.load()
         super().startService()
         self.emit("gateway.started", {})
 
-    def drain(self) -> Deferred[None]:
+    def drain(self, accept: float = 0.0) -> Deferred[None]:
         """Refuse new work, and close all connections with a code that says reconnect.
 
+        @param accept: seconds for which there may be new ones, which are closed as all others are.
         @return: fires when all are gone, after C{drain_timeout} seconds at the latest.
         """
-        self.emit("gateway.draining", {})
+        self._go_on(self.emit, "gateway.draining", {})
         for part in self._providing(IDraining):
-            part.drain(True)
-        drain = Drain(self._runtime, self.guard.connections, self.config.drain_timeout)
+            self._go_on(part.drain, True)
+        drain = Drain(self._runtime, self.guard.connections, self.config.drain_timeout, accept)
         # Callers that wait for a write get the answer before the close; but not for ever.
-        written = self.engine.written().addTimeout(self.config.drain_timeout / 2, self._runtime.clock)
+        written = maybeDeferred(self.engine.written).addTimeout(self.config.drain_timeout / 2, self._runtime.clock)
         return written.addBoth(lambda outcome: drain.begin())
+
+    def _go_on(self, step: Callable[..., Any], *arguments: Any) -> None:
+        """Take a step of a drain, which goes on whatever that raises."""
+        try:
+            step(*arguments)
+        except Exception:
+            name = getattr(step, "__qualname__", repr(step))
+            self.log.failure("{step} failed; the drain goes on", event="drain.failed", step=name)
 
     def reconfigure(self, config: Config) -> Reconfigured:
         """Take over other options, as far as a gateway can that runs; connections stay.
@@ -171,6 +210,20 @@ class Gateway(MultiService):
         if ISessionObserver.providedBy(service):
             self.sessions.observers.append(service)
 
+    def _grantable(self) -> dict[str, bool]:
+        """See L{cell0gw.auth.grants.Grantable}: the credentials need it of the dispatcher, which is made after them."""
+        return {
+            **self.rpc.dispatcher.permissions(),
+            **self.presence.permissions,
+            **self.agents.permissions,
+            **self.tasks.permissions,
+        }
+
+    def _answered(self, session: Session, response: Response) -> None:
+        """A response to a request of the gateway's: of an agent that had a call, or a task."""
+        ours = self.agents.calls if attempt_of(response.id) is None else self.tasks.attempts
+        ours.answered_by(session, response)
+
     def _statistics(self) -> Counts:
         return Counts(
             current={
@@ -183,6 +236,7 @@ class Gateway(MultiService):
                 "calls": self.rpc.dispatcher.calls,
                 "errors": self.rpc.dispatcher.errors,
                 "stalls": self.guard.heartbeats.stalls,
+                **self._writing.dropped,
             },
         )
 

@@ -10,8 +10,8 @@ from cell0gw.config.options import Config
 from cell0gw.protocol.limits import Limits
 
 LIVE: Final = frozenset(name for name in Limits.__struct_fields__ if name in Config.__struct_fields__) | {
-    "allowed_hosts", "allowed_origins", "anonymous_reads", "channels", "drain_timeout", "log_level", "tls_cert",
-    "tls_key", "trusted_proxies",
+    "allowed_hosts", "allowed_origins", "anonymous_reads", "channels", "drain_accept", "drain_timeout", "log_level",
+    "max_head_size", "path", "tls_cert", "tls_key", "tls_key_passphrase_file", "trusted_proxies",
 }  # fmt: skip
 """The options that can change. What takes them over is an L{cell0gw.process.interfaces.IReconfigurable}, or looks them
 up when they are needed.
@@ -32,7 +32,7 @@ def merge(before: Config, wanted: Config) -> tuple[Config, Reconfigured]:
     @return: those that hold from now on, and which of the wanted ones are among them.
     """
     differing = [name for name in Config.__struct_fields__ if getattr(before, name) != getattr(wanted, name)]
-    fixed = {"tls_cert", "tls_key"} if None in (before.tls_cert, wanted.tls_cert) else set()
+    fixed = {"tls_cert", "tls_key", "tls_key_passphrase_file"} if None in (before.tls_cert, wanted.tls_cert) else set()
     changed = [name for name in differing if name in LIVE and name not in fixed]
     after = msgspec.structs.replace(before, **{name: getattr(wanted, name) for name in changed})
     return after, Reconfigured(changed, [name for name in differing if name not in changed])

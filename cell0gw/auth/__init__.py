@@ -1,4 +1,4 @@
-"""Tokens: what they say, what they allow, who may mint them.
+"""Tokens: what they say, what they allow, whom one sees with them, who may mint them.
 
 Imports: protocol, process.
 """

@@ -7,22 +7,22 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.auth import tokens
 from cell0gw.auth.bad_token import BadToken, check
-from cell0gw.auth.permissions import AGENT_PERMISSIONS, EVERYTHING, MINT, Permissions, is_permission
+from cell0gw.auth.grants import Grantable, check_grantable, check_held, check_mintable
+from cell0gw.auth.permissions import AGENT_PERMISSIONS, EVERYTHING, Permissions
 from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.records import Records
+from cell0gw.auth.revocations import Revocations
 from cell0gw.auth.store import ITokenStore
 from cell0gw.auth.tokens import TokenRecord
 from cell0gw.process.failures import reported_already
 from cell0gw.process.interfaces import ISweeper
 from cell0gw.process.runtime import Runtime
-from cell0gw.protocol.errors import InvalidParams, NotFound, PermissionDenied
-from cell0gw.protocol.subjects import covers, has_wildcard
+from cell0gw.protocol.errors import PermissionDenied
+from cell0gw.protocol.subjects import has_wildcard
 from cell0gw.protocol.timestamps import timestamp
 
 HOUR: Final = 3600.0
@@ -31,7 +31,7 @@ ADMIN: Final = "admin"
 """The entity of the gateway's own first token."""
 
 RETENTION: Final = 7 * 24 * HOUR
-"""Seconds after its expiry for which a token is still listed."""
+"""Seconds after its expiry for which a token is still known, unless too many are."""
 
 LIFETIME: Final = 24
 """Hours that a token lives whose minter says nothing of it."""
@@ -51,32 +51,41 @@ class Minted(msgspec.Struct, frozen=True):
 class Credentials:
     """What tokens prove, and what may be done with them.
 
+    @param grantable: gives the permissions that there are: only those are minted.
+    @ivar revoke: see L{Revocations}; so for C{entity_of}.
     @ivar suggestions: the ids that tokens are for, and others that are known here.
     """
 
-    def __init__(self, store: ITokenStore, runtime: Runtime) -> None:
+    def __init__(self, store: ITokenStore, runtime: Runtime, grantable: Grantable) -> None:
         self._store = store
+        self._grantable = grantable
         self._wall = runtime.wall
         self._random_bytes = runtime.random_bytes
         self._records = Records()
         # The operator's own, by their digests: they are never stored.
         self._accepted: dict[str, TokenRecord] = {}
-        # What is still to be written to the store.
-        self._unwritten: set[str] = set()
+        self._revocations = revocations = Revocations(self._records, store, runtime.wall)
+        self.revoke, self.entity_of = revocations.revoke, revocations.entity_of
         self.suggestions = self._records.suggestions
 
     def load(self) -> None:
         """Load what the store kept."""
-        for record in self._store.load():
+        for record in sorted(self._store.load(), key=age):  # a minter comes before what it has minted
             self._records.keep(record)
         self._purge()
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def records(self) -> list[TokenRecord]:
-        """All of them, oldest first; also those that were revoked or have expired."""
-        return sorted(self._records, key=lambda record: (record.issued_at, record.token_id))
+    def records(self, expired: bool = True, after: tuple[int, str] | None = None) -> list[TokenRecord]:
+        """All of them, oldest first; also those that were revoked.
+
+        @param expired: whether those are there that have expired, too.
+        @param after: the L{age} beyond which they are asked for; None: from the first one on.
+        """
+        now = self._wall()
+        there = (each for each in self._records if expired or each.expires_at is None or each.expires_at > now)
+        return sorted((each for each in there if after is None or age(each) > after), key=age)
 
     def names(self, entity_id: str) -> bool:
         """Whether a valid token is for this entity, and not for a pattern of many."""
@@ -85,6 +94,10 @@ class Credentials:
         return any(record.valid(now) for record in records) or any(
             record.entity_id == entity_id for record in self._accepted.values()
         )
+
+    def covers(self, entity_id: str) -> bool:
+        """Whether a valid token is for a pattern of many that covers this entity."""
+        return self._records.is_covered(entity_id, self._wall())
 
     def verify(self, token: str) -> Principal:
         """What a token proves.
@@ -134,16 +147,15 @@ class Credentials:
         @param expires_in_hours: cut to what the minter's own token has left.
         @param renewable_for_hours: gives its C{renew_until}, counted from now and cut in the same way; 0: it is not
             renewable. None: L{RENEWABLE} hours if it lives for L{LIFETIME} hours, else it is not.
-        @raise PermissionDenied: it would be more than the minter has.
-        @raise InvalidParams: a permission is not well-formed.
+        @raise PermissionDenied: it would be more than the minter has; C{path} says in what.
+        @raise InvalidParams: there is no such permission.
+        @raise RateLimited: too many of the minter's tokens, or of all, are valid.
         """
         self._purge()
-        held = minter.permissions
-        if not (covers(minter.entity_id, entity_id) or held.grants_by_pattern(MINT, entity_id)):
-            raise PermissionDenied(f"Your token may not mint for {entity_id}")
-        if entity_type == "system" and minter.entity_type != "system":
-            raise PermissionDenied("Only a system token may mint for a system entity")
-        granted = held.intersect(AGENT_PERMISSIONS) if permissions is None else _granted(held, permissions)
+        wanted = () if permissions is None else permissions
+        check_grantable(wanted, self._grantable)
+        check_mintable(minter, entity_id, entity_type, wanted)
+        granted = minter.permissions.intersect(AGENT_PERMISSIONS) if permissions is None else dict.fromkeys(wanted)
         if renewable_for_hours is None:
             renewable_for_hours = RENEWABLE if expires_in_hours == LIFETIME else 0
         now = self._wall()
@@ -158,12 +170,13 @@ class Credentials:
             digest=digest,
             entity_id=entity_id,
             entity_type=entity_type,
-            permissions=granted,
+            permissions=minter.permissions.bound(granted),
             issued_at=now,
             expires_at=ends,
             issued_by=minter.token_id,
             renew_until=renewable if renewable > ends else None,
         )
+        self._records.admit(record, minter.entity_type == "system")
         return await self._store_new(token, record)
 
     async def renew(self, bearer: Principal, permissions: list[str] | None, expires_in_hours: float | None) -> Minted:
@@ -174,7 +187,8 @@ class Credentials:
         @param expires_in_hours: cut to the lifetime of the old one, which None means, and to its C{renew_until}.
         @raise BadToken: the token has ended.
         @raise PermissionDenied: it is not renewable, or this would be more than it is.
-        @raise InvalidParams: a permission is not well-formed.
+        @raise RateLimited: too many that were renewed for the entity, or of all, are valid.
+        @raise InvalidParams: there is no such permission.
         """
         self._purge()
         now = self._wall()
@@ -184,7 +198,10 @@ class Credentials:
         check(old, now)
         if old.expires_at >= old.renew_until:
             raise PermissionDenied(f"Your token can't be renewed beyond {timestamp(old.renew_until)}, when it ends")
-        granted = old.permissions if permissions is None else _granted(Permissions(old.permissions), permissions)
+        wanted = old.permissions if permissions is None else permissions
+        check_grantable(wanted, self._grantable, old.permissions)
+        held = Permissions(old.permissions)
+        check_held(held, wanted)
         lifetime = old.expires_at - old.issued_at
         if expires_in_hours is not None:
             lifetime = min(lifetime, expires_in_hours * HOUR)
@@ -194,42 +211,18 @@ class Credentials:
             old,
             token_id=tokens.token_id(digest),
             digest=digest,
-            permissions=granted,
+            permissions=held.bound(dict.fromkeys(wanted)),
             issued_at=now,
             expires_at=min(now + lifetime, old.renew_until),
             renewed_from=old.token_id,
         )
+        self._records.admit(record, record.entity_type == "system")
         return await self._store_new(token, record)
 
-    def revoke(self, token_id: str | None = None, entity_id: str | None = None) -> tuple[list[str], Deferred[None]]:
-        """End a token, or all tokens of an entity, and with each whatever it minted, and what it was renewed to.
-
-        They open no session from now on.
-
-        @return: the ids that were ended, and a Deferred that fires once the store knows.
-        @raise NotFound: no such token; the operator's own ends with the process, not by this.
-        """
-        todo = [record for record in self._records if token_id == record.token_id or entity_id == record.entity_id]
-        if not todo:
-            raise NotFound("No such token")
-        ended: dict[str, None] = {}
-        while todo:
-            current = todo.pop()
-            if current.token_id in ended:  # it is of the entity, say, and another one of the entity has minted it
-                continue
-            ended[current.token_id] = None
-            todo.extend(self._records.children(current.token_id))
-            self._records.keep(msgspec.structs.replace(current, revoked=True))
-        token_ids = list(ended)
-        return token_ids, self._store.revoke(token_ids).addErrback(self._not_written, token_ids)
-
     def sweep(self) -> None:
-        """See L{ISweeper}: give the store again what it could not write. A token that was revoked must not be good
-        after a start.
-        """
-        if self._unwritten:
-            ended, self._unwritten = list(self._unwritten), set()
-            self._store.revoke(ended).addErrback(self._not_written, ended).addErrback(reported_already)
+        """See L{ISweeper}: give the store again what it could not write, and forget what expired long ago."""
+        self._purge()
+        self._revocations.write_again()
 
     async def _store_new(self, token: str, record: TokenRecord) -> Minted:
         # Kept first: should its minter be revoked while the store is busy, this one is revoked too.
@@ -241,13 +234,9 @@ class Credentials:
             raise
         return Minted(token, record)
 
-    def _not_written(self, failure: Failure, ended: list[str]) -> Failure:
-        self._unwritten.update(ended)
-        return failure
-
     def _purge(self) -> None:
         """Forget what expired long ago; what such a token minted expired no later, but what it was renewed to did."""
-        gone = self._records.drop_expired(self._wall() - RETENTION)
+        gone = self._records.expire(self._wall(), RETENTION)
         if gone:
             # What the store could not remove now is purged again at the next start.
             self._store.remove(gone).addErrback(reported_already)
@@ -264,17 +253,6 @@ class Credentials:
         )
 
 
-def _granted(held: Permissions, wanted: list[str]) -> tuple[str, ...]:
-    """The permissions of a token that is to have these.
-
-    @param held: those of the token that it is made with.
-    @raise InvalidParams: one is not well-formed.
-    @raise PermissionDenied: one is more than is held.
-    """
-    granted = tuple(dict.fromkeys(wanted))
-    for permission in granted:
-        if not is_permission(permission):
-            raise InvalidParams(f"Invalid params: not a permission: {permission}")
-        if not held.covers(permission):
-            raise PermissionDenied(f"Your token does not have {permission}")
-    return granted
+def age(record: TokenRecord) -> tuple[int, str]:
+    """What tokens are sorted by: when they were issued, in milliseconds, and their ids."""
+    return int(record.issued_at * 1000), record.token_id

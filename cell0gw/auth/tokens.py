@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.permissions import permissions_of
 from cell0gw.auth.principal import EntityType, Principal
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -55,9 +55,10 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
         return Principal(
             entity_id=self.entity_id,
             entity_type=self.entity_type,
-            permissions=Permissions(self.permissions),
+            permissions=permissions_of(self.permissions),
             token_id=self.token_id,
             expires_at=self.expires_at,
+            renew_until=self.renew_until,
         )
 
 

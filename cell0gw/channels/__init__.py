@@ -1,4 +1,4 @@
 """Channels: who is subscribed, what is published, what is retained, and how missed messages are recovered.
 
-Imports: protocol, process, sessions.
+Imports: protocol, process, auth, sessions.
 """

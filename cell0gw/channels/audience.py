@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from cell0gw.auth.sight import Sight
 from cell0gw.channels.filters import Filter, decoded
 from cell0gw.protocol.messages import Batch, LongMessage
 from cell0gw.sessions.session import IConnection, Session
@@ -12,16 +13,20 @@ from cell0gw.sessions.session import IConnection, Session
 class Audience:
     """The sessions that get what is published to a channel: all of it, or what passes their filters.
 
+    What one connection raises keeps no message from the others.
+
     @ivar connections: of those who get all, by session.
+    @ivar sights: of those who don't see everyone, where that matters.
     """
 
-    __slots__ = ("_apart", "_batch", "_choosy", "connections")
+    __slots__ = ("_apart", "_batch", "_choosy", "connections", "sights")
 
     def __init__(self) -> None:
         self.connections: dict[Session, IConnection] = {}
         self._choosy: dict[Filter, dict[Session, IConnection]] = {}
         self._batch: Batch | None = None
         self._apart: list[IConnection] = []
+        self.sights: dict[Session, Sight] = {}
 
     def add(self, session: Session, filters: Iterable[Filter] | None = None) -> None:
         """Add a subscriber.
@@ -52,10 +57,31 @@ class Audience:
         if self._choosy:
             wanting = self._wanting(content)
             wanting.pop(exclude, None)  # type: ignore[arg-type]
-            for connection in wanting.values():
-                connection.send(message)
+            self._send_each(wanting.values(), message)
             count += len(wanting)
+        if message.__class__ is LongMessage:
+            message.keep()
         return count
+
+    def tell(self, message: bytes, content: bytes, about: Sequence[str]) -> int:
+        """Send an event to all sessions that want it and see whom it is about; see L{send}.
+
+        @param about: ids of entities.
+        """
+        blind = {session for session, sight in self.sights.items() if not all(map(sight.sees, about))}
+        if not blind:
+            return self.send(message, content)
+        there = self._wanting(content) | self.connections
+        seeing = [connection for session, connection in there.items() if session not in blind]
+        self._send_each(seeing, message)
+        if message.__class__ is LongMessage:
+            message.keep()
+        return len(seeing)
+
+    def count(self, content: bytes, sight: Sight, exclude: Session | None = None) -> int:
+        """How many of the sessions that want a message somebody sees; C{exclude} as of L{send}."""
+        there = (session for session in self._wanting(content) | self.connections if session is not exclude)
+        return sum(1 for session in there if sight.sees(session.entity_id))
 
     def _wanting(self, content: bytes) -> dict[Session, IConnection]:
         """The subscribers with a filter that lets a publication pass. It is decoded once."""
@@ -69,7 +95,31 @@ class Audience:
     def _send_apart(self, message: bytes, exclude: Session | None) -> None:
         for session, connection in self.connections.items():
             if session is not exclude:
+                try:
+                    connection.send(message)
+                except Exception:
+                    connection.write_failed()
+
+    def _send_each(self, connections: Iterable[IConnection], message: bytes) -> None:
+        for connection in connections:
+            try:
                 connection.send(message)
+            except Exception:
+                connection.write_failed()
+
+    def _share(self, batch: Batch) -> list[IConnection]:
+        """Share a batch with all who can.
+
+        @return: those who can't: each message must be sent to them.
+        """
+        apart = []
+        for connection in self.connections.values():
+            try:
+                if not connection.share(batch):
+                    apart.append(connection)
+            except Exception:
+                connection.write_failed()
+        return apart
 
     def _send(self, message: bytes) -> None:
         """What is published in a row is gathered in one batch for all who can share it: it costs a connection no more
@@ -78,18 +128,21 @@ class Audience:
         connections = self.connections.values()
         if len(connections) == 1:
             for connection in connections:
-                connection.send(message)
+                try:
+                    connection.send(message)
+                except Exception:
+                    connection.write_failed()
             return
         if isinstance(message, LongMessage):
-            alone = Batch(message)
-            for connection in connections:
-                if not connection.share(alone):
-                    connection.send(message)
+            self._send_each(self._share(Batch(message)), message)
             return
         batch = self._batch
         if batch is None or not batch.open:
             self._batch = batch = Batch()
-            self._apart = [connection for connection in connections if not connection.share(batch)]
+            self._apart = self._share(batch)
         batch.append(message)
         for connection in self._apart:
-            connection.send(message)
+            try:
+                connection.send(message)
+            except Exception:
+                connection.write_failed()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-from zope.interface import Interface
 
+from cell0gw.channels.budget import Budget
 from cell0gw.channels.rules import ChannelRule
 
 OVERHEAD: Final = 400
@@ -19,7 +18,7 @@ EMPTY: Final = 2000
 
 
 class HeldMessage(msgspec.Struct, gc=False):
-    """One publication.
+    """One publication, and who has published it.
 
     C{time} is seconds of the monotonic clock; C{tick} counts the publications of all channels.
     """
@@ -27,75 +26,39 @@ class HeldMessage(msgspec.Struct, gc=False):
     message: bytes
     time: float
     tick: int
-
-
-class IBudgetObserver(Interface):
-    """Is notified of histories that take too much memory."""
-
-    def history_emptied(name: str) -> None:
-        """Called when the history of this channel was evicted, since another one has grown."""
-
-
-class Budget:
-    """How much memory histories may take.
-
-    @param each: maximum bytes of one channel's.
-    @param total: maximum bytes of all; beyond it the channels in which nothing was published for longest forget.
-    @ivar observers: those that are notified of channels whose history was evicted.
-    """
-
-    def __init__(self, each: int, total: int) -> None:
-        self.each = each
-        self._total = total
-        self.used = 0
-        self.observers: list[IBudgetObserver] = []
-        # In the order of their last publications; those evicted since are left out. The first is found at once, which
-        # in a dict it is not when many before it are gone.
-        self._histories: OrderedDict[History, None] = OrderedDict()
-
-    def grown(self, history: History, size: int) -> None:
-        """Charge a history for what it has grown."""
-        self.used += size
-        self._histories[history] = None
-        self._histories.move_to_end(history)
-        while self.used > self._total and self._histories:
-            oldest = next(iter(self._histories))
-            del self._histories[oldest]
-            oldest.clear()
-            if oldest is not history:
-                for observer in self.observers:
-                    observer.history_emptied(oldest.name)
-
-    def shrunk(self, history: History, size: int) -> None:
-        """Credit a history for what it has shrunk."""
-        self.used -= size
-
-    def released(self, history: History, size: int) -> None:
-        """Release a history's share of the budget."""
-        self.used -= size
-        self._histories.pop(history, None)
+    sender: str
 
 
 class History:
     """The newest publications of one channel.
 
+    @param owner: an entity; until something is published the channel counts as its own.
     @ivar newest: the offset of the newest publication, retained or not; 0: there was none.
     @ivar oldest: the offset of the oldest one retained; C{newest + 1}: none is.
     @ivar forgotten: the tick of the newest one that is no longer retained.
+    @ivar size: bytes of the messages that are retained.
+    @ivar tick: that of the newest publication, retained or not; 0: there was none in this process.
     """
 
-    __slots__ = ("_budget", "_bytes", "_held", "_size", "_ttl", "forgotten", "name", "newest", "oldest")
+    __slots__ = ("_budget", "_held", "_owner", "_size", "_ttl", "forgotten", "name", "newest", "oldest", "size", "tick")
 
-    def __init__(self, name: str, rule: ChannelRule, budget: Budget, newest: int = 0) -> None:
+    def __init__(self, name: str, rule: ChannelRule, budget: Budget, newest: int = 0, owner: str = "") -> None:
         self.name = name
         self.follow(rule)
         self._budget = budget
-        self._bytes = 0
+        self.size = 0
         self._held: dict[int, HeldMessage] = {}
         self.newest = newest
         self.oldest = newest + 1
-        self.forgotten = 0
-        budget.grown(self, EMPTY)
+        self.forgotten = self.tick = 0
+        # Whose the channel itself is; None: nobody's, since it was evicted and is there for its subscribers alone.
+        self._owner: str | None = owner
+        budget.opened(self, owner, EMPTY)
+
+    @property
+    def released(self) -> bool:
+        """Whether it counts for nothing, since it retains nothing and was evicted."""
+        return self._owner is None
 
     def __len__(self) -> int:
         return len(self._held)
@@ -105,18 +68,25 @@ class History:
         self._size = rule.history_size
         self._ttl = rule.history_ttl
 
-    def add(self, message: bytes, now: float, tick: int) -> None:
-        """One more publication, the next after the newest."""
+    def add(self, message: bytes, now: float, tick: int, sender: str) -> None:
+        """One more publication, the next after the newest.
+
+        @param sender: who publishes, an entity id.
+        """
         self.newest += 1
+        self.tick = tick
         if not self._size:
             self.oldest, self.forgotten = self.newest + 1, tick
             return
         held = self._held
-        held[self.newest] = HeldMessage(message, now, tick)
+        held[self.newest] = HeldMessage(message, now, tick, sender)
         size = len(message) + OVERHEAD
-        self._bytes += size
-        self._budget.grown(self, size)
-        too_many = len(held) > self._size or self._bytes > self._budget.each
+        self.size += size
+        if self._owner is None:
+            self._owner = sender
+            size += EMPTY
+        self._budget.grown(self, sender, size)
+        too_many = len(held) > self._size or self.size > self._budget.each
         if too_many or (held and held[self.oldest].time <= now - self._ttl):
             self.trim(now)
 
@@ -124,7 +94,7 @@ class History:
         """Forget what exceeds the rule in number, size or age."""
         held = self._held
         too_old = now - self._ttl
-        while held and (len(held) > self._size or self._bytes > self._budget.each or held[self.oldest].time <= too_old):
+        while held and (len(held) > self._size or self.size > self._budget.each or held[self.oldest].time <= too_old):
             self._forget_oldest()
 
     def clear(self) -> None:
@@ -132,9 +102,16 @@ class History:
         while self._held:
             self._forget_oldest()
 
+    def evict(self) -> None:
+        """Forget everything, and count for nothing until there is something again."""
+        self.clear()
+        self.release()
+
     def release(self) -> None:
-        """Release everything: it retains nothing any more."""
-        self._budget.released(self, EMPTY)
+        """Count for nothing: it retains nothing any more."""
+        if self._owner is not None:
+            self._budget.shrunk(self, self._owner, EMPTY)
+            self._owner = None
 
     def expires_at(self) -> float | None:
         """When the oldest will be too old, in seconds of the clock; None when none is retained."""
@@ -168,5 +145,5 @@ class History:
         self.oldest += 1
         self.forgotten = gone.tick
         size = len(gone.message) + OVERHEAD
-        self._bytes -= size
-        self._budget.shrunk(self, size)
+        self.size -= size
+        self._budget.shrunk(self, gone.sender, size)

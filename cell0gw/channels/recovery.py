@@ -2,75 +2,46 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from cell0gw.channels.answers import GONE, Recovered, Subscribed, at, refuse_lost
 from cell0gw.channels.broker import Broker
-from cell0gw.channels.channel import Channel, content_of, wanted
+from cell0gw.channels.channel import Channel, check_filters, wanted
 from cell0gw.channels.filters import Filter
-from cell0gw.channels.history import HeldMessage
-from cell0gw.channels.replay import Replay, Slice
+from cell0gw.channels.replay import Replay, Slice, Source, sliced
 from cell0gw.channels.store import IMessageStore, Position, StoredMessage
 from cell0gw.protocol import subjects
-from cell0gw.protocol.errors import Conflict, InvalidParams, NotFound
-from cell0gw.protocol.limits import MAX_PAGE
-from cell0gw.protocol.notifications import HistoryMessage
-from cell0gw.protocol.timestamps import timestamp
+from cell0gw.protocol.errors import InvalidParams, TooLarge
+from cell0gw.protocol.limits import Limits
+from cell0gw.protocol.patterns import check_width
 from cell0gw.sessions.ending import Ending
 from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
-SLICE_BYTES = 256 * 1024
-"""Approximate maximum bytes that are replayed or shown at once; one message at least."""
+FROM_THE_FIRST: Final = -1
+"""Instead of how many publications there had been: a subscription to all that there ever was, and is retained."""
 
 
-class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
-    """The subscription is active. `offset` is that of the newest publication, 0 if this `epoch` has none; both are null
-    for a pattern.
+class Resumption(NamedTuple):
+    """What becomes of the subscriptions of a session that is to be resumed.
 
-    `recovered` is present if the request has `since`. True: all missed messages follow. False: messages may be missing,
-    and `oldest` is the offset of the oldest message retained.
+    @ivar names: those that move to the new session.
+    @ivar outcomes: what becomes of each channel; and of a pattern, if a channel under it is gone.
+    @ivar missed: the channels of which something is to be brought, or nothing, and the offset that it comes after.
+    @ivar ended: those that end, since the new session may not have them.
     """
 
-    success: bool = True
-    channel: str
-    offset: int | None
-    epoch: str | None
-    recovered: bool | UnsetType = UNSET
-    oldest: int | UnsetType = UNSET
-
-
-class Recovered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A subscription that was resumed. `offset` and `epoch` are those of the newest publication.
-
-    `recovered` true: all missed messages follow. False: messages may be missing, and `oldest` is the offset of the
-    oldest message retained.
-    """
-
-    recovered: bool
-    offset: int
-    epoch: str
-    oldest: int | None = None
-
-
-class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of a channel. Those from `oldest` to `newest` are retained.
-
-    `limit` is present if the request's limit was lowered to it.
-    """
-
-    channel: str
-    epoch: str
-    messages: list[HistoryMessage]
-    oldest: int
-    newest: int
-    limit: int | UnsetType = UNSET
+    names: list[str]
+    outcomes: dict[str, Recovered]
+    missed: list[tuple[Channel, int]]
+    ended: list[str]
 
 
 @implementer(ISessionObserver)
@@ -78,13 +49,16 @@ class Recovery:
     """Subscriptions that begin in the past.
 
     @param store: has what durable channels no longer retain in memory.
+    @param limits: maximum channels and patterns that one session is subscribed to.
     """
 
-    def __init__(self, channels: Broker, store: IMessageStore, clock: IReactorTime) -> None:
+    def __init__(self, channels: Broker, store: IMessageStore, clock: IReactorTime, limits: Limits) -> None:
         self._channels = channels
+        self._limits = limits
         self._store = store
         self._clock = clock
         self._replays: dict[Session, Replay] = {}
+        self._source = Source(self._read, self._pick, self._caught_up)
 
     def subscribe(
         self,
@@ -93,106 +67,131 @@ class Recovery:
         since: Position | None = None,
         history: int = 0,
         filter: Filter | None = None,
+        refuse: bool = False,
     ) -> Subscribed:
         """Let a session have what is published from now on, and before that what follows a position, or the newest.
 
-        @param name: a channel, or a pattern of channels, which has no past.
+        @param name: a channel, or a pattern of channels, which has no past of its own, see L{subscribe_since}.
         @param history: how many of the newest messages to replay.
-        @raise InvalidParams: a past was asked for where there is none.
+        @param refuse: whether it is refused if not all that follows the position is retained.
+        @raise InvalidParams: a past was asked for where there is none, or the pattern is too wide.
+        @raise Conflict: it is refused, and nothing has changed.
         """
+        check_width(name, "channel")
         if (since is not None or history) and (subjects.has_wildcard(name) or subjects.is_own(name)):
             raise InvalidParams(f"Invalid params: {name} has no numbered messages: neither since nor history")
         if since is not None and history:
             raise InvalidParams("Invalid params: either since or history")
+        if refuse and since is not None:
+            refuse_lost(self._judge({name: FROM_THE_FIRST}, {name: since}, ())[0])
         channel = self._channels.subscribe(session, name, filter)
         if channel is None:
             return Subscribed(channel=name, offset=None, epoch=None)
         channel.history.trim(self._clock.seconds())
         position = channel.position
-        if since is not None:
-            recovered = channel.follows(since)
-            self._bring(session, channel, since.offset if recovered else position.offset)
-            return Subscribed(
-                channel=name,
-                offset=position.offset,
-                epoch=position.epoch,
-                recovered=recovered,
-                oldest=UNSET if recovered else channel.oldest,
+        beginning, after = channel.oldest - 1, position.offset
+        recovered = since is None or channel.follows(since)
+        if since is not None and recovered:
+            after = since.offset
+        elif history:
+            after = max(beginning, position.offset - history)
+        elif since is None and session in channel.catching_up:
+            after = self._replays[session].after(channel, position.offset)
+        self._bring(session, channel, after)
+        return Subscribed(
+            channel=name,
+            offset=position.offset,
+            epoch=position.epoch,
+            recovered=UNSET if since is None else recovered,
+            oldest=UNSET if recovered else beginning + 1,
+            beginning=UNSET if recovered else at(channel, beginning),
+            position=UNSET if subjects.is_own(name) else at(channel, after),
+        )
+
+    def subscribe_since(
+        self,
+        session: Session,
+        pattern: str,
+        positions: Mapping[str, Position],
+        filter: Filter | None = None,
+        refuse: bool = False,
+    ) -> Subscribed:
+        """Let a session have what is published from now on under a pattern, and before that what follows positions.
+
+        Of a channel without a position all follows, if all that it ever had is retained.
+
+        @param positions: the last that the client has seen, by channel.
+        @param refuse: whether it is refused if something that follows them is not retained.
+        @raise InvalidParams: it is no pattern, or too wide.
+        @raise TooLarge: more is lost than an answer can tell; nothing has changed, as with the next.
+        @raise Conflict: it is refused.
+        """
+        check_width(pattern, "channel")
+        if not subjects.has_wildcard(pattern):
+            raise InvalidParams(
+                f"Invalid params: {pattern} is no pattern: since, not positions", path="params.positions"
             )
-        if history or session not in channel.catching_up:
-            self._bring(session, channel, max(channel.oldest - 1, position.offset - history))
-        return Subscribed(channel=name, offset=position.offset, epoch=position.epoch)
+        own = session.subscriptions.keys() - {pattern}
+        outcomes, missed = self._judge({pattern: FROM_THE_FIRST}, positions, own)
+        if refuse:
+            refuse_lost(outcomes)
+        channels = Raw(msgspec.json.encode(outcomes))
+        if len(channels) > self._limits.max_content_size:
+            raise TooLarge(f"The answer is larger than {self._limits.max_message_size} bytes")
+        # What is still to come when the connection breaks is missed as well; nothing is where all is lost.
+        begun = self._channels.publications if pattern in outcomes else FROM_THE_FIRST
+        self._channels.subscribe(session, pattern, filter, begun)
+        for channel, after in missed:
+            self._bring(session, channel, after)
+        return Subscribed(channel=pattern, offset=None, epoch=None, channels=cast(Any, channels))
 
     def unsubscribe(self, session: Session, name: str) -> None:
         """End a subscription, and the replay of what it alone still lacks."""
         self._channels.unsubscribe(session, name)
         replay = self._replays.get(session)
-        for channel in [] if replay is None else replay.channels:
-            if replay is not None and not channel.has(session, self._channels.patterns):
+        if replay is None or subjects.is_own(name):
+            return
+        covered = subjects.matcher(name)
+        for channel in replay.streams(self._source):
+            if covered(channel.name) and not channel.has(session, self._channels.patterns):
                 replay.discard(channel)
                 self._channels.set_live(session, channel, True)
 
-    def resume(
+    def plan(
         self, old: Session, new: Session, positions: Mapping[str, Position], allowed: Callable[[str], bool]
-    ) -> dict[str, Recovered]:
-        """Move the subscriptions of a detached session to the one that resumes it.
+    ) -> Resumption:
+        """Work out what becomes of the subscriptions of a session that another one is to resume; nothing changes yet.
 
         @param positions: the last that the client has seen, by channel.
         @param allowed: whether the new session may subscribe to a channel or pattern; where not, the subscription ends.
-        @return: what became of each channel; and of a pattern, if a channel under it is gone.
+        @raise TooLarge: the new session would have more subscriptions than one may have, and than the old one has; or
+            longer filters.
         """
+        check_filters({**old.subscriptions, **new.subscriptions})
         own = set(new.subscriptions)
-        begun: dict[str, int] = {}
-        patterns = []
-        for name, subscription in list(old.subscriptions.items()):
-            if not allowed(name):
-                continue  # it ends with the old session
+        names = [name for name in old.subscriptions if allowed(name)]
+        most = max(self._limits.max_subscriptions, len(old.subscriptions))
+        if len(own.union(names)) > most:
+            raise TooLarge(f"Both sessions together have more than {most} subscriptions")
+        outcomes, missed = self._judge({name: old.subscriptions[name].since for name in names}, positions, own)
+        for name in names:
+            if subjects.has_wildcard(name) and name not in own and self._channels.losses.has(old, name):
+                outcomes[name] = GONE
+        ended = old.subscriptions.keys() - names
+        return Resumption(names, outcomes, missed, [name for name in old.subscriptions if name in ended])
+
+    def carry_out(self, resumption: Resumption, old: Session, new: Session) -> None:
+        """Move the subscriptions of a detached session to the one that resumes it, and bring what it missed."""
+        for name in resumption.names:
             self._channels.move(old, new, name)
-            if subjects.has_wildcard(name):
-                patterns.append(name)
-                covered = [c.name for c in self._channels if subjects.covers(name, c.name)]
-            else:
-                covered = [name]
-            for each in covered:
-                if each not in own:
-                    begun[each] = min(subscription.since, begun.get(each, subscription.since))
-        outcomes = {}
-        for name, since in begun.items():
-            outcome = self._recover(new, name, positions.get(name), since)
-            if name in positions or name in new.subscriptions or not outcome.recovered:
-                outcomes[name] = outcome
-        gone = {name for name in positions if name not in begun and any(subjects.covers(p, name) for p in patterns)}
-        for name in gone.union(old.lost.intersection(patterns)) - own:
-            outcomes[name] = Recovered(recovered=False, offset=0, epoch="")
-        return outcomes
+        for channel, after in resumption.missed:
+            self._bring(new, channel, after)
 
-    def page(self, name: str, since: Position | None, limit: int, reverse: bool) -> HistoryPage | Deferred[HistoryPage]:
-        """Show messages of a channel: those after a position, oldest first; or those before it, newest first.
-
-        @param since: None: from the oldest, or the newest.
-        @param limit: maximum messages; lowered to L{MAX_PAGE}.
-        @raise NotFound: there is no such channel.
-        @raise Conflict: the position is of another numbering.
-        """
-        channel = self._channels.get(name)
-        if channel is None or subjects.is_own(name):
-            raise NotFound(f"{name} has no messages")
-        channel.history.trim(self._clock.seconds())
-        if since is not None and since.epoch != channel.epoch:
-            raise Conflict("The channel's numbering has begun anew", epoch=channel.epoch, oldest=channel.oldest)
-        most = min(limit, MAX_PAGE)
-        cut = MAX_PAGE if limit > MAX_PAGE else UNSET
-        if reverse:
-            before = channel.history.newest + 1 if since is None else since.offset
-            if channel.stored_oldest is not None:
-                return self._store.read_before(name, before, most).addCallback(_stored_page, channel, cut)
-            found = channel.history.before(before)
-        else:
-            after = channel.oldest - 1 if since is None else max(since.offset, channel.oldest - 1)
-            if channel.stored_oldest is not None:
-                return self._store.read(name, after, most).addCallback(_stored_page, channel, cut)
-            found = channel.history.after(after)
-        return _page([content_of(held.message) for _, held in _sliced(found, most)], channel, cut)
+    def replay(self, session: Session) -> Replay:
+        """What a session has yet to get, of its channels and of other streams: a connection has one writer of that."""
+        if session not in self._replays:
+            self._replays[session] = Replay(session, self._clock)
+        return self._replays[session]
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
@@ -201,7 +200,7 @@ class Recovery:
         """See L{ISessionObserver}."""
         replay = self._replays.pop(session, None)
         if replay is not None:
-            for channel in replay.channels:
+            for channel in replay.streams(self._source):
                 self._channels.set_live(session, channel, True)
             replay.stopProducing()
 
@@ -209,18 +208,50 @@ class Recovery:
         """See L{ISessionObserver}."""
         self.session_detached(session, ending)
 
-    def _recover(self, session: Session, name: str, position: Position | None, begun: int) -> Recovered:
+    def _judge(
+        self, begun: Mapping[str, int], positions: Mapping[str, Position], own: Collection[str]
+    ) -> tuple[dict[str, Recovered], list[tuple[Channel, int]]]:
+        """Work out what has been missed of some channels, and whether it is retained still; nothing changes.
+
+        @param begun: the channels, and patterns of channels, and how many publications there had been when the
+            subscription to each began.
+        @param positions: the last that the client has seen, by channel.
+        @param own: channels and patterns that are left out, since the session is subscribed to them in any case.
+        @return: C{outcomes} and C{missed} of a L{Resumption}.
+        """
+        patterns = {name: since for name, since in begun.items() if subjects.has_wildcard(name)}
+        channels = {name: since for name, since in begun.items() if name not in patterns}
+        gone = self._channels.registry.covered(patterns, positions, channels)
+        outcomes: dict[str, Recovered] = {}
+        missed: list[tuple[Channel, int]] = []
+        for name, since in channels.items():
+            if name not in own:
+                outcome = self._recover(missed, name, positions.get(name), since)
+                if name in positions or name in begun or not outcome.recovered:
+                    outcomes[name] = outcome
+        for name in gone:
+            if name not in own:
+                outcomes[name] = GONE
+        return outcomes, missed
+
+    def _recover(
+        self, missed: list[tuple[Channel, int]], name: str, position: Position | None, begun: int
+    ) -> Recovered:
         channel = self._channels.get(name)
-        assert channel is not None
+        if channel is None:
+            return GONE
         if subjects.is_own(name):  # events are not numbered
             return Recovered(recovered=False, offset=0, epoch=channel.epoch)
         channel.history.trim(self._clock.seconds())
         newest = channel.position
-        if position is None:
-            after = channel.history.offset_at(begun)
-        else:
+        after: int | None
+        if position is not None:
             after = position.offset if channel.follows(position) else None
-        self._bring(session, channel, newest.offset if after is None else after)
+        elif begun == FROM_THE_FIRST:
+            after = 0 if channel.oldest == 1 else None
+        else:
+            after = channel.history.offset_at(begun)
+        missed.append((channel, newest.offset if after is None else after))
         return Recovered(
             recovered=after is not None,
             offset=newest.offset,
@@ -236,15 +267,15 @@ class Recovery:
                 replay.discard(channel)
             self._channels.set_live(session, channel, True)
             return
-        if replay is None:
-            replay = self._replays[session] = Replay(session, self._clock, self._read, self._pick, self._caught_up)
         self._channels.set_live(session, channel, False)
-        replay.add(channel, after)
+        self.replay(session).add(channel, after, self._source)
 
     def _read(self, channel: Channel, after: int, limit: int) -> Slice | Deferred[Slice | None] | None:
         history = channel.history
+        if self._is_renumbered(channel):
+            return None
         if after + 1 >= history.oldest:
-            return [(offset, held.message) for offset, held in _sliced(history.after(after), limit)]
+            return [(offset, held.message) for offset, held in sliced(history.after(after), limit)]
         if channel.stored_oldest is None or after + 1 < channel.stored_oldest:
             return None
         return self._store.read(channel.name, after, limit).addCallback(self._messages, channel, after)
@@ -259,39 +290,11 @@ class Recovery:
         return None if filters is None else lambda message: wanted(message, filters)
 
     def _caught_up(self, session: Session, channel: Channel, after: int) -> bool:
-        if after < channel.history.newest:
+        if after < channel.history.newest or self._is_renumbered(channel):
             return False
         self._channels.set_live(session, channel, True)
         return True
 
-
-def _sliced(found: Iterable[tuple[int, HeldMessage]], limit: int) -> list[tuple[int, HeldMessage]]:
-    """As many of some publications as may be replayed at once."""
-    taken, size = [], 0
-    for offset, held in itertools.islice(found, limit):
-        taken.append((offset, held))
-        size += len(held.message)
-        if size > SLICE_BYTES:
-            break
-    return taken
-
-
-def _page(messages: list[HistoryMessage], channel: Channel, cut: int | UnsetType) -> HistoryPage:
-    return HistoryPage(
-        channel=channel.name,
-        epoch=channel.epoch,
-        messages=messages,
-        oldest=channel.history.oldest if channel.stored_oldest is None else channel.stored_oldest,
-        newest=channel.history.newest,
-        limit=cut,
-    )
-
-
-def _stored_page(stored: list[StoredMessage], channel: Channel, cut: int | UnsetType) -> HistoryPage:
-    return _page([_shown(each) for each in stored], channel, cut)
-
-
-def _shown(stored: StoredMessage) -> HistoryMessage:
-    return HistoryMessage(
-        offset=stored.offset, message=Raw(stored.message), timestamp=timestamp(stored.time), sender=stored.sender
-    )
+    def _is_renumbered(self, channel: Channel) -> bool:
+        """Whether there is another numbering now, of which somebody who catches up on this one would get a part."""
+        return self._channels.get(channel.name) not in (None, channel)

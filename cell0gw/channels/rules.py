@@ -13,11 +13,15 @@ from cell0gw.protocol.subjects import covers, is_own
 class ChannelRule(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for the channels that a pattern covers.
 
-    @ivar history_size: maximum messages retained; 0: none.
-    @ivar history_ttl: seconds for which they are retained.
-    @ivar durable: whether they are on disk before they are acknowledged, and survive the process.
-    @ivar max_message_size: the longest message in bytes; None: as long as any.
-    @ivar presence: whether subscribers that come and go are announced on C{$channels}.
+    The items below are public text in Markdown.
+
+    - `pattern`: the channels that the rule is for, as in `tasks.>`, see docs/protocol.md#names
+    - `history_size`: maximum messages retained; 0: none
+    - `history_ttl`: how long they are retained
+    - `durable`: whether messages are on disk before they are acknowledged, and survive the process. A channel that is
+      there stays as it is until the gateway is started again
+    - `max_message_size`: longest message; a longer one is -32005. The option of that name holds besides
+    - `presence`: whether `$channels` tells of `channel.created`, `channel.joined`, `channel.left` and `channel.removed`
     """
 
     pattern: str = ">"
@@ -48,7 +52,7 @@ DEFAULT: Final = ChannelRule()
 DURABLE: Final = ChannelRule(history_size=10_000, history_ttl=7 * 86400.0, durable=True)
 """The default of durable channels."""
 
-_OWN: Final = ChannelRule(pattern="$", history_size=0, presence=False)
+_OWN: Final = ChannelRule(pattern="$", history_size=0, history_ttl=0.0, presence=False)
 
 
 class ChannelRules:

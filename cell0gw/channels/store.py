@@ -49,13 +49,17 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredChannel(msgspec.Struct, frozen=True, kw_only=True):
-    """A channel in a store: its numbering, and which messages are kept. C{time}: that of the newest one."""
+    """A channel in a store: its numbering, and which messages are kept.
+
+    @ivar newest: the offset of the newest message; 0: there was none yet.
+    @ivar time: that of the newest one, as it counts, see L{IMessageStore.redate}; None: there was none yet.
+    """
 
     name: str
     epoch: str
     oldest: int
     newest: int
-    time: float
+    time: float | None
 
 
 class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +76,14 @@ class IMessageStore(Interface):
 
     def load() -> list[StoredChannel]:
         """Every channel that is kept; called once, before anything else."""
+
+    def begin(channel: str, epoch: str, opener: str) -> Deferred[bool]:
+        """Keep the epoch of a channel that has no message yet; one that is kept already stays as it is.
+
+        @param opener: the entity that opens it: there must be room for a message of its own.
+        @return: fires once it is safe; with False if there is no room for it.
+        @raise Unavailable: by the Deferred, when it can't be kept.
+        """
 
     def append(message: NewMessage) -> Deferred[Stored]:
         """Number a message and keep it, in the order of the calls.
@@ -99,6 +111,19 @@ class IMessageStore(Interface):
 
         @param too_old: by channel, a moment in seconds since the epoch, as is C{keys_before}.
         @return: by channel, the offset of the oldest message that is kept, where that changed.
+        """
+
+    def seen() -> float | None:
+        """The date that was noted last, by this process or one before; None: none was."""
+
+    def note(date: float) -> Deferred[None]:
+        """Note that it is this date by now, in seconds since the epoch."""
+
+    def redate(first: float, last: float, seconds: float) -> Deferred[None]:
+        """Let messages whose time is within a span count as so much younger: the wall clock was set after them.
+
+        @param first: seconds since the epoch, as is C{last}; a second call with the same two replaces the first one.
+        @param seconds: 0 or less: they count as they are.
         """
 
     def drop(channel: str, newest: int) -> Deferred[bool]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from cell0gw.channels.rules import DEFAULT, DURABLE, ChannelRule
-from cell0gw.config.parsers import boolean, integer, positive_duration, size
+from cell0gw.config.parsers import integer, positive_duration, size, truth
 from cell0gw.protocol.subjects import is_pattern
 
 
@@ -18,13 +18,19 @@ class ConfigError(Exception):
     """A value that can't be; the message names the option and where the value came from."""
 
 
-_RULE: Final[dict[str, Callable[[Any], Any]]] = {
+def _limit(value: Any) -> int | None:
+    """A size; 0: none."""
+    return size(value) or None
+
+
+RULE: Final[dict[str, Callable[[Any], Any]]] = {
     "history_size": integer(0, 10_000_000),
     "history_ttl": positive_duration,
-    "durable": boolean,
-    "max_message_size": lambda value: size(value) or None,
-    "presence": boolean,
+    "durable": truth,
+    "max_message_size": _limit,
+    "presence": truth,
 }
+"""The keys of a rule of channels beside C{pattern}, and how the value of each is read."""
 
 
 def read_file(path: Path) -> tuple[dict[str, Any], Any]:
@@ -64,10 +70,10 @@ def read_rules(entries: Any, source: str) -> tuple[ChannelRule, ...]:
         for name, value in entry.items():
             if name == "pattern":
                 continue
-            if name not in _RULE:
-                raise ConfigError(f"{where}: there is no {name}; there are {', '.join(('pattern', *_RULE))}")
+            if name not in RULE:
+                raise ConfigError(f"{where}: there is no {name}; there are {', '.join(('pattern', *RULE))}")
             try:
-                fields[name] = _RULE[name](value)
+                fields[name] = RULE[name](value)
             except ValueError as problem:
                 raise ConfigError(f"{where}, {name}: {problem}, got {value!r:.100}") from None
         default = DURABLE if fields.get("durable") else DEFAULT

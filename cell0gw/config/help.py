@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from cell0gw.config.options import SPARE_DESCRIPTORS, Config
-from cell0gw.config.parsers import message_size, size, written_duration, written_size
+from cell0gw.config.parsers import head_size, message_size, size, written_duration, written_size
 from cell0gw.config.table import GROUPS, Option
 
 COLUMN: Final = 32
@@ -19,6 +19,7 @@ _SAID: Final = {
     "state_dir": "~/.local/state/cell0gw",
     "tls_key": "the file of tls_cert",
     "max_connections": f"open files less {SPARE_DESCRIPTORS}",
+    "max_connections_per_entity": "half of max_connections",
 }
 """Defaults that are no values."""
 
@@ -34,7 +35,7 @@ def default_of(option: Option) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return written_duration(value)
-    return written_size(value) if option.parse in (size, message_size) else str(value)
+    return written_size(value) if option.parse in (size, message_size, head_size) else str(value)
 
 
 def usage(width: int) -> str:

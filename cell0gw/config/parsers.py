@@ -1,4 +1,7 @@
-"""What the value of an option may be, in the spellings of flags, variables and files; each raises C{ValueError}."""
+"""What the value of an option may be, in the spellings of flags, variables and files; each raises C{ValueError}.
+
+The docstring of a parser is public text in Markdown: what the value may be.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from cell0gw.protocol.origins import is_host, read_origin
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_URL_PATH: Final = re.compile(r"/[!$%&'()*+,./:;=@\w~-]*\Z", re.ASCII)
+"""RFC 3986, section 3.3"""
 _LONGEST: Final = 366 * 86400.0
 """Maximum seconds of a duration."""
 
@@ -23,7 +28,7 @@ _BOOLEANS: Final = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromke
 
 
 def duration(value: Any) -> float:
-    """Seconds, from a number or from C{"250ms"}, C{"30s"}, C{"10m"}, C{"24h"}."""
+    """A duration."""
     match = _DURATION.match(str(value)) if not isinstance(value, bool) else None
     if match is None:
         raise ValueError('expected seconds, or a text like "250ms", "30s", "10m"')
@@ -34,7 +39,7 @@ def duration(value: Any) -> float:
 
 
 def positive_duration(value: Any) -> float:
-    """Seconds, more than none."""
+    """A duration above 0."""
     seconds = duration(value)
     if seconds <= 0:
         raise ValueError("expected more than 0 seconds")
@@ -42,7 +47,7 @@ def positive_duration(value: Any) -> float:
 
 
 def size(value: Any) -> int:
-    """Bytes, from a number or from C{"64KiB"}, C{"10MiB"}."""
+    """A size."""
     match = _SIZE.match(str(value)) if not isinstance(value, bool) else None
     if match is None:
         raise ValueError('expected bytes, or a text like "64KiB", "10MiB"')
@@ -50,10 +55,18 @@ def size(value: Any) -> int:
 
 
 def message_size(value: Any) -> int:
-    """Bytes, enough for a message."""
+    """A size of at least 1KiB."""
     length = size(value)
     if length < KIB:
         raise ValueError("expected at least 1KiB")
+    return length
+
+
+def head_size(value: Any) -> int:
+    """A size, 1KiB to 64KiB."""
+    length = size(value)
+    if not KIB <= length <= 64 * KIB:
+        raise ValueError("expected 1KiB to 64KiB")
     return length
 
 
@@ -65,17 +78,26 @@ def integer(low: int, high: int) -> Callable[[Any], int]:
             raise ValueError(f"expected a whole number from {low} to {high}")
         return int(value)
 
+    parse.__doc__ = f"{low} to {high}."
     return parse
 
 
 def boolean(value: Any) -> bool:
-    """On or off, in the words of environment files."""
+    """A switch: `true` or `false`."""
     if isinstance(value, bool):
         return value
     try:
         return _BOOLEANS[str(value).lower()]
     except KeyError:
         raise ValueError("expected true or false") from None
+
+
+def truth(value: Any) -> bool:
+    """A switch: `true` or `false`."""
+    # For a file, which has values for that: no text will do.
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false, without quotes")
+    return value
 
 
 def text(value: Any) -> str:
@@ -86,7 +108,7 @@ def text(value: Any) -> str:
 
 
 def path(value: Any) -> Path:
-    """A path; C{~} is the user's home."""
+    """A path; `~` is the user's home."""
     if isinstance(value, Path):
         return value
     if "\0" in text(value):
@@ -97,6 +119,13 @@ def path(value: Any) -> Path:
         raise ValueError("there is no such user's home") from None
 
 
+def url_path(value: Any) -> str:
+    """A path of URLs as `/gateway`, other than `/health`."""
+    if not _URL_PATH.match(text(value)) or value == "/health":
+        raise ValueError('expected a path like "/gateway", without "?" and "#", other than "/health"')
+    return str(value)
+
+
 def one_of(*choices: str) -> Callable[[Any], str]:
     """One of some words."""
 
@@ -105,6 +134,7 @@ def one_of(*choices: str) -> Callable[[Any], str]:
             raise ValueError(f"expected one of: {', '.join(choices)}")
         return str(value)
 
+    parse.__doc__ = f"One of {', '.join(f'`{choice}`' for choice in choices)}."
     return parse
 
 
@@ -117,11 +147,12 @@ def list_of(parse: Callable[[Any], str]) -> Callable[[Any], tuple[str, ...]]:
         entries = value.split(",") if isinstance(value, str) else value
         return tuple(parse(entry.strip() if isinstance(entry, str) else entry) for entry in entries)
 
+    parse_all.__doc__ = f"A list, or a text with commas. {parse.__doc__}"
     return parse_all
 
 
 def proxy(value: Any) -> str:
-    """An address, a network, or C{local}: all who connect by a unix socket."""
+    """Each is an address, a network as `10.0.0.0/8`, or `local`: all who connect by a Unix socket."""
     try:
         return str(network(text(value)))
     except ValueError:
@@ -129,28 +160,35 @@ def proxy(value: Any) -> str:
 
 
 def origin(value: Any) -> str:
-    """Where a page is from: scheme, host, and port if it is not the scheme's own."""
-    if read_origin(text(value)) is None:
-        raise ValueError('expected origins like "https://app.example.com"')
-    return str(value)
+    """Each is an origin as `https://app.example.com`: scheme, host, and port if it is not the scheme's own."""
+    if read_origin(text(value)) is not None:
+        return str(value)
+    bare = value.rstrip("/")
+    if bare != value and read_origin(bare) is not None:
+        raise ValueError(f'expected an origin without the slash at its end, "{bare}"')
+    if value.lower() == "null" or value.lower().startswith("file:"):
+        raise ValueError("pages without an origin can't be told apart, so they can't be listed: serve them by http")
+    if "*" in value:
+        raise ValueError("wildcards can't be listed: list each origin")
+    raise ValueError('expected origins like "https://app.example.com"')
 
 
 def host(value: Any) -> str:
-    """As in the Host field of a request."""
+    """Each is a host as in the field `Host`: `gateway.example.com` or `gateway.example.com:18801`."""
     if not is_host(text(value)):
         raise ValueError('expected hosts like "gateway.example.com" or "gateway.example.com:18801"')
     return str(value).lower()
 
 
 def token(value: Any) -> str:
-    """A token of an operator's own."""
+    """`cell0_<secret>_<unix seconds>`, the secret of 32 or more letters and digits."""
     if not is_operator_token(text(value)):
         raise ValueError("expected cell0_<32 or more letters and digits>_<unix seconds>")
     return str(value)
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """Some texts: a list, or one text in which spaces separate them."""
+    """A list, or a text with spaces."""
     found = value.split() if isinstance(value, str) else value
     if not isinstance(found, list | tuple) or not found:
         raise ValueError("expected a text, or a list of texts")

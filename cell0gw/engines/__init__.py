@@ -1,4 +1,4 @@
 """Engines: where what must outlive the process is kept.
 
-Imports: protocol, auth, channels, monitoring, agents.
+Imports: protocol, auth, channels, monitoring, agents, tasks.
 """

@@ -10,6 +10,7 @@ from zope.interface import Attribute, Interface
 from cell0gw.agents.mail.store import IMailStore
 from cell0gw.auth.store import ITokenStore
 from cell0gw.channels.store import IMessageStore
+from cell0gw.tasks.store import ITaskStore
 
 
 class EngineError(Exception):
@@ -22,6 +23,7 @@ class IEngine(Interface):
     tokens: ITokenStore = Attribute("Token records.")
     messages: IMessageStore = Attribute("The messages of durable channels.")
     mail: IMailStore = Attribute("Directed messages, and what became of them.")
+    tasks: ITaskStore = Attribute("Tasks, and their events.")
     changed: list[Callable[[str | None], object]] = Attribute(
         "Each is called, on the reactor's thread, with the cause when nothing can be written, see "
         "L{cell0gw.monitoring.health.CAUSES}, and with None when it can again."

@@ -70,19 +70,27 @@ def _without_port(text: str) -> str:
     return text.partition(":")[0] if text.count(":") == 1 else text
 
 
-def client_address(peer: str, forwarded: str | None) -> ClientAddress:
+def client_address(peer: str, forwarded: str | None, relay: str | None = None) -> ClientAddress:
     """Where a client connects from.
 
-    @param peer: the other end of its socket: a host and a port, a colon between them.
+    @param peer: the other end of its socket, or who has connected to the proxy by the PROXY protocol: a host and a
+        port, a colon between them.
     @param forwarded: for whom a trusted proxy opened the connection; None: there is no proxy, or it did not say.
+    @param relay: the proxy that spoke the PROXY protocol, written as C{peer}; None: none did.
     """
-    host, _, port = peer.rpartition(":")
-    address = _address(host)
-    if address is not None:
-        peer = f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
+    address, peer = _read_peer(peer)
     if forwarded is not None:
         return ClientAddress(forwarded, forwarded, peer)
-    return ClientAddress(LOCAL if address is None else str(address), peer)
+    return ClientAddress(LOCAL if address is None else str(address), peer, relay and _read_peer(relay)[1])
+
+
+def _read_peer(peer: str) -> tuple[IPv4Address | IPv6Address | None, str]:
+    """Its address, and itself in one spelling."""
+    host, _, port = peer.rpartition(":")
+    address = _peer_address(host)
+    if address is None:
+        return None, peer
+    return address, f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
 
 def is_among(host: str | None, networks: Iterable[Network | str]) -> bool:
@@ -99,3 +107,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+_peer_address = lru_cache(maxsize=1024)(_address)
+"""For the addresses of sockets, which are short; a header can say anything."""

@@ -21,7 +21,7 @@ from cell0gw.protocol.errors import (
     RateLimited,
     RPCError,
 )
-from cell0gw.protocol.limits import ERROR_WINDOW, Limits
+from cell0gw.protocol.limits import ERROR_WINDOW, KIB, Limits
 from cell0gw.sessions.ending import Ending
 from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Caller, Session
@@ -29,6 +29,21 @@ from cell0gw.sessions.session import Caller, Session
 BURST_PARTS: Final = 16
 """Parts in which a caller is given its burst, each in advance. It is counted exactly only when one is used up: nearly
 every call costs one subtraction."""
+
+BYTES_A_CALL: Final = 4 * KIB
+"""Bytes of a message, after decompression, that are charged as one call beside itself."""
+
+SLOW: Final = 0.004
+"""Seconds that a message may take for nothing: an ordinary one takes much less."""
+
+SECONDS_A_CALL: Final = 2.5e-6
+"""Seconds beyond L{SLOW} that are charged as one call."""
+
+COSTLIEST: Final = 10.0
+"""Seconds of C{calls_per_second} that a message is charged at most beside itself."""
+
+SHORTEST_REST: Final = 0.05
+"""Seconds that a connection rests at least which owes something: then many calls are worked off at once."""
 
 MISTAKES: Final = (ParseError, InvalidRequest, MethodNotFound, InvalidParams, NotAuthenticated, PermissionDenied)
 """Errors that a correct client does not get: none that depends on others, or on the time."""
@@ -51,9 +66,23 @@ class Throttle:
         self._of_entity: dict[str, tuple[Bucket, dict[str, Caller | None]]] = {}
         self._gone: set[str] = set()
 
-    def refill(self, caller: Caller) -> None:
+    def charge(self, caller: Caller, size: int, seconds: float) -> None:
+        """Called when a message was long, or took long, after it was handled.
+
+        @param size: its bytes after decompression.
+        @param seconds: how long was worked for it.
+        """
+        cost = size // BYTES_A_CALL + max(0, int((seconds - SLOW) / SECONDS_A_CALL))
+        caller.credit -= min(cost, int(COSTLIEST * (self._limits.calls_per_second or cost * 2)))
+        if caller.credit < 0:
+            owed, caller.credit = -caller.credit, 0
+            self._owe(caller, owed)
+
+    def refill(self, caller: Caller, answerable: bool = True) -> None:
         """Called when a caller makes a call and its credit is used up: give it more.
 
+        @param answerable: whether it can be told that there is none; who can't gets it on credit, and rests until that
+            is paid.
         @raise RateLimited: there is none, for itself or for its entity.
         """
         limits, now, session = self._limits, self._seconds(), caller.session
@@ -64,6 +93,9 @@ class Throttle:
         if limits.calls_per_second:
             given = own.take(given, now, limits.calls_per_second, limits.calls_burst)
             if not given:
+                if not answerable:
+                    self._owe(caller, 1)
+                    return
                 self._refuse(caller, "calls_per_second", own.wait(limits.calls_per_second, limits.calls_burst))
         if limits.entity_calls_per_second and session is not None and self._has(session):
             shared, callers = self._of_entity[session.entity_id]
@@ -74,8 +106,31 @@ class Throttle:
             own.give_back(given - allowed)
             given = allowed
             if not given:
+                if not answerable:
+                    self._owe(caller, 1)
+                    return
                 self._refuse(caller, "entity_calls_per_second", shared.wait(rate, burst))
         caller.credit = given - 1
+
+    def _owe(self, caller: Caller, count: int) -> None:
+        """Take what a caller has had, whether it is there or not; if it is not, the caller rests until it is."""
+        limits, now, session = self._limits, self._seconds(), caller.session
+        caller.credit, debts = 0, [(0.0, "")]
+        if limits.calls_per_second:
+            if caller.bucket is None:
+                caller.bucket = Bucket(now)
+            caller.bucket.owe(count, now, limits.calls_per_second)
+            debts.append((caller.bucket.debt(limits.calls_per_second, limits.calls_burst), "calls_per_second"))
+        if limits.entity_calls_per_second and session is not None and self._has(session):
+            shared, _ = self._of_entity[session.entity_id]
+            shared.owe(count, now, limits.entity_calls_per_second)
+            debts.append(
+                (shared.debt(limits.entity_calls_per_second, limits.entity_calls_burst), "entity_calls_per_second")
+            )
+        debt, limit = max(debts)
+        if debt and caller.connection is not None:
+            self._limit_exceeded(limit, _name(caller))
+            caller.connection.rest(max(debt, SHORTEST_REST))
 
     def erred(self, caller: Caller, error: RPCError) -> None:
         """Called when a request of a caller was refused."""

@@ -8,12 +8,19 @@ from typing import Any, Final
 import msgspec
 from twisted.logger import Logger
 
+from cell0gw.process.lines import Lines
 from cell0gw.protocol.printable import printable
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.session import Caller
 
 REFUSALS_A_SECOND: Final = 20
 """Maximum refusals logged per second; beyond that only their count."""
+
+MAX_ITEMS: Final = 20
+"""Maximum items of a list in a line; beyond that their number. What a peer may choose must not fill the log."""
+
+MAX_TEXT: Final = 300
+"""Maximum characters of a text in a line."""
 
 
 class Audit:
@@ -49,7 +56,7 @@ class Audit:
             if client is not None and client.proxy is not None:
                 line["proxy"] = client.proxy
             line["connection_id"] = connection and connection.connection_id
-        line.update(details)
+        line.update(_cut(msgspec.to_builtins(details)))
         try:
             self._write(msgspec.json.encode(line) + b"\n")
         except OSError:
@@ -70,3 +77,32 @@ class Audit:
         self._refusals += 1
         if self._refusals <= REFUSALS_A_SECOND:
             self.record(action, caller, what=printable(what), why=printable(why), **details)
+
+
+def audit_lines(write: Callable[[bytes], Any], wall: Callable[[], float]) -> Lines:
+    """What writes the lines of an audit log without holding anybody up.
+
+    @param write: takes whole lines, and may raise L{OSError}.
+    """
+
+    def dropped(count: int) -> bytes:
+        lines: list[bytes] = []
+        Audit(lines.append, wall).record("lines.dropped", None, count=count)
+        return lines[0]
+
+    def failed() -> None:
+        Audit.log.failure("lines could not be written to the audit log", event="audit.failed")
+
+    return Lines(write, dropped, failed)
+
+
+def _cut(value: Any) -> Any:
+    """A value without what is too long in it."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]}…"
+    if isinstance(value, dict):
+        return {name: _cut(each) for name, each in value.items()}
+    if isinstance(value, list):
+        rest = len(value) - MAX_ITEMS
+        return [_cut(each) for each in value[:MAX_ITEMS]] + ([f"and {rest} more"] if rest > 0 else [])
+    return value

@@ -13,9 +13,19 @@ from cell0gw.protocol.timestamps import timestamp
 
 HealthStatus = Literal["ok", "degraded", "draining"]
 
+OPERATORS_OWN: Final = frozenset({"log", "audit"})
+"""The parts whose problems no client notices."""
+
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem. `name` is the part affected, `cause` a code for the reason, `message` describes both in words."""
+    """A problem.
+
+    - `name`: the part affected: `storage`, the database; `log`; `audit`, the audit log
+    - `cause`: why, in one word, see docs/operations.md#when-the-disk-fails; `dropped`: lines of it are, see
+      docs/operations.md#when-nobody-reads-the-log
+    - `message`: both, for people
+    - `since`: when it began
+    """
 
     name: str
     cause: str
@@ -46,6 +56,13 @@ class Health:
         if self.draining:
             return "draining"
         return "degraded" if self._problems else "ok"
+
+    @property
+    def for_clients(self) -> HealthStatus:
+        """The status as far as clients are concerned: where only a log lacks lines, they had better stay."""
+        if self.draining or self._problems.keys() - OPERATORS_OWN:
+            return self.status
+        return "ok"
 
     @property
     def summary(self) -> list[str]:

@@ -26,6 +26,14 @@ TOLERANCE: Final = 1.0
 MAX_STEPS: Final = 100
 """Maximum number of clock changes that are remembered."""
 
+FAR: Final = 3600.0
+"""Seconds that the wall clock may be ahead, at the start, of the last date that the process before has seen: beyond it
+either nothing ran meanwhile, or the clock is wrong.
+"""
+
+GRACE: Final = 86_400.0
+"""Seconds after such a start for which the clock may be wrong: until then time goes on where it was."""
+
 
 @implementer(ISweeper)
 class Dates:
@@ -45,6 +53,26 @@ class Dates:
         # How far the wall clock is ahead, and since when at the latest; the last is the one of now.
         self._steps: deque[tuple[float, float]] = deque([(self._looked, wall() - self._looked)], maxlen=MAX_STEPS)
         self.stepped: list[Callable[[float], None]] = []
+        # What the process before has seen last, and when this one began; None: the wall clock is trusted.
+        self._resumed: tuple[float, float] | None = None
+
+    def resume(self, seen: float) -> None:
+        """Called at the start with the last date that the process before has seen."""
+        if self.lasting() - seen > FAR:
+            self._resumed = (seen, self._clock.seconds())
+            hours = (self.lasting() - seen) / 3600
+            self.log.info("{hours:.0f} h have passed since the last run, by the clock", event="clock.far", hours=hours)
+
+    def trusted(self) -> float:
+        """The date of now, where things are forgotten by it: a clock that is ahead at the start makes nothing old."""
+        date = self.lasting()
+        if self._resumed is not None:
+            seen, began = self._resumed
+            passed = self._clock.seconds() - began
+            if passed < GRACE:
+                return min(date, seen + passed)
+            self._resumed = None
+        return date
 
     def of(self, moment: float) -> float:
         """The date of a moment of the monotonic clock, as the wall clock says it now."""
@@ -65,7 +93,7 @@ class Dates:
             ahead = min(ahead, other)
             if began <= since:
                 break
-        return since + ahead
+        return min(since + ahead, self.trusted() - age)
 
     def sweep(self) -> None:
         """See L{ISweeper}: see whether the wall clock was set."""
@@ -83,10 +111,13 @@ class Dates:
 def make_monotonic(reactor: Any) -> None:
     """Have the reactor's timers no longer follow the wall clock, which is what Twisted's own keep time by.
 
-    C{reactor.seconds()} goes on from where it is, so that the timers which are set already are not touched. Other
+    Where timers are set already, C{reactor.seconds()} goes on from where it is, so that they are not touched. Other
     reactors, such as a L{twisted.internet.task.Clock}, are left alone.
     """
     if reactor.seconds is not runtime.seconds:
+        return
+    if not reactor.getDelayedCalls():
+        reactor.seconds = time.monotonic  # asked for with every message, so without a function around it
         return
     ahead = time.time() - time.monotonic()
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
+from twisted.logger import Logger
 from twisted.python.logfile import LogFile
 
 AUDIT_LOG: Final = "audit.log"
+TOKEN_LOG: Final = "tokens.log"
+"""What became of tokens: the lines of the audit log whose action begins with C{token.}."""
+
+_ACTION_OF_TOKEN: Final = b'"action":"token.'
+
 AUDIT_LENGTH: Final = 10 * 1024 * 1024
 """Maximum bytes of an audit log before another one is begun."""
 
@@ -27,10 +34,12 @@ class StateFolder:
     @param path: made, with mode 0700, when there is none.
     """
 
+    log = Logger()
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: int | None = None
-        self._audit: LogFile | None = None
+        self._logs: dict[str, LogFile] = {}
 
     @property
     def database(self) -> Path:
@@ -67,26 +76,51 @@ class StateFolder:
             os.close(descriptor)
             raise StateError(f"the state folder {self.path} can't be locked ({failure.strerror})") from None
         self._lock = descriptor
+        self._look_for_others()
 
     def unlock(self) -> None:
         """Let others in."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-        if self._audit is not None:
-            self._audit.close()
-            self._audit = None
+        for log in self._logs.values():
+            log.close()
+        self._logs.clear()
 
-    def write_audit(self, line: bytes) -> None:
-        """Add a line to the audit log, and begin another file when it has become long.
+    def write_audit(self, lines: bytes) -> None:
+        """Add lines to the audit log, and begin another file when it has become long. Those of tokens are in a log of
+        their own as well, which no number of refusals rolls over.
 
         @raise OSError: the disk is full, for example.
         """
-        if self._audit is None:
-            self._audit = LogFile(
-                AUDIT_LOG, str(self.path), AUDIT_LENGTH, defaultMode=0o600, maxRotatedFiles=OLD_AUDIT_LOGS
+        of_tokens = b"".join(line for line in lines.splitlines(keepends=True) if _ACTION_OF_TOKEN in line)
+        for name, text in ((AUDIT_LOG, lines), (TOKEN_LOG, of_tokens)):
+            if text:
+                self._log(name).write(text)
+
+    def _look_for_others(self) -> None:
+        """Warn if somebody else can change what is in the folder: that somebody can make tokens."""
+        found = self.path.stat()
+        others = [
+            f"belongs to the user {found.st_uid}" if found.st_uid not in (0, os.geteuid()) else "",
+            "can be written by its group" if found.st_mode & stat.S_IWGRP else "",
+            "can be written by everybody" if found.st_mode & stat.S_IWOTH else "",
+        ]
+        if any(others):
+            self.log.warn(
+                "the state folder {path} {why}: tokens can be made by writing there; let it belong to the user of "
+                "the gateway, with mode 0700",
+                event="state.shared",
+                path=str(self.path),
+                why=" and ".join(filter(None, others)),
             )
-        self._audit.write(line)
+
+    def _log(self, name: str) -> LogFile:
+        log = self._logs.get(name)
+        if log is None:
+            kept = {"defaultMode": 0o600, "maxRotatedFiles": OLD_AUDIT_LOGS}
+            log = self._logs[name] = LogFile(name, str(self.path), AUDIT_LENGTH, **kept)
+        return log
 
     def keep_admin_token(self, token: str) -> None:
         """Write the first token down, readable for the owner alone: whole, or not at all."""

@@ -41,6 +41,15 @@ class Bucket:
         self._taken += given
         return given
 
+    def owe(self, count: float, now: float, rate: float) -> None:
+        """Take tokens, whether there are as many or not."""
+        self._taken = max(0.0, self._taken - (now - self._since) * rate) + count
+        self._since = now
+
+    def debt(self, rate: float, burst: int) -> float:
+        """Seconds, counted from the last L{take} or L{owe}, until no more is taken than there was."""
+        return max(0.0, (self._taken - burst) / rate)
+
     def wait(self, rate: float, burst: int) -> float:
         """Seconds, counted from the last L{take}, until there will be a token."""
         return max(0.0, (self._taken - burst + 1) / rate)
@@ -49,6 +58,6 @@ class Bucket:
         """Whether all that was taken has come back."""
         return self._taken <= (now - self._since) * rate
 
-    def give_back(self, count: int) -> None:
+    def give_back(self, count: float) -> None:
         """Put back what was taken and is not needed."""
         self._taken -= count

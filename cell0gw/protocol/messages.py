@@ -11,10 +11,20 @@ LONG: Final = 1024
 class LongMessage(bytes):
     """A message that is worth compressing.
 
-    @ivar forms: what transports made of it, each by a key of its own, so that it is made once.
+    @ivar forms: what transports made of it, each by a key of its own, so that it is made once. Who can read a form can
+        read those with a lesser key.
+    @ivar kept: whether it is retained once it has been sent: then there is one form at most.
     """
 
     forms: dict[int, bytes]
+    kept: bool = False
+
+    def keep(self) -> None:
+        """Called when it has been sent and is retained: the form that most can read stays."""
+        self.kept = True
+        if len(self.forms) > 1:
+            key = min(self.forms)
+            self.forms = {key: self.forms[key]}
 
 
 class Batch:

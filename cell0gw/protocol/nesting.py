@@ -15,6 +15,25 @@ _CHUNK: Final = 65_536
 """Bytes that are split at a time: each part costs many times its length."""
 
 
+_LONG: Final = 16_384
+"""Bytes from which on looking for a byte is faster than counting all there are."""
+
+
+def has_more(text: bytes, count: int) -> bool:
+    """Whether a text has more opening brackets and braces than C{count}, wherever they are."""
+    if len(text) < _LONG:
+        return text.count(b"[") + text.count(b"{") > count
+    left = count
+    for bracket in (b"[", b"{"):
+        at = text.find(bracket)
+        while at >= 0:
+            if not left:
+                return True
+            left -= 1
+            at = text.find(bracket, at + 1)
+    return False
+
+
 def is_shallow(text: bytes, limit: int) -> bool:
     """Whether arrays and objects nest no deeper than a limit; at the speed of C, in time that grows with the length
     alone.

@@ -31,6 +31,22 @@ def read_origin(text: str) -> Origin | None:
     return Origin(scheme, host, int(port) if port else _PORTS.get(scheme, 0))
 
 
+def is_own(origin: Origin, host: str) -> bool:
+    """Whether an origin is the very host that a request is for: a page of that host, or a client that names the host
+    that it connects to.
+
+    @param host: the Host field of the request, in lower case.
+    """
+    return origin.scheme in ("http", "https") and read_origin(f"{origin.scheme}://{host}") == origin
+
+
+@lru_cache(maxsize=64)
+def is_certain(host: str) -> bool:
+    """Whether a Host field can't be a name that somebody has point here: it is an address, or C{localhost}."""
+    name = without_port(host)
+    return name.startswith("[") or name == "localhost" or re.fullmatch(r"[0-9]+(\.[0-9]+){3}", name) is not None
+
+
 @lru_cache(maxsize=64)
 def without_port(host: str) -> str:
     """The name or the address in a Host field, see L{is_host}."""

@@ -11,12 +11,14 @@ class Access(NamedTuple):
 
     C{resource} names the parameter that the permission's pattern is held against. If there are several, one of them is
     to be given, and all but the first put their name before it: C{capability:translate}. The values in C{open} are free
-    to every session.
+    to every session. If C{optional}, the parameter may be left out: then the method sees to it that it reaches no more
+    than the caller's permissions do.
     """
 
     who: Literal["anyone", "reader", "session", "permission"]
     resource: tuple[str, ...] = ()
     open: frozenset[str] = frozenset()
+    optional: bool = False
 
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -41,15 +43,19 @@ session = _declare(Access("session"))
 """Open to every session."""
 
 
-def permission(resource: str | tuple[str, ...] = (), open: Iterable[str] = ()) -> Callable[[_Method], _Method]:
-    """Needs the permission of the method's own name.
+def permission(
+    resource: str | tuple[str, ...] = (), open: Iterable[str] = (), optional: bool = False
+) -> Callable[[_Method], _Method]:
+    """Needs the permission of the method's own name. Without a resource it is that as a whole: a permission that is
+    narrowed by a pattern covers nothing.
 
     @param resource: the parameter that names what the method is about, if a permission may be narrowed to it; of
         several one is to be given, see L{Access}.
     @param open: values of that parameter that need no permission.
+    @param optional: whether that parameter may be left out, see L{Access}.
     """
     names = (resource,) if isinstance(resource, str) else resource
-    return _declare(Access("permission", names, frozenset(open)))
+    return _declare(Access("permission", names, frozenset(open), optional))
 
 
 def access_of(method: Callable[..., Any]) -> Access | None:

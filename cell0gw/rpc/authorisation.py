@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from cell0gw.auth.grants import denied
 from cell0gw.auth.permissions import Permissions
-from cell0gw.protocol.errors import InvalidParams, NotAuthenticated, PermissionDenied
+from cell0gw.protocol.errors import InvalidParams, NotAuthenticated
 from cell0gw.rpc.methods import ALLOWED_CROSS_ORIGIN, Method
 from cell0gw.sessions.session import Caller
 
@@ -28,33 +29,38 @@ def check_anonymous(caller: Caller, method: Method, anonymous_reads: bool) -> No
         raise NotAuthenticated("Not authenticated: the Origin of this connection is not among allowed_origins")
 
 
-def authorise(caller: Caller, method: Method, params: bytes) -> msgspec.Struct:
+def authorise(caller: Caller, method: Method, params: bytes | memoryview) -> msgspec.Struct:
     """Judge in the documented order: permission, params, permission on the resource.
 
     @return: the params.
     """
-    if method.access.who == "permission":
+    who = method.access.who
+    if who == "permission":
         assert caller.principal is not None
         return _permitted(method, caller.principal.permissions, params)
-    if method.access.who == "session" and caller.session is None:
+    if who == "session" and caller.session is None:
         raise NotAuthenticated
     return method.decode(params)
 
 
-def _permitted(method: Method, permissions: Permissions, raw: bytes) -> msgspec.Struct:
+def _permitted(method: Method, permissions: Permissions, raw: bytes | memoryview) -> msgspec.Struct:
     whole = permissions.allow_any(method.name)
-    allowed = whole or permissions.allow(method.name)
+    # A pattern on a method that is about nothing is not the whole method.
+    allowed = whole or (method.resource is not None and permissions.allow(method.name))
     if not (allowed or method.access.open):
-        raise PermissionDenied(f"Permission denied: {method.name}")
+        raise denied(permissions, method.name, method.resource_of(raw))
     try:
         params = method.decode(raw)
     except InvalidParams:
         if allowed:
             raise
-        raise PermissionDenied(f"Permission denied: {method.name}") from None
+        raise denied(permissions, method.name) from None
     if method.resource is not None:
         resource = method.resource(params)
+        if resource is None:
+            if not (whole or method.access.optional):  # an optional one keeps to what is covered
+                raise denied(permissions, method.name)
         # What begins with a $ is not among what clients may name.
-        if not ((whole and resource[:1] != "$") or allows(permissions, method, resource)):
-            raise PermissionDenied(f"Permission denied: {method.name}:{resource}")
+        elif not ((whole and resource[:1] != "$") or allows(permissions, method, resource)):
+            raise denied(permissions, method.name, resource)
     return params

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import operator
-import re
 import typing
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,13 +15,12 @@ from typing import Any, Final
 import msgspec
 
 from cell0gw.protocol.errors import InvalidParams
-from cell0gw.protocol.printable import printable
 from cell0gw.rpc.access import Access, access_of
+from cell0gw.rpc.faults import Faults
 
 PREFIX = "rpc_"
 
-MAX_FAULT: Final = 300
-"""Maximum characters of the description of what is wrong with params: an unknown name may be as long as a message."""
+_BRACKET: Final = ord("[")
 
 HEARTBEAT: Final = "heartbeat"
 """A client's own sign of life, a notification without params."""
@@ -30,10 +28,8 @@ HEARTBEAT: Final = "heartbeat"
 ALLOWED_CROSS_ORIGIN: Final = ("rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate")
 """Methods that a page of an unlisted origin may call before authentication: its user may have been lured there."""
 
-ALLOWED_WHILE_DRAINING: Final = ("rpc.", "gateway.", "agent.ack", "agent.progress", "heartbeat")
+ALLOWED_WHILE_DRAINING: Final = ("rpc.", "gateway.", "agent.ack", "agent.progress", "task.complete", "heartbeat")
 """Methods, or namespaces, that are allowed while the gateway goes down."""
-
-_REGEX = re.compile(r"`str` matching regex '.*'(?= - at|$)")
 
 
 class Method:
@@ -41,13 +37,15 @@ class Method:
 
     @ivar params: its params by name, a L{msgspec.Struct}.
     @ivar takes_id: whether it wants the id of the request, too, as it is written: its second parameter.
-    @ivar resource: extracts the resource name from decoded params; None where a permission can't be narrowed.
+    @ivar resource: extracts the resource name from decoded params, None if they have none; it is None itself where a
+        permission can't be narrowed.
     @ivar returns: the type of its result.
     """
 
     __slots__ = (
         "_by_name",
         "_by_position",
+        "_faults",
         "access",
         "call",
         "doc",
@@ -82,23 +80,37 @@ class Method:
         self.doc = inspect.getdoc(bound) or ""
         self.returns = typing.get_type_hints(bound, include_extras=True).get("return", Any)
         self.params = msgspec.defstruct(f"{name}.params", fields, forbid_unknown_fields=True)
+        self._faults = Faults(name, self.params)
         listed = msgspec.defstruct(f"{name}.positional", fields, forbid_unknown_fields=True, array_like=True)
         self._by_name = msgspec.json.Decoder(self.params).decode
         self._by_position = msgspec.json.Decoder(listed).decode
 
-    def decode(self, params: bytes) -> msgspec.Struct:
+    def decode(self, params: bytes | memoryview) -> msgspec.Struct:
         """
         @param params: JSON of an object or an array, or nothing.
         @raise InvalidParams: they are not those of the method; the message says where.
         """
         try:
-            return self._by_position(params) if params[:1] == b"[" else self._by_name(params or b"{}")
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as failure:
-            fault = printable(_REGEX.sub("a well-formed one", str(failure)), MAX_FAULT)
-            raise InvalidParams(f"Invalid params: {fault}") from None
+            if params and params[0] == _BRACKET:
+                return self._by_position(params)
+            return self._by_name(params or b"{}")
+        except _UNREADABLE as failure:
+            raise self._faults.explain(params, failure) from None
+
+    def resource_of(self, params: bytes | memoryview) -> str:
+        """What params are about, as far as they can be read; empty: nothing."""
+        if self.resource is None:
+            return ""
+        try:
+            return self.resource(self.decode(params)) or ""
+        except InvalidParams:
+            return ""
 
 
-def _resource(names: tuple[str, ...]) -> Callable[[Any], str]:
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def _resource(names: tuple[str, ...]) -> Callable[[Any], str | None]:
     """What gives the name of what params are about."""
     if len(names) == 1:
         return operator.attrgetter(names[0])

@@ -1,4 +1,4 @@
 """One file, one Service, one JSON-RPC namespace each: thin faces over the rules, plain objects a floor below.
 
-Imports: protocol, process, auth, sessions, channels, monitoring, presence, guard, agents, rpc.
+Imports: protocol, process, auth, sessions, channels, monitoring, presence, guard, agents, tasks, rpc.
 """

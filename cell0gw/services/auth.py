@@ -2,91 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Final, cast
 
-import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 from twisted.application.service import Service
 
-from cell0gw.auth.bad_token import BadToken
-from cell0gw.auth.credentials import HOUR, LIFETIME, Credentials, Minted
+from cell0gw.auth.credentials import LIFETIME, Credentials
+from cell0gw.auth.entries import (
+    GeneratedToken,
+    RevokedToken,
+    TokenList,
+    generated_token,
+    next_of,
+    start_of,
+    token_entry,
+)
+from cell0gw.auth.grants import denied
 from cell0gw.auth.permissions import Permission
-from cell0gw.auth.principal import EntityType, Principal
-from cell0gw.auth.tokens import TokenRecord
+from cell0gw.auth.principal import EntityType, Principal, identity
 from cell0gw.guard.guard import Guard
-from cell0gw.presence.directory import Directory, Statement
-from cell0gw.protocol.errors import CloseCode, InvalidParams, PermissionDenied, TooLarge, Unavailable
-from cell0gw.protocol.limits import MAX_BAD_TOKENS, MAX_CAPABILITIES, MAX_METADATA_SIZE, MAX_PERMISSIONS
-from cell0gw.protocol.subjects import Name, Pattern, covers, is_name
-from cell0gw.protocol.timestamps import timestamp
+from cell0gw.presence.descriptions import Capabilities, declared
+from cell0gw.presence.entity import NOTHING, Statement
+from cell0gw.presence.entries import metadata_of
+from cell0gw.presence.presence import Presence
+from cell0gw.protocol.errors import InvalidParams, PermissionDenied, Unavailable
+from cell0gw.protocol.limits import MAX_PERMISSIONS
+from cell0gw.protocol.subjects import Name, Pattern, covers
 from cell0gw.rpc.access import anyone, permission, session
+from cell0gw.rpc.pages import Cursor, PageLimit, page
+from cell0gw.services.verifier import Verifier
+from cell0gw.sessions.answers import Authenticated, authenticated, refreshed
 from cell0gw.sessions.ending import EndingKind
 from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import Caller, Session
+from cell0gw.sessions.terms import MailTerms
+
+REVOKE: Final = "auth.revokeToken"
+LIST: Final = "auth.listTokens"
 
 Hours = Annotated[float, Meta(gt=0, le=87_600)]
 RenewableHours = Annotated[float, Meta(ge=0, le=87_600)]
+MaxMessageSize = Annotated[int, Meta(ge=1024, le=1_073_741_824)]
 MaxInflight = Annotated[int, Meta(ge=1, le=1_000_000)]
 Wish = Annotated[list[Permission], Meta(max_length=MAX_PERMISSIONS)]
-Capabilities = Annotated[tuple[Name, ...], Meta(max_length=MAX_CAPABILITIES)]
-
-
-class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
-    """The session of the connection. `expires_at` null: the token never expires. `resume_token` lets a later session
-    resume this one, once, after its connection broke; null where sessions can't be resumed.
-    """
-
-    success: bool = True
-    session_id: str
-    entity_id: str
-    entity_type: EntityType
-    permissions: tuple[str, ...]
-    expires_at: str | None
-    resume_token: str | None
-
-
-# Beside Minted, since dates are text on the wire, and the digest is not shown.
-class GeneratedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A new token, shown only once. `expires_in_hours` may be less than was requested. `renew_until`: no token that
-    `auth.renew` makes of it lives longer; null: it is not renewable.
-    """
-
-    token: str
-    token_id: str
-    entity_id: str
-    permissions: tuple[str, ...]
-    expires_in_hours: float
-    expires_at: str
-    renew_until: str | None
-
-
-class RevokedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """The tokens were revoked. `sessions_closed` is the number of live sessions that were closed."""
-
-    success: bool = True
-    sessions_closed: int
-
-
-# Beside TokenRecord, since dates are text on the wire, and the digest is not shown.
-class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A token's record, without the token itself."""
-
-    token_id: str
-    entity_id: str
-    entity_type: str
-    permissions: tuple[str, ...]
-    issued_at: str
-    expires_at: str | None
-    issued_by: str | None
-    renewed_from: str | None
-    renew_until: str | None
-    revoked: bool
-
-
-class TokenList(msgspec.Struct, frozen=True):
-    """All tokens that the gateway stores."""
-
-    tokens: list[TokenEntry]
 
 
 class AuthService(Service):
@@ -94,18 +53,14 @@ class AuthService(Service):
 
     name = "auth"
 
-    def __init__(
-        self,
-        credentials: Credentials,
-        sessions: Sessions,
-        directory: Directory,
-        guard: Guard,
-    ) -> None:
+    def __init__(self, credentials: Credentials, sessions: Sessions, presence: Presence, guard: Guard) -> None:
         self._credentials = credentials
         self._sessions = sessions
-        self._directory = directory
-        self._bad_tokens = guard.bad_tokens
+        self._directory, self._validators = presence.directory, presence.validators
+        self._limits = guard.limits
+        self._verifier = Verifier(credentials, guard.bad_tokens, guard.audit)
         self._renewals = guard.renewals
+        self._connections = guard.connections
         self._audit = guard.audit
 
     @anyone
@@ -119,33 +74,81 @@ class AuthService(Service):
         capabilities: Capabilities = (),
         metadata: dict[str, Any] | None = None,
         max_inflight: MaxInflight | None = None,
+        max_message_size: MaxMessageSize | None = None,
+        ack: bool | None = None,
+        mail: MailTerms | None = None,
     ) -> Authenticated:
-        """Authenticate with a token, which determines the entity. The client declares its capabilities."""
-        principal = self._verify(caller, "auth.authenticate", token)
-        wanted = _identity(principal, entity_id)
+        """Authenticate with a token, which determines the entity. The client declares its capabilities.
+
+        A connection has one session. Authenticating again as the same entity answers with the session there is and
+        changes only its `resume_token`. `ack` promises the gateway that the session acknowledges its messages by
+        `agent.ack`; declare it each time, before `session.resume` too, since mail follows right after the answer. More:
+        docs/protocol.md#authentication and docs/protocol.md#who-acknowledges-and-who-doesnt.
+
+        - `token`: the token
+        - `entity_id`: who the client is; required if the token is for a pattern of entities
+        - `entity_type`: the type of the token
+        - `capabilities`: what the entity can do; others find it by them. See docs/protocol.md#described-capabilities
+        - `metadata`: what else others can see of it, at most 8192 bytes of JSON
+        - `max_inflight`: how many calls the session takes at once, those included that were given up and that it has
+          not answered; null: unlimited
+        - `max_message_size`: how many bytes a message may have that the client takes; null: it does not say, see
+          docs/protocol.md#messages-that-a-client-does-not-take
+        - `ack`: whether the session acknowledges its messages; null: if it has the capability `ack`
+        - `mail`: on which terms it gets them if it does
+        - `not_authenticated`: the token is wrong, expired or revoked; the fifth on one connection closes it with 4500
+        - `permission_denied`: the token is for another entity or type, or the connection has a session of another
+          entity
+        - `conflict`: the entity is here as one of another type
+        - `too_large`: too much metadata; a capability of more than 16 KiB; or all sessions of the entity together have
+          more than 500 capabilities, 32 KiB of their names or 1 MiB of descriptions
+        - `invalid_params`: a schema is no JSON Schema, or would take too long; `data.path` says where
+        - `rate_limited`: the entity has too many connections: close code 4504; the gateway is full: close code 4014; or
+          all entities together describe too much
+        - `unavailable`: the connection is closing
+        """
+        principal = self._verifier.principal(caller, "auth.authenticate", token)
+        wanted = identity(principal, entity_id)
         if entity_type not in (None, principal.entity_type):
             raise PermissionDenied(f"The token is for the type {principal.entity_type}")
-        if metadata is not None and len(msgspec.json.encode(metadata)) > MAX_METADATA_SIZE:
-            raise TooLarge(f"metadata is at most {MAX_METADATA_SIZE} bytes of JSON")
+        written = NOTHING if metadata is None else metadata_of(metadata)
         own = caller.session
         if own is None:
-            statement = Statement(capabilities=capabilities, metadata=metadata or {}, max_inflight=max_inflight)
-            own = self._open(caller, wanted, principal, statement)
+            names, described = declared(capabilities, self._validators.why_not)
+            self._directory.check(wanted, principal.entity_type, names, described)
+            said = Statement(
+                capabilities=names,
+                descriptions=described,
+                metadata=written,
+                max_inflight=max_inflight,
+                ack=ack,
+                mail=mail,
+            )
+            own = self._open(caller, wanted, principal, said, max_message_size)
         elif (own.entity_id, own.principal.entity_type) != (wanted, principal.entity_type):
             raise PermissionDenied(f"The connection belongs to {own.entity_id}")
-        return _authenticated(own, self._sessions.new_secret(own))
+        return authenticated(own, self._sessions.new_secret(own))
 
     @session
     def rpc_refresh(self, caller: Caller, *, token: str) -> Authenticated:
-        """Replace the session's token by another one of the same entity. What it does not allow ends."""
+        """Replace the session's token by another one of the same entity. What it does not allow ends.
+
+        The session, its id, its presence and its subscriptions stay; subscriptions that the new token does not allow
+        end: `ended` names them. From then on the permissions and the expiry of the new token are those of the session.
+
+        - `token`: a token of the same entity and the same type
+        - `not_authenticated`: the token is wrong, expired or revoked; it counts among the five that close the
+          connection
+        - `permission_denied`: the token is for another entity or type
+        """
         own = caller.session
         assert own is not None
-        principal = self._verify(caller, "auth.refresh", token)
+        principal = self._verifier.principal(caller, "auth.refresh", token)
         same_type = principal.entity_type == own.principal.entity_type
         if not (same_type and covers(principal.entity_id, own.entity_id)):
             raise PermissionDenied(f"The token is not for {own.entity_id}")
-        self._sessions.refresh(caller, principal)
-        return _authenticated(own, self._sessions.new_secret(own))
+        ended = self._sessions.refresh(caller, principal)
+        return refreshed(own, self._sessions.new_secret(own), ended, self._limits.max_content_size)
 
     @permission(resource="entity_id")
     async def rpc_generateToken(
@@ -158,128 +161,124 @@ class AuthService(Service):
         expires_in_hours: Hours = LIFETIME,
         renewable_for_hours: RenewableHours | None = None,
     ) -> GeneratedToken:
-        """Generate a token, whose permissions do not exceed those of the caller's own."""
+        """Generate a token, whose permissions do not exceed those of the caller's own.
+
+        docs/protocol.md#tokens says for whom a token can mint others, and what they can do at most.
+
+        - `entity_id`: the entity that the token is for, or a pattern of entities
+        - `entity_type`: their type
+        - `permissions`: what the token allows; null: the set of an agent, as far as the caller has it
+        - `expires_in_hours`: its lifetime; it ends with the caller's own token at the latest
+        - `renewable_for_hours`: for how long the bearer can renew it by `auth.renew`, from now on. 0: not at all. null:
+          720, which is 30 days, for a token of 24 hours, and 0 for others
+        - `permission_denied`: the token would exceed the caller's own; `data.path` says in which param
+        - `rate_limited`: too many tokens that the caller's entity has minted are valid, or too many of all;
+          docs/protocol.md#tokens says how many
+        - `invalid_params`: a permission does not exist; `data.near` has some that look like it
+        - `unavailable`: the token could not be stored
+        """
         assert caller.principal is not None
         minted = await self._credentials.mint(
             caller.principal, entity_id, entity_type, permissions, expires_in_hours, renewable_for_hours
         )
-        self._audit.record("token.minted", caller, minted=_entry(minted.record))
-        return _generated(minted)
+        self._audit.record("token.minted", caller, minted=token_entry(minted.record))
+        return generated_token(minted)
 
     @session
     async def rpc_renew(
         self, caller: Caller, *, permissions: Wish | None = None, expires_in_hours: Hours | None = None
     ) -> GeneratedToken:
-        """Renew the session's token: get another one that may do the same, or less. The old one stays valid."""
+        """Renew the session's token: get another one that may do the same, or less. The old one stays valid.
+
+        The new token is for the same entity and type. The session goes on with the old one until `auth.refresh` is
+        called with the new one. No permission is needed: the minter allowed it by `renewable_for_hours`. The new token
+        expires at `renew_until` at the latest: when `expires_at` is `renew_until`, it is the last one. More:
+        docs/protocol.md#tokens.
+
+        - `permissions`: what the new token allows, no more than the old one; null: the same
+        - `expires_in_hours`: its lifetime, no longer than that of the old one; more is cut. null: the same
+        - `permission_denied`: the token is not renewable, its `renew_until` has passed, or the new one would exceed it
+        - `not_authenticated`: the token has just expired
+        - `invalid_params`: a permission does not exist; `data.near` has some that look like it
+        - `rate_limited`: the entity renews too often: ten times at once, and once a minute after that; or too many
+          tokens are valid
+        - `unavailable`: the token could not be stored
+        """
         assert caller.principal is not None and caller.entity_id is not None
         self._renewals.count(caller.entity_id)
         renewed = await self._credentials.renew(caller.principal, permissions, expires_in_hours)
-        self._audit.record("token.renewed", caller, renewed=_entry(renewed.record))
-        return _generated(renewed)
+        self._audit.record("token.renewed", caller, renewed=token_entry(renewed.record))
+        return generated_token(renewed)
 
-    @permission()
+    @permission(resource="entity_id", optional=True)
     async def rpc_revokeToken(
         self, caller: Caller, *, token_id: str | None = None, entity_id: str | None = None
     ) -> RevokedToken:
-        """Revoke a token, or all tokens of an entity, and all that came of them. Their sessions are closed at once."""
+        """Revoke a token, or all tokens of an entity, and all that came of them. Their sessions are closed at once.
+
+        Exactly one of the params is given. A permission with a pattern reaches the tokens for entities that it covers,
+        and all that came of them, whomever that is for. The operator's own admin token is not found here: it ends with
+        the process.
+
+        - `token_id`: the token
+        - `entity_id`: the entity whose tokens are revoked; for a pattern, the pattern as it is
+        - `not_found`: there is no such token. One bearer of a token for many has none of its own: `data.shared` has the
+          patterns, at most five, whose tokens it may use; revoking one of those ends it for all of its bearers
+        - `invalid_params`: both or none of the params are given
+        - `unavailable`: the revocation could not be stored: the tokens are dead in this process, but not after a
+          restart
+        """
         if (token_id is None) == (entity_id is None):
             raise InvalidParams("Invalid params: either token_id or entity_id")
-        ended, stored = self._credentials.revoke(token_id, entity_id)
+        assert caller.principal is not None
+        reached, known = partial(caller.reaches, REVOKE), partial(caller.sight.knows, REVOKE)
+        if token_id is not None and not reached(whose := self._credentials.entity_of(token_id, known)):
+            raise denied(caller.principal.permissions, REVOKE, whose)
+        ended, stored = self._credentials.revoke(token_id, entity_id, reached)
         closed = self._sessions.end_tokens(ended, EndingKind.TOKEN_REVOKED)
         self._audit.record("token.revoked", caller, token_ids=ended, sessions_closed=closed)
         await stored
         return RevokedToken(sessions_closed=closed)
 
-    @permission()
-    def rpc_listTokens(self, caller: Caller) -> TokenList:
-        """List the records of all tokens. The gateway does not know the tokens themselves."""
-        return TokenList([_entry(record) for record in self._credentials.records()])
+    @permission(resource="entity_id", optional=True)
+    def rpc_listTokens(
+        self,
+        caller: Caller,
+        *,
+        entity_id: Pattern | None = None,
+        expired: bool = False,
+        limit: PageLimit | None = None,
+        after: Cursor | None = None,
+    ) -> TokenList:
+        """List the records of tokens. The gateway does not know the tokens themselves.
 
-    def _verify(self, caller: Caller, method: str, token: str) -> Principal:
-        connection = caller.connection
-        try:
-            if connection is not None and connection.bad_tokens >= MAX_BAD_TOKENS:
-                raise BadToken("too_many")  # a batch can't go on guessing
-            return self._credentials.verify(token)
-        except BadToken as refusal:
-            if connection is not None:
-                connection.bad_tokens += 1
-                if connection.bad_tokens >= MAX_BAD_TOKENS:
-                    connection.close_when_answered(CloseCode.BAD_TOKEN, "too many wrong tokens")
-                self._audit_bad_token(caller, method, refusal)
-                self._bad_tokens.wrong(connection.address)
-            raise
+        A permission with a pattern shows the tokens for entities that it covers. Tokens that have expired are known for
+        a week, the latest 16 MiB of them; what was renewed from one that is no longer known shows the one before in its
+        place. Pages: docs/protocol.md#pages.
 
-    def _audit_bad_token(self, caller: Caller, method: str, refusal: BadToken) -> None:
-        """An operator may know which token it was and why it was refused; the bearer is told nothing."""
-        record, details = refusal.record, {}
-        if record is not None:
-            about = {"entity_id": record.entity_id, "token_id": record.token_id}
-            # An unauthenticated client is taken for the one that has had this token; a session is its own entity.
-            details = {"refused": about} | (about if caller.session is None else {})
-        self._audit.refused("authentication.refused", caller, method, refusal.cause, **details)
+        - `entity_id`: only the tokens for this entity, or for those that the pattern covers; null: all
+        - `expired`: whether those are listed that have expired, too
+        - `limit`: maximum tokens; null: as many as fit the answer
+        - `after`: `next` of the page before; null: the first page
+        - `invalid_params`: `after` is not the `next` of a page
+        """
+        records = self._credentials.records(expired, start_of(after))
+        there = [each for each in records if entity_id is None or covers(entity_id, each.entity_id)]
+        found = [each for each in there if caller.reaches(LIST, each.entity_id)]
+        tokens, more = page(map(token_entry, found), limit, self._limits.max_content_size)
+        return TokenList(tokens=cast(Any, tokens), next=next_of(found[len(tokens) - 1]) if more else UNSET)
 
-    def _open(self, caller: Caller, entity_id: str, principal: Principal, statement: Statement) -> Session:
+    def _open(
+        self, caller: Caller, entity_id: str, principal: Principal, statement: Statement, max_message_size: int | None
+    ) -> Session:
         if caller.connection is None:
             raise InvalidParams("Sessions are opened on a connection")
         if caller.connection.closing_since is not None:
             raise Unavailable("The connection is closing")
-        return self._sessions.open(
-            caller, entity_id, principal, lambda opening: self._directory.introduce(opening, statement)
-        )
+        self._connections.claim(caller.connection, entity_id, principal.entity_type == "system")
 
+        def prepare(opening: Session) -> None:
+            opening.max_message_size = max_message_size
+            self._directory.introduce(opening, statement)
 
-def _identity(principal: Principal, wanted: str | None) -> str:
-    """The entity id of a session that is opened with a token.
-
-    @raise InvalidParams: the token is for many, and C{wanted} names none.
-    @raise PermissionDenied: the token is for others.
-    """
-    if wanted is None:
-        if not is_name(principal.entity_id):
-            raise InvalidParams(f"Invalid params: the token is for {principal.entity_id}; entity_id says who of them")
-        return principal.entity_id
-    if not covers(principal.entity_id, wanted):
-        raise PermissionDenied(f"The token is for {principal.entity_id}")
-    return wanted
-
-
-def _authenticated(own: Session, secret: str | None) -> Authenticated:
-    principal = own.principal
-    return Authenticated(
-        session_id=own.session_id,
-        entity_id=own.entity_id,
-        entity_type=principal.entity_type,
-        permissions=principal.permissions.granted,
-        expires_at=None if principal.expires_at is None else timestamp(principal.expires_at),
-        resume_token=secret,
-    )
-
-
-def _generated(minted: Minted) -> GeneratedToken:
-    record = minted.record
-    assert record.expires_at is not None
-    return GeneratedToken(
-        token=minted.token,
-        token_id=record.token_id,
-        entity_id=record.entity_id,
-        permissions=record.permissions,
-        expires_in_hours=(record.expires_at - record.issued_at) / HOUR,
-        expires_at=timestamp(record.expires_at),
-        renew_until=None if record.renew_until is None else timestamp(record.renew_until),
-    )
-
-
-def _entry(record: TokenRecord) -> TokenEntry:
-    return TokenEntry(
-        token_id=record.token_id,
-        entity_id=record.entity_id,
-        entity_type=record.entity_type,
-        permissions=record.permissions,
-        issued_at=timestamp(record.issued_at),
-        expires_at=None if record.expires_at is None else timestamp(record.expires_at),
-        issued_by=record.issued_by,
-        renewed_from=record.renewed_from,
-        renew_until=None if record.renew_until is None else timestamp(record.renew_until),
-        revoked=record.revoked,
-    )
+        return self._sessions.open(caller, entity_id, principal, prepare)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Raw
 from msgspec.structs import asdict
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
@@ -15,20 +15,20 @@ from zope.interface import implementer
 from cell0gw.agents.agents import Agents
 from cell0gw.agents.calls.call import call_request
 from cell0gw.agents.explain import Explanation
-from cell0gw.agents.mail.store import DeadLetter
+from cell0gw.auth.grants import denied
+from cell0gw.auth.sight import SEE
+from cell0gw.monitoring.audit import Audit
 from cell0gw.monitoring.health import Health, HealthStatus, Problem
 from cell0gw.monitoring.statistics import Counts, IStatistics, Rates
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import RPCError
-from cell0gw.protocol.limits import MAX_PAGE
-from cell0gw.protocol.subjects import Name
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.protocol.version import SERVER_VERSION
 from cell0gw.rpc.access import permission
+from cell0gw.services.gateway_dead_letters import DeadLetterMethods
 from cell0gw.sessions.session import Caller
 
 Explained = Literal["agent.send", "agent.call"]
-PageSize = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 _SAMPLE_EVERY: Final = 5.0
 _SAMPLES: Final = 13  # a minute's worth: twelve spans have thirteen ends
@@ -37,8 +37,13 @@ _SAMPLES: Final = 13  # a minute's worth: twelve spans have thirteen ends
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Statistics of the gateway.
 
-    `services` has the figures of each service. `rates` are those of the counters among them, per second over the last
-    minute. `uptime` is seconds.
+    - `version`: of the gateway
+    - `started_at`: when it was started
+    - `uptime`: seconds since then
+    - `services`: the figures of each service, by name, see docs/operations.md#figures
+    - `rates`: growth of the counters among them, per second over the last minute, by names like `channel.publications`
+    - `tls_failures`: how many handshakes of TLS failed since then, by cause, see
+      docs/operations.md#tls-handshakes-that-fail
     """
 
     version: str
@@ -46,44 +51,29 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     uptime: float
     services: dict[str, dict[str, int]]
     rates: dict[str, float]
+    tls_failures: dict[str, int]
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """The health of the gateway, and its problems."""
+    """The health of the gateway, and its problems.
+
+    - `status`: `ok`; `degraded`: something is wrong, and all that does not need it goes on; `draining`: the gateway
+      goes down
+    - `problems`: what is wrong
+    """
 
     status: HealthStatus
     problems: list[Problem]
 
 
-# Beside DeadLetter, since dates are text on the wire, and the message is JSON there.
-class DeadMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter. `status` is expired, or failed if it was rejected; `ended_at` says when, `detail` why."""
-
-    message_id: str
-    sender: str = msgspec.field(name="from")
-    agent_id: str
-    message: Raw
-    timestamp: str
-    conversation_id: str
-    status: str
-    ended_at: str
-    detail: str | None
-
-
-class DeadLetters(msgspec.Struct, frozen=True, kw_only=True):
-    """Dead letters, newest first. `total` is how many there are."""
-
-    messages: list[DeadMessage]
-    total: int
-
-
 @implementer(IStatistics)
-class GatewayService(Service):
+class GatewayService(DeadLetterMethods, Service):
     """The gateway as a whole.
 
-    @param services: gives the services that may have figures to show.
+    @param services: gives the services, and other parts, that may have figures to show.
     @param own: gives the figures of the connections and of the dispatcher.
     @param examine: judges params of a method as if a caller had sent them, and gives them decoded.
+    @param tls_failures: how many handshakes of TLS failed, by cause; it grows.
     """
 
     name = "gateway"
@@ -96,14 +86,17 @@ class GatewayService(Service):
         agents: Agents,
         examine: Callable[[Caller, str, bytes], Any],
         health: Health,
+        tls_failures: Mapping[str, int],
+        audit: Audit,
     ) -> None:
+        DeadLetterMethods.__init__(self, agents, audit)
         self._clock = runtime.clock
         self._wall = runtime.wall
         self._services = services
-        self._archive = agents.archive
         self._explain = agents.explain
         self._examine = examine
         self._health = health
+        self._tls_failures = tls_failures
         self._started, self._started_at = self._clock.seconds(), ""
         self._rates = Rates(_SAMPLES)
         self._loop = LoopingCall(self._sample)
@@ -125,7 +118,12 @@ class GatewayService(Service):
 
     @permission()
     def rpc_getStats(self, caller: Caller) -> Statistics:
-        """Get statistics of the gateway."""
+        """Get statistics of the gateway. They count everyone, and so are for those who see everyone.
+
+        - `permission_denied`: the token shows some entities only, see docs/protocol.md#sight
+        """
+        if not caller.sight.everyone:
+            raise denied(caller.sender.permissions, SEE)
         now = self._clock.seconds()
         return Statistics(
             version=SERVER_VERSION,
@@ -133,6 +131,7 @@ class GatewayService(Service):
             uptime=round(now - self._started, 3),
             services={source.name: {**counts.current, **counts.total} for source, counts in self._counts()},
             rates=self._rates.per_second(now, self._totals()),
+            tls_failures=dict(self._tls_failures),
         )
 
     @permission()
@@ -142,7 +141,16 @@ class GatewayService(Service):
 
     @permission()
     def rpc_explain(self, caller: Caller, *, method: Explained, params: Raw) -> Explanation:
-        """Explain who would get a message or a call, and why others would not. Nothing is sent."""
+        """Explain who would get a message or a call, and why others would not. Nothing is sent.
+
+        Everything is judged as if the caller had sent it, its permissions included, and nothing is counted. Sessions
+        that declare a capability and may not serve it are considered, too. Under the policy `random` none is chosen:
+        all that have room are as likely. What depends on how many calls wait or run, and on a known idempotency key, is
+        not looked at.
+
+        - `method`: the method
+        - `params`: its params, an object or an array
+        """
         sender = caller.sender
         try:
             given = self._examine(caller, method, bytes(params))
@@ -154,13 +162,6 @@ class GatewayService(Service):
         except RPCError as refusal:
             return Explanation(outcome="refused", reason=refusal.message)
 
-    @permission()
-    def rpc_getDeadLetters(
-        self, caller: Caller, *, agent_id: Name | None = None, limit: PageSize = 100
-    ) -> Awaitable[DeadLetters]:
-        """List undeliverable messages: those that expired, and those that their recipient rejected."""
-        return self._archive.dead(agent_id, limit).addCallback(_dead_letters)
-
     def _counts(self) -> list[tuple[Any, Counts]]:
         return [(source, source.statistics()) for source in self._services() if IStatistics.providedBy(source)]
 
@@ -169,24 +170,3 @@ class GatewayService(Service):
 
     def _sample(self) -> None:
         self._rates.sample(self._clock.seconds(), self._totals())
-
-
-def _dead_letters(found: tuple[list[DeadLetter], int]) -> DeadLetters:
-    dead, total = found
-    return DeadLetters(
-        messages=[
-            DeadMessage(
-                message_id=one.letter.message_id,
-                sender=one.letter.sender,
-                agent_id=one.letter.recipient,
-                message=Raw(one.letter.message),
-                timestamp=timestamp(one.letter.time),
-                conversation_id=one.letter.conversation_id,
-                status=one.status,
-                ended_at=timestamp(one.time),
-                detail=one.detail,
-            )
-            for one in dead
-        ],
-        total=total,
-    )

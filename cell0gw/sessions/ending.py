@@ -12,6 +12,9 @@ from cell0gw.protocol.errors import CloseCode
 NO_CODE: Final = 1005
 """What a close without a code is called, as browsers send it unless told otherwise. RFC 6455, section 7.1.5"""
 
+TOO_BIG: Final = 1009
+"""A message is longer than the other end takes. RFC 6455, section 7.4.1"""
+
 _GOODBYES: Final = frozenset({1000, NO_CODE})
 
 
@@ -45,11 +48,13 @@ class Ending(msgspec.Struct, frozen=True):
 
     @ivar code: the close code; None: there was no close.
     @ivar words: what the gateway said of it when it closed the connection; empty: nothing.
+    @ivar by_client: whether the client has closed it.
     """
 
     kind: EndingKind
     code: int | None = None
     words: str = ""
+    by_client: bool = False
 
     def __str__(self) -> str:
         return self.kind.value if self.code is None else str(self.code)
@@ -58,6 +63,11 @@ class Ending(msgspec.Struct, frozen=True):
     def reason(self) -> str:
         """Why, for people: the gateway's own words, or what the kind says."""
         return self.words or self.kind.value
+
+    @property
+    def refuses_size(self) -> bool:
+        """Whether the client has closed it because a message was longer than it takes."""
+        return self.by_client and self.code == TOO_BIG
 
     @property
     def is_final(self) -> bool:
@@ -76,4 +86,4 @@ def closed(code: int | None, by_gateway: bool, words: str = "") -> Ending:
         kind = EndingKind.EXPELLED if sent >= CloseCode.BAD_TOKEN else EndingKind.CLOSED
     else:
         kind = EndingKind.GOODBYE if sent in _GOODBYES else EndingKind.CLOSED
-    return Ending(kind, sent, words)
+    return Ending(kind, sent, words, not by_gateway)

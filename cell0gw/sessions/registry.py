@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from twisted.logger import Logger
@@ -44,15 +44,16 @@ class Sessions:
     L{sweep} ends what has come to its end.
 
     @param resume_window: seconds for which a detached session is kept; 0: not at all.
-    @param emit: sends an event on C{$system}: its type and its data.
+    @param emit: sends an event on C{$system}: its type, its data, and whom it is about.
+    @ivar wall: gives the date by which tokens expire, in seconds since the epoch.
     @ivar observers: those that are notified of sessions, in this order; C{refresh_observers}: of other tokens.
     """
 
     log = Logger()
 
-    def __init__(self, runtime: Runtime, resume_window: float, emit: Callable[[str, Any], Any]) -> None:
+    def __init__(self, runtime: Runtime, resume_window: float, emit: Callable[[str, Any, Sequence[str]], Any]) -> None:
         self._clock = runtime.clock
-        self._wall = runtime.wall
+        self.wall = runtime.wall
         self._new_id = runtime.new_id
         self._random_bytes = runtime.random_bytes
         self._resume_window = resume_window
@@ -85,10 +86,11 @@ class Sessions:
         @param prepare: called with the session before any observer is.
         """
         assert caller.connection is not None
-        session = Session(self._new_id("sess"), entity_id, principal, caller.connection, self._wall())
+        session = Session(self._new_id("sess"), entity_id, principal, caller.connection, self.wall())
         prepare(session)
         caller.return_credit()
-        caller.session, caller.principal = session, principal
+        caller.session = session
+        caller.bear(principal)
         self._by_id[session.session_id] = session
         self._hold(session)
         self.opened += 1
@@ -111,30 +113,41 @@ class Sessions:
         self._by_secret[session.secret] = session
         return secret
 
-    def refresh(self, caller: Caller, principal: Principal) -> None:
-        """Another token of the same entity is the caller's session's from now on."""
+    def refresh(self, caller: Caller, principal: Principal) -> list[str]:
+        """Another token of the same entity is the caller's session's from now on.
+
+        @return: the channels and patterns to which it is subscribed no longer, since that token does not allow it.
+        """
         session = caller.session
         assert session is not None
+        before = list(session.subscriptions)
         self._let_go(session)
-        session.principal = caller.principal = principal
+        session.principal = principal
+        caller.bear(principal)
         self._hold(session)
         self._tell(self.refresh_observers, "session_refreshed", session)
+        if principal.token_id in self._warned:
+            self._warn(session)
+        return [name for name in before if name not in session.subscriptions]
 
-    def resume(self, secret: str, session: Session) -> Session | None:
-        """Find the session that another one is to resume; if it is still connected, its connection is aborted.
+    def resumable(self, secret: str, session: Session) -> Session | None:
+        """Find the session that another one may resume. Nothing changes: its secret stays good.
 
-        @return: the old one, detached now, its secret spent; L{close} it when it is resumed. None: there is none
-            that this session may resume.
+        @return: None: there is none that this session may resume.
         """
         old = self._by_secret.get(digest(secret))
-        if old is None or old is session or old.identity != session.identity:
-            return None
-        del self._by_secret[old.secret]
+        return None if old is None or old is session or old.identity != session.identity else old
+
+    def cut_off(self, old: Session) -> None:
+        """A session is about to be resumed: if it is still connected, its connection is aborted."""
         if not old.detached:
             self._detach(old, Ending(EndingKind.RESUMED))
             old.connection.abort()
+
+    def close_resumed(self, old: Session) -> None:
+        """A session was resumed: it ends, and its secret is spent."""
         self.resumed += 1
-        return old
+        self.close(old, Ending(EndingKind.RESUMED))
 
     def leave(self, session: Session, ending: Ending) -> None:
         """Called when the session's connection is going or gone; a second time does nothing."""
@@ -173,7 +186,7 @@ class Sessions:
         """See L{ISweeper}: close the sessions whose token has expired by now, or whom nobody has resumed; warn those
         that are next.
         """
-        now = self._wall()
+        now = self.wall()
         while self._warnings and self._warnings[0][0] <= now:
             _, token_id = heapq.heappop(self._warnings)
             self._warned.add(token_id)
@@ -230,10 +243,10 @@ class Sessions:
             "expires_at": timestamp(principal.expires_at),
         }
         if "$system" not in session.subscriptions:
-            now = timestamp(self._wall())
+            now = timestamp(self.wall())
             event = Event(type="token.expiring", data=data, source="gateway", timestamp=now, channel="$system")
             session.connection.notify("event", event)
-        self._emit("token.expiring", data)
+        self._emit("token.expiring", data, (session.entity_id,))
 
     def _tell(self, observers: Iterable[object], event: str, *arguments: object) -> None:
         """Notify every observer; one that fails must not leave the others, and so presence or a route, behind."""

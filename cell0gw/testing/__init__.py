@@ -35,6 +35,7 @@ from cell0gw.auth.store import ITokenStore
 from cell0gw.channels.store import IMessageStore
 from cell0gw.config.options import Config
 from cell0gw.engines.memory.engine import MemoryEngine
+from cell0gw.tasks.store import ITaskStore
 from cell0gw.testing.recording import EPOCH, RecordingConnection
 from cell0gw.testing.stated import counter, stated
 
@@ -71,6 +72,7 @@ class MemoryGateway(Gateway):
         token_store: ITokenStore | None = None,
         message_store: IMessageStore | None = None,
         mail_store: IMailStore | None = None,
+        task_store: ITaskStore | None = None,
         audit: Callable[[bytes], Any] = lambda line: None,
         **options: Any,
     ) -> None:
@@ -78,7 +80,9 @@ class MemoryGateway(Gateway):
         self.clock.rightNow = EPOCH
         self.ahead = 0.0
         runtime = stated(self.clock, lambda: self.clock.seconds() + self.ahead)
-        super().__init__(Config(**options), MemoryEngine(token_store, message_store, mail_store), runtime, audit)
+        super().__init__(
+            Config(**options), MemoryEngine(token_store, message_store, mail_store, task_store), runtime, audit
+        )
         self._clients: list[Client] = []
         self._loop = txaio.testutil.replace_loop(self.clock)
         self._loop.__enter__()

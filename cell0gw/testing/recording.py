@@ -24,7 +24,9 @@ class RecordingConnection:
     @ivar notifications: C{(method, params)}, params as JSON values.
     @ivar messages: what was sent, but for notifications.
     @ivar closed: the code and reason it was closed with.
+    @ivar pings: how many pings were sent to it.
     @ivar producer: what has more to write to it.
+    @ivar taken_at: when its peer took something last; 0: never.
     """
 
     def __init__(self, connection_id: str = "conn", opened_at: float = EPOCH, address: str = "192.0.2.1") -> None:
@@ -36,7 +38,11 @@ class RecordingConnection:
         self.closing_since: float | None = None
         self.bad_tokens = 0
         self.backlog = 0
+        self.stalled = False
+        self.taken_at = 0.0
         self.paused = False
+        self.reading = True
+        self.pings = 0
         self.unfinished: Unfinished | None = None
         self.notifications: list[tuple[str, Any]] = []
         self.messages: list[bytes] = []
@@ -49,6 +55,10 @@ class RecordingConnection:
     def behind(self) -> bool:
         """See L{IConnection}."""
         return self.backlog > Limits().outbound_limit
+
+    def last_taken(self, since: float = 0.0) -> float:
+        """See L{IConnection}."""
+        return self.taken_at
 
     def notify(self, method: str, params: Any) -> None:
         """See L{IConnection}."""
@@ -66,6 +76,10 @@ class RecordingConnection:
         """See L{IConnection}."""
         self.messages.append(message)
 
+    def ping(self) -> None:
+        """See L{IConnection}."""
+        self.pings += 1
+
     def session_opened(self, session: Session) -> None:
         """See L{IConnection}."""
         self.session = session
@@ -79,6 +93,9 @@ class RecordingConnection:
         """See L{IConnection}."""
         self.farewell = (int(code), reason)
 
+    def rest(self, seconds: float) -> None:
+        """See L{IConnection}. What is read of it is up to the test."""
+
     def resume(self) -> None:
         """See L{IConnection}."""
         self.paused = False
@@ -86,6 +103,10 @@ class RecordingConnection:
     def fall_behind(self) -> None:
         """See L{IConnection}."""
         self.close(CloseCode.SLOW_CONSUMER, "too slow")
+
+    def write_failed(self) -> None:
+        """See L{IConnection}."""
+        self.abort()
 
     def abort(self) -> None:
         """See L{IConnection}."""

@@ -28,4 +28,5 @@ def stated(clock: IReactorTime, wall: Wall | None = None) -> Runtime:
         counter(),
         lambda length: next(numbers).to_bytes(length, "big"),
         lambda bound: 0,
+        clock.seconds,
     )

@@ -1,4 +1,4 @@
 """The wire: sockets, handshakes and frames, as far as Autobahn and Twisted leave something to do.
 
-Imports: protocol, process, sessions, guard, rpc.
+Imports: protocol, process, sessions, monitoring, guard, rpc.
 """

@@ -15,7 +15,16 @@ PING: Final = b"\x89\x00"
 """An empty ping."""
 
 FINAL_TEXT: Final = 0x81
+MESSAGES: Final = b"\x81\x82"
+"""How messages in one frame begin, of text and of bytes."""
+
+COMPRESSED_MESSAGES: Final = MESSAGES + b"\xc1\xc2"
+"""The same where compression was negotiated."""
+
 MASKED: Final = 0x80
+
+LONGEST_HEADER: Final = 14
+"""Bytes of a header with a length of eight bytes and a mask."""
 
 UNMASK_BELOW: Final = 1000
 """Length from which on a masker in C, slow to set up, beats one XOR of two large integers; in bytes."""
@@ -95,6 +104,30 @@ def read_text_frames(
         payloads.append(payload)
         start = stop
     return payloads, start
+
+
+def end_of_messages(data: bytes, kinds: bytes, max_length: int) -> int:
+    """How many bytes the messages take that some bytes begin with, each in one frame that is whole.
+
+    @param data: bytes that begin with a frame.
+    @param kinds: the first bytes of such frames.
+    @param max_length: leave frames with a longer payload.
+    """
+    start, end = 0, len(data)
+    while end - start >= LONGEST_HEADER and data[start] in kinds and data[start + 1] & MASKED:
+        length, body = data[start + 1] - MASKED, start + 6
+        if length == 126:
+            length, body = int.from_bytes(data[start + 2 : start + 4], "big"), start + 8
+            if length < 126:
+                break  # not its shortest form
+        elif length == 127:
+            length, body = int.from_bytes(data[start + 2 : start + 10], "big"), start + 14
+            if length < 65_536:
+                break
+        if body + length > end or length > max_length:
+            break
+        start = body + length
+    return start
 
 
 # The integers that repeat a mask, by the number of times, when it is multiplied by them.

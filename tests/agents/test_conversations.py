@@ -133,7 +133,7 @@ class LoopTests(ConversationCase):
             self.refuses(last, "b", "a")
         self.assertEqual(self.events, [("$system", "agent.loop", {
             "conversation_id": "conv_1", "hops": 3, "from": "b", "agent_id": "a", "reason": "more than 2 hops",
-        })])  # fmt: skip
+        }, ("b", "a"))])  # fmt: skip
         self.assertEqual(self.talk.refused, 3)
         self.clock.advance(WINDOW - 1)
         self.refuses(last, "b", "a")
@@ -171,6 +171,17 @@ class LoopTests(ConversationCase):
         self.clock.advance(1)
         self.talk.sweep()
         self.assertEqual(len(self.talk._counts), 0)
+
+    def test_who_has_most(self) -> None:
+        """Who goes on with many conversations keeps none of others from being counted."""
+        self.patch(conversations, "MAX_CONVERSATIONS", 10)
+        self.make(rate=1)
+        first = self.place()[0]
+        self.place("b", "a", first)
+        for _ in range(100):
+            self.place("b2", "a", self.place("a", "b2")[0])
+        self.assertEqual(len(self.talk._counts), 10)
+        self.refuses(first, "b", "a")
 
 
 class WireTests(SynchronousTestCase):

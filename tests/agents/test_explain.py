@@ -13,7 +13,7 @@ from tests.agents.calls.calling import CallCase
 class ExplainCase(CallCase):
     """With one who may ask."""
 
-    options = {"max_hops": 3, "mailbox_messages": 2, "conversation_rate": 4}
+    options = {"max_hops": 3, "mailbox_messages": 4, "conversation_rate": 4}
 
     def setUp(self) -> None:
         super().setUp()

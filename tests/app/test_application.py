@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sqlite3
 import threading
 from pathlib import Path
@@ -106,6 +107,23 @@ class PrepareTests(Case):
         self.assertIn("--port", message)
         self.assertNotIn("None", message)
         self.assertUnlocked()
+
+    def test_what_to_do(self) -> None:
+        """What to do about a place that can't be had depends on why it can't."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "file").write_text("no socket")
+        with socket.socket(socket.AF_UNIX) as taken:
+            taken.bind(str(folder / "taken"))
+            taken.listen()
+            for listen, why in (
+                (f"unix:{folder}/none/x", "(No such file or directory): make the folder, or choose another with"),
+                (f"unix:{folder}/file", "(there is a file that is no socket): move it away, or choose another with"),
+                (f"unix:{folder}/taken", "(Address already in use): stop what listens there, or choose another with"),
+                (f"tcp:0:interface={ELSEWHERE}", "): this machine has no such address; choose another with --listen"),
+            ):
+                self.assertIn(why, self.refusal(self.gateway(listen=(listen,))))
+        self.assertIn("--host and --port", self.refusal(self.gateway()))
 
     def test_state_folder(self) -> None:
         """A state folder that can't be made is named, with the option that chooses another."""
@@ -223,7 +241,7 @@ class Portless(WebSocketGateway):
 
     def _make_entrance(self) -> Entrance:
         place = Nowhere()
-        place.name = self.address
+        place.names = [self.address]
         listening = Listening([Endpoint("nowhere", place)], self._reactor.listen)
 
         class Nothing(Entrance):
@@ -372,6 +390,21 @@ class LifeTests(LifeCase):
         self.assertNotIn("cell0gw-sqlite", [thread.name for thread in threading.enumerate()])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.wait(gateway.stop())
+
+    def test_a_step_of_the_stop_fails(self) -> None:
+        """Whatever a step of the stop raises, the port and the folder are free after it."""
+
+        def broken(*arguments: object) -> None:
+            raise OSError("broken")
+
+        gateway = self.started()
+        self.patch(gateway.gateway, "drain", broken)
+        self.patch(gateway.gateway, "stopService", broken)
+        self.wait(gateway.stop())
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
+        self.assertUnlocked()
+        self.assertNotIn("cell0gw-sqlite", [thread.name for thread in threading.enumerate()])
+        gateway.gateway.guard.heartbeats.stopService()
 
     def test_stop_writes_first(self) -> None:
         """What was asked for before the stop is answered before it is done, and is there for the next process."""

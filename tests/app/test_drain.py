@@ -28,10 +28,12 @@ class DrainTests(SynchronousTestCase):
             self.everyone.append(RecordingConnection(f"conn_{number}"))
             self.connections.opened(self.everyone[-1])
 
-    def begin(self, timeout: float = TIMEOUT, random: int = 50) -> Deferred[None]:
+    def begin(self, timeout: float = TIMEOUT, random: int = 50, accept: float = 0.0) -> Deferred[None]:
         """Begin with pauses that are 0.5 to 1.5 times as long, by a number from 0 to 100."""
-        runtime = Runtime(self.clock, self.clock.seconds, str, bytes, lambda bound: min(random, bound - 1))
-        return Drain(runtime, self.connections, timeout).begin()
+        runtime = Runtime(
+            self.clock, self.clock.seconds, str, bytes, lambda bound: min(random, bound - 1), self.clock.seconds
+        )
+        return Drain(runtime, self.connections, timeout, accept).begin()
 
     def told(self) -> int:
         return sum(connection.closed is not None for connection in self.everyone)
@@ -46,6 +48,26 @@ class DrainTests(SynchronousTestCase):
         """Without connections it is done at once, and leaves no timer."""
         self.successResultOf(self.begin())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_newcomers(self) -> None:
+        """As long as there may be new ones it is not done, though all have gone."""
+        done = self.begin(accept=3.0)
+        self.clock.pump([0.1] * 29)
+        self.assertNoResult(done)
+        self.clock.pump([0.1] * 2)
+        self.successResultOf(done)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_newcomers_who_stay(self) -> None:
+        """A new one that does not go is cut off when the time is up, as all others are."""
+        done = self.begin(accept=3.0)
+        self.clock.advance(2)
+        self.connect(1)
+        self.clock.pump([0.1] * 79)
+        self.assertNoResult(done)
+        self.clock.pump([0.1] * 2)
+        self.successResultOf(done)
+        self.assertTrue(self.everyone[0].aborted)
 
     def test_a_few(self) -> None:
         """A few are told at once, with the code that says reconnect; it is done when they are gone."""
@@ -110,6 +132,21 @@ class DrainTests(SynchronousTestCase):
         self.clock.pump([PAUSE] * 2)
         self.successResultOf(done)
         self.assertEqual([connection.aborted for connection in self.everyone], [False, True])
+
+    def test_who_cannot_be_closed(self) -> None:
+        """A connection that can't be closed, or aborted, keeps no other from it, and the drain ends."""
+
+        def broken(*arguments: object) -> None:
+            raise OSError("broken")
+
+        self.connect(3)
+        self.everyone[0].close = self.everyone[1].abort = broken  # type: ignore[method-assign]
+        done = self.begin()
+        self.assertEqual(self.told(), 2)
+        self.clock.pump([PAUSE] * int(TIMEOUT / PAUSE + 1))
+        self.successResultOf(done)
+        self.assertEqual([connection.aborted for connection in self.everyone], [True, False, True])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
 
     def test_who_arrives(self) -> None:
         """Whoever does the handshake is waited for, since they are told then; but for a second only."""

@@ -30,16 +30,18 @@ class PartsTests(SynchronousTestCase):
             verifyObject(ISessionObserver, observer)
         self.assertEqual(
             names(observers),
-            ["SessionLog", "Throttle", "Directory", "Watches", "Recovery", "Broker", "Recipients", "Workers", "Dealer",
-             "Receipts", "Mailboxes"],
+            ["SessionLog", "Throttle", "Signs", "Directory", "Watches", "Recovery", "Broker", "Recipients", "Workers",
+             "Dealer", "Receipts", "Mailboxes", "Streams", "Pulls"],
         )  # fmt: skip
 
     def test_refreshes(self) -> None:
-        """With another token subscriptions end first, then calls are served by what it allows."""
+        """With another token watches go on with whom it shows, subscriptions end, and calls are served by what it
+        allows.
+        """
         observers = self.gateway.sessions.refresh_observers
         for observer in observers:
             verifyObject(IRefreshObserver, observer)
-        self.assertEqual(names(observers), ["ChannelService", "Workers"])
+        self.assertEqual(names(observers), ["Watches", "ChannelService", "Workers", "Streams"])
 
     def test_sweepers(self) -> None:
         """Whether the wall clock was set is looked at before all that judges by dates."""
@@ -49,14 +51,33 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(names(sweepers[:1]), ["Dates"])
         self.assertEqual(
             set(names(sweepers[1:])),
-            {"Alarms", "Throttle", "Renewals", "Sessions", "Retention", "DiskRetention", "Idempotency", "Dealer",
-             "Receipts", "Mailboxes", "Archive", "Conversations", "Credentials"},
+            {"Alarms", "Refusals", "Throttle", "Renewals", "Sessions", "Retention", "DiskRetention", "Idempotency",
+             "Dealer", "Receipts", "Mailboxes", "Archive", "Conversations", "Credentials", "Writing",
+             "TLSFailures", "AnonymousBudgets", "Pulls", "Attempts", "Ledger"},
         )  # fmt: skip
+
+    def test_a_step_of_a_drain_fails(self) -> None:
+        """Whatever a part raises, the other ones drain, and everyone is told."""
+        client = self.gateway.connect("a")
+
+        def broken(*arguments: object) -> None:
+            raise OSError("broken")
+
+        for part in self.gateway._providing(IDraining)[:-1]:
+            self.patch(part, "drain", broken)
+        self.patch(self.gateway, "emit", broken)
+        self.patch(self.gateway.engine, "written", broken)
+        done = self.gateway.drain()
+        client.flush()
+        self.assertEqual(client.close_code, 4001)
+        self.gateway.advance(1)
+        self.successResultOf(done)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 6)
 
     def test_drains(self) -> None:
         """No connection and no call is taken before the calls that run are ended."""
         draining = self.gateway._providing(IDraining)
-        self.assertEqual(names(draining), ["GatewayFactory", "Dispatcher", "Health", "Dealer"])
+        self.assertEqual(names(draining), ["GatewayFactory", "Dispatcher", "Health", "Dealer", "Pulls", "Attempts"])
 
     def test_other_options(self) -> None:
         """Who has options that can change is told of them."""

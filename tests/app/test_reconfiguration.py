@@ -65,6 +65,8 @@ class ReconfigureTests(DocumentTestCase):
             other = OTHER.get(type(getattr(Config(), option.name)), ("192.0.2.1",))
             if option.name == "max_connections":
                 other = 7
+            if option.name in ("proxy_protocol", "check_inputs"):
+                other = True
             outcome = self.change(self.gateway(), **{option.name: other})
             self.assertEqual(outcome.changed + outcome.waiting, [option.name])
 

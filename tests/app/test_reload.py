@@ -43,7 +43,11 @@ class ReloadTests(LifeCase):
         self.assertEqual(
             lines,
             [
-                ("warn", "the environment variable CELL0_GATEWAY_PROT means nothing to this gateway"),
+                (
+                    "warn",
+                    "the environment variable CELL0_GATEWAY_PROT means nothing to this gateway; did you mean "
+                    "CELL0_GATEWAY_PORT?",
+                ),
                 ("info", "the options were read again; changed: max_batch, log_level"),
                 ("warn", "these options need a restart to change: port, mail_ttl"),
             ],

@@ -44,10 +44,14 @@ class CredentialsTestCase(SynchronousTestCase):
         self.clock.advance(1000)
         self.runtime = stated(self.clock)
         self.store = MemoryTokenStore()
+        self.grantable = {
+            **dict.fromkeys(("channel.publish", "channel.subscribe", "agent.send", "auth.generateToken"), True),
+            **dict.fromkeys(("presence.get", "gateway.getStats", "auth.revokeToken"), False),
+        }
         self.credentials = self.make()
 
     def make(self, store: MemoryTokenStore | None = None) -> Credentials:
-        return Credentials(self.store if store is None else store, self.runtime)
+        return Credentials(self.store if store is None else store, self.runtime, lambda: self.grantable)
 
     def mint(self, minter: Principal, entity_id: str, permissions: list[str] | None = None, **facts: Any) -> Minted:
         arguments = {"entity_type": "agent", "expires_in_hours": 1.0, **facts}
@@ -213,6 +217,31 @@ class RevokeTests(CredentialsTestCase):
         """What doesn't exist can't be revoked."""
         self.assertRaises(NotFound, self.credentials.revoke, "tok_none")
         self.assertRaises(NotFound, self.credentials.revoke, None, "nobody")
+
+    def test_shared(self) -> None:
+        """Who has no token but one that is for many is told whose that is; one that is not valid is not named."""
+        self.mint(MintTests.admin, "worker.*")
+        self.mint(MintTests.admin, "worker.>", expires_in_hours=0.5)
+        self.clock.advance(0.75 * HOUR)
+        refusal = self.assertRaises(NotFound, self.credentials.revoke, None, "worker.1")
+        self.assertEqual(
+            refusal.message,
+            "No token is for worker.1 alone; it may use one for worker.*, and revoking that ends it for all its "
+            "bearers",
+        )
+        self.assertEqual(refusal.data, {"shared": ["worker.*"]})
+        self.assertEqual(len(self.credentials.revoke(None, "worker.*")[0]), 1)
+
+    def test_nobodys(self) -> None:
+        """An entity without tokens is answered with those that have names like it, and some; a long one is cut."""
+        self.mint(MintTests.admin, "worker")
+        self.credentials.suggestions.add("wroker")  # known, but by no token
+        refusal = self.assertRaises(NotFound, self.credentials.revoke, None, "workr")
+        self.assertEqual((refusal.message, refusal.data), ("No token is for workr", {"near": ["worker"]}))
+        for unknown in (("tok_" + "x" * 1_000_000, None), (None, "y." * 1_000_000), (None, "\n")):
+            refusal = self.assertRaises(NotFound, self.credentials.revoke, *unknown)
+            self.assertLess(len(refusal.message), 200)
+            self.assertTrue(refusal.message.isprintable())
 
     def test_while_the_store_is_busy(self) -> None:
         """A token whose minter is revoked before it is stored is born revoked."""

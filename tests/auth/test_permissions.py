@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.auth.permissions import AGENT_PERMISSIONS, Permissions, is_permission
+from cell0gw.auth.permissions import AGENT_PERMISSIONS, MAX_SHARED, Permissions, is_permission, permissions_of
 from cell0gw.rpc.access import access_of, anyone, permission
 
 METHODS = ("channel.publish", "channel.subscribe", "agent.send", "auth.generateToken")
@@ -17,13 +17,30 @@ permissions = st.sampled_from(
 )
 
 
+class SharedTests(SynchronousTestCase):
+    """Permissions that many tokens have."""
+
+    def test_one_object(self) -> None:
+        """Tokens that have the same share one object; others have their own."""
+        shared = permissions_of(AGENT_PERMISSIONS)
+        self.assertIs(permissions_of((*AGENT_PERMISSIONS,)), shared)
+        self.assertEqual(permissions_of(("session.*",)).granted, ("session.*",))
+
+    def test_bounded(self) -> None:
+        """However many different ones are minted, few are kept."""
+        for number in range(2 * MAX_SHARED):
+            permissions_of((f"channel.publish:tasks.{number}",))
+        self.assertEqual(permissions_of.cache_info().currsize, MAX_SHARED)
+
+
 class FormTests(SynchronousTestCase):
     """What is a permission."""
 
     def test_table(self) -> None:
         """Four forms, and nothing else."""
         for text in ("*", "channel.*", "channel.publish", "channel.publish:tasks.>", "agent.send:worker.*",
-                     "channel.subscribe:$system", "agent.serve:chat", "auth.generateToken:*"):  # fmt: skip
+                     "channel.subscribe:$system", "agent.serve:chat", "auth.generateToken:*",
+                     "agent.call:capability:*", "agent.call:capability:lang.>"):  # fmt: skip
             self.assertTrue(is_permission(text), text)
         for text in ("", "channel", "*.*", "channel.", ".publish", "channel.*:x", "channel.publish:", "channel.**",
                      "channel.publish:a*", "channel.publish:$other", "channel publish", "channel.publish:a b", "*\n",
@@ -66,6 +83,11 @@ class CoverTests(SynchronousTestCase):
             ("agent.call:capability:x", "agent.call", "x", False),
             ("agent.call:capability:lang.*", "agent.call", "capability:lang.de", True),
             ("agent.call:capability:lang.*", "agent.call", "capability:lang", False),
+            ("agent.call:*", "agent.call", "capability:x", False), ("agent.call:*", "agent.call", "x", True),
+            ("agent.call:>", "agent.call", "capability:x.y", False), ("agent.call:>", "agent.call", "x.y", True),
+            ("agent.call:capability:*", "agent.call", "capability:x", True),
+            ("agent.call:capability:>", "agent.call", "capability:x.y", True),
+            ("agent.call:capability:>", "agent.call", "x", False), ("agent.*", "agent.call", "capability:x", True),
             ("agent.call", "agent.call", "capability:x", True), ("agent.call", "agent.serve", "x", False),
             ("agent.serve:x", "agent.serve", "x", True), ("agent.serve:x", "agent.serve", "y", False),
             ("agent.serve:x", "agent.call", "x", False), ("agent.serve", "agent.serve", "x", True),

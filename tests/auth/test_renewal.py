@@ -116,6 +116,17 @@ class RenewTests(RenewalTestCase):
             self.renew(new.token, ["channel.*"])
         self.assertEqual(self.renew(new.token, []).record.permissions, ())
 
+    def test_permissions_that_exist(self) -> None:
+        """It has none that does not exist, but those that the old one has from before."""
+        self.grantable["old.method"] = False
+        old = self.renewable(permissions=["*", "old.method"])
+        del self.grantable["old.method"]
+        with self.assertRaises(InvalidParams) as caught:
+            self.renew(old.token, ["channel.publish", "channel.publsh"])
+        self.assertEqual(caught.exception.data["path"], "params.permissions[1]")
+        for wanted in (None, ["*", "old.method"]):
+            self.assertEqual(self.renew(old.token, wanted).record.permissions, ("*", "old.method"))
+
     def test_lifetime(self) -> None:
         """It may live for less time, and lives for no more; and what was given up is not had back."""
         old = self.renewable()

@@ -37,5 +37,13 @@ class ChannelsTests(SynchronousTestCase):
         (channel,) = channels.broker
         channels.reconfigure(Config(channels=(ChannelRule(pattern="a", history_size=7),)))
         self.assertEqual(channel.rule.history_size, 7)
-        channels.reconfigure(Config(channels=(ChannelRule(pattern="a", durable=True),)))
-        self.assertEqual((channel.rule.history_size, channel.rule.durable), (7, False))
+        channels.reconfigure(Config(channels=(ChannelRule(pattern="a", durable=True, history_size=8),)))
+        self.assertEqual((channel.rule.history_size, channel.rule.durable), (8, False))
+
+    def test_reconfigure_durable(self) -> None:
+        """A channel that would not be durable any more is, and all else of the new rule holds for it."""
+        channels = self.make(ChannelRule(pattern="a", durable=True))
+        channels.broker.publish("a", 1, "x")
+        (channel,) = channels.broker
+        channels.reconfigure(Config(channels=(ChannelRule(pattern="a", history_ttl=7.0, max_message_size=3),)))
+        self.assertEqual(channel.rule, ChannelRule(pattern="a", durable=True, history_ttl=7.0, max_message_size=3))

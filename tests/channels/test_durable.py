@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from cell0gw.channels.rules import ChannelRule
-from cell0gw.protocol.errors import Unavailable
+from cell0gw.protocol.errors import RateLimited, Unavailable
 from tests.channels.test_recovery import RecoveryCase, messages, offsets
 
 D = "durable.x"
@@ -49,6 +50,16 @@ class PublishTests(DurableCase):
         self.assertEqual((self.answers(), offsets(self.b, D), offsets(self.a, D)), ([], [], []))
         self.store.release()
         self.assertEqual((self.answers(), offsets(self.b, D), offsets(self.a, D)), ([(1000, 1)], [1], [1]))
+
+    def test_no_room(self) -> None:
+        """What the disk has no room for is refused, with when to try again, counted, and leaves no channel behind."""
+        full = Failure(RateLimited("no room", limit="max_database_size", retry_after_ms=1000))
+        self.patch(self.store, "_append", lambda message: full)
+        error = self.a.refusal("channel.publish", channel=D, message=1)
+        self.assertEqual((error["code"], error["data"]["limit"]), (-32003, "max_database_size"))
+        self.assertIsNone(self.gateway.channels.broker.get(D))
+        admin = self.gateway.connect(token=self.gateway.token("admin", "system", ["*"]))
+        self.assertEqual(admin.call("gateway.getStats")["services"]["channel"]["publications_refused"], 1)
 
     def test_order(self) -> None:
         """What waits for the disk together is numbered, delivered and answered in the order it came."""

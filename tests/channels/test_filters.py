@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.channels.filters import MAX_FIELD, MAX_NODES, MAX_SIZE, MAX_VALUES, Filter, FilterError, decoded
+from cell0gw.channels import filters
+from cell0gw.channels.filters import (
+    MAX_FIELD,
+    MAX_JUDGED,
+    MAX_NODES,
+    MAX_SIZE,
+    MAX_VALUES,
+    Filter,
+    FilterError,
+    decoded,
+)
+from cell0gw.testing import Client, MemoryGateway
+from tests.steps import growth
 
 MESSAGE: Any = {
     "type": "done",
@@ -174,6 +188,22 @@ class FilterTests(Case):
             for tree in (leaf("type", "eq", "x"), {"not": leaf("type", "ne", "x")}):
                 self.assertTrue(Filter(tree).wants(decoded(message)), message[:20])
 
+    def test_long_messages(self) -> None:
+        """A message of up to 64 KiB is judged, a longer one is delivered: it is not even taken apart."""
+        for size, expected in ((MAX_JUDGED, False), (MAX_JUDGED + 1, True)):
+            message = b"[" + b" " * (size - 2) + b"]"
+            self.assertIs(Filter(leaf("a", "exists")).wants(decoded(message)), expected)
+            self.assertIs(Filter(leaf("a", "exists")).wants(decoded(Raw(message))), expected)
+
+    def test_many_values(self) -> None:
+        """A message is not compared with one value after the other."""
+
+        def judged(size: int) -> Callable[[], object]:
+            choosy, message = Filter(leaf("n", "in", *[list(range(size))])), decoded(b'{"n": -1}')
+            return lambda: choosy.wants(message)
+
+        self.assertLessEqual(growth(judged, MAX_VALUES // 2), 1.1)
+
     def test_taken_apart_once(self) -> None:
         """A filter is what it was when it was made, whatever becomes of the tree it was made of."""
         values = ["done"]
@@ -327,3 +357,61 @@ class ModelTests(SynchronousTestCase):
         again = json.loads(json.dumps(tree, sort_keys=True))
         self.assertEqual(Filter(tree), Filter(again))
         self.assertIs(passes(again, message), passes(tree, message))
+
+
+class ShareTests(SynchronousTestCase):
+    """What the filters of all sessions take."""
+
+    def setUp(self) -> None:
+        self.gateway = MemoryGateway()
+        self.addCleanup(self.gateway.close)
+        self.tokens = {name: self.gateway.token(name) for name in "abc"}
+
+    def subscribe(self, client: Client, name: str) -> int | None:
+        """Subscribe with a filter of 500 bytes.
+
+        @return: the code of its refusal.
+        """
+        wanted = {"field": "x", "op": "eq", "value": "y" * 460}
+        answer = client.request("channel.subscribe", {"channel": name, "filter": wanted})
+        code: int | None = answer["error"]["code"] if "error" in answer else None
+        self.assertEqual(name in client.call("session.getInfo")["subscriptions"], code is None)
+        return code
+
+    def memory(self) -> int:
+        return Filter({"field": "x", "op": "eq", "value": "y" * 460}).memory
+
+    def test_of_an_entity(self) -> None:
+        """All sessions of an entity share what one entity may have, and get back what they give up."""
+        self.patch(filters, "MAX_OF_ENTITY", 4 * self.memory())
+        one, two = (self.gateway.connect(token=self.tokens["a"]) for _ in range(2))
+        self.assertEqual([self.subscribe(client, name) for name in "wx" for client in (one, two)], [None] * 4)
+        self.assertEqual(self.subscribe(one, "y"), -32005)
+        self.assertEqual(self.subscribe(one, "w"), None)
+        self.assertEqual(self.subscribe(self.gateway.connect(token=self.tokens["b"]), "y"), None)
+        two.call("channel.subscribe", channel="w")
+        self.assertEqual([self.subscribe(one, "y"), self.subscribe(one, "z")], [None, -32005])
+        two.call("channel.unsubscribe", channel="x")
+        self.assertEqual([self.subscribe(one, "z"), self.subscribe(one, "v")], [None, -32005])
+        one.disconnect()
+        self.assertEqual([self.subscribe(two, name) for name in "abcde"], [None] * 4 + [-32005])
+
+    def test_resumed(self) -> None:
+        """Filters that go over to another session count once, and those that it has already not twice."""
+        self.patch(filters, "MAX_OF_ENTITY", 4 * self.memory())
+        old = self.gateway.connect()
+        secret = old.call("auth.authenticate", token=self.tokens["a"])["resume_token"]
+        self.assertEqual([self.subscribe(old, name) for name in "xy"], [None] * 2)
+        old.vanish()
+        new = self.gateway.connect(token=self.tokens["a"])
+        self.assertEqual(self.subscribe(new, "x"), None)
+        self.assertTrue(new.call("session.resume", resume_token=secret)["resumed"])
+        self.assertEqual([self.subscribe(new, name) for name in "vwz"], [None, None, -32005])
+
+    def test_of_all(self) -> None:
+        """Nobody has more of what all may have than they leave to others."""
+        self.patch(filters, "MAX_OF_ALL", 8 * self.memory())
+        a, b, c = (self.gateway.connect(token=token) for token in self.tokens.values())
+        self.assertEqual([self.subscribe(a, name) for name in "vwxyz"], [None] * 4 + [-32003])
+        self.assertEqual([self.subscribe(b, name) for name in "vwx"], [None] * 2 + [-32003])
+        self.assertEqual([self.subscribe(c, name) for name in "vw"], [None] * 1 + [-32003])

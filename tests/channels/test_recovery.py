@@ -69,7 +69,7 @@ class SinceTests(RecoveryCase):
         self.publish(1, "two", {"n": [3, None]}, 4.5, True)
         answer = self.subscribe(since=self.since(2))
         expected = {"success": True, "channel": "x", "offset": 5, "epoch": self.epoch(), "recovered": True}
-        self.assertEqual(answer, expected)
+        self.assertEqual(answer, expected | {"position": self.since(2)})
         self.publish(6)
         self.assertEqual(offsets(self.b), [3, 4, 5, 6])
         self.assertEqual(messages(self.b), messages(self.a)[2:])
@@ -92,6 +92,9 @@ class SinceTests(RecoveryCase):
         """There may be a hole: nothing of the past comes, and what is held is told; what is new comes still."""
         answer = self.subscribe(channel, since=since)
         self.assertEqual((answer["recovered"], answer["oldest"]), (False, oldest))
+        self.assertEqual(answer["position"], self.since(answer["offset"], channel))
+        self.assertIs(self.subscribe(channel, self.a, since=answer["beginning"])["recovered"], True)
+        self.a.call("channel.unsubscribe", channel=channel)
         self.assertEqual(offsets(self.b, channel), [])
         self.publish("new", channel=channel)
         self.assertEqual(offsets(self.b, channel), [answer["offset"] + 1])
@@ -155,8 +158,23 @@ class HistoryTests(RecoveryCase):
         for count, expected in ((2, [4, 5]), (0, []), (5, [1, 2, 3, 4, 5]), (10**6, [1, 2, 3, 4, 5])):
             client = self.gateway.connect("c")
             answer = self.subscribe(client=client, history=count)
-            self.assertEqual(answer, {"success": True, "channel": "x", "offset": 5, "epoch": self.epoch()})
+            position = self.since(5 - len(expected))
+            whole = {"success": True, "channel": "x", "offset": 5, "epoch": self.epoch(), "position": position}
+            self.assertEqual(answer, whole)
             self.assertEqual(offsets(client), expected, count)
+            self.assertIs(self.subscribe(client=self.b, since=answer["position"])["recovered"], True)
+        self.assertEqual(offsets(self.b), [4, 5, *[1, 2, 3, 4, 5] * 2])
+
+    def test_asked_again_meanwhile(self) -> None:
+        """Who subscribes again while messages are still to come is told where it is by then."""
+        self.fill(300, "durable.a")
+        self.subscribe("durable.a", since=self.since(0, "durable.a"))
+        self.b.server.transport.producer.pauseProducing()
+        position = self.subscribe("durable.a")["position"]
+        self.assertEqual(position, self.since(offsets(self.b, "durable.a")[-1], "durable.a"))
+        self.assertLess(position["offset"], 300)
+        self.b.server.transport.producer.resumeProducing()
+        self.assertEqual(offsets(self.b, "durable.a"), list(range(1, 301)))
 
     def test_then_live(self) -> None:
         """What is new follows, once."""

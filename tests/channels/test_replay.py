@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cell0gw.channels.channel import Channel
-from cell0gw.channels.recovery import SLICE_BYTES
-from cell0gw.channels.replay import SLICE
+from cell0gw.channels.replay import SLICE, SLICE_BYTES
 from cell0gw.channels.rules import ChannelRule
 from cell0gw.testing import Client
 from tests.channels.test_recovery import RecoveryCase, offsets
@@ -152,6 +151,29 @@ class GapTests(ReplayCase):
         self.subscribe("durable.x", since=self.since(0, "durable.x"))
         self.in_between(1, lambda: self.store.purge({"durable.x": 1e12}, 0.0))
         self.assertEqual((len(self.arrived()), self.b.close_code), (SLICE, 4010))
+
+    def test_another_numbering(self) -> None:
+        """When the store numbers the channel anew, nothing of that reaches one who catches up on the numbering before:
+        the connection is closed.
+        """
+        self.fill(MANY, "durable.x")
+        self.subscribe("durable.x", since=self.since(0, "durable.x"))
+        self.producer.pauseProducing()
+        self.b.flush()
+        before = len(self.arrived())
+        self.store.drop("durable.x", MANY)
+        self.publish("anew", channel="durable.x")
+        self.assertEqual((len(self.arrived()), self.channel("durable.x").position.offset), (before, 1))
+        self.producer.resumeProducing()
+        self.b.flush()
+        came = [m["params"]["message"] for m in self.b.messages if m.get("method") == "channel.message"]
+        self.assertNotIn("anew", came)
+        self.assertEqual(self.b.close_code, 4010)
+        again = self.gateway.connect("b")
+        self.subscribe("durable.x", again, history=1)
+        self.publish("more", channel="durable.x")
+        again.flush()
+        self.assertEqual(self.arrived(again), [1, 2])
 
 
 class InBetweenTests(ReplayCase):

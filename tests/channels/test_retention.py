@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.channels.broker import Broker
-from cell0gw.channels.history import EMPTY, Budget
+from cell0gw.channels.budget import Budget
+from cell0gw.channels.history import EMPTY
 from cell0gw.channels.retention import PURGE_EVERY, DiskRetention
 from cell0gw.channels.rules import ChannelRule, ChannelRules
 from cell0gw.engines.memory.messages import MemoryMessageStore

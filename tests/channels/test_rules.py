@@ -78,7 +78,7 @@ class FileTests(SynchronousTestCase):
             pattern = "a.>"
             history_size = 5
             history_ttl = "10m"
-            durable = "no"
+            durable = false
             max_message_size = "64KiB"
             presence = false
 
@@ -125,11 +125,11 @@ class FileTests(SynchronousTestCase):
         self.assertEqual((own.history_size, own.history_ttl, own.durable), (7, DURABLE.history_ttl, True))
 
     def test_spellings(self) -> None:
-        """Each value may be written as options may."""
+        """Each value may be written as options may; a switch is true or false."""
         for line, name, expected in (
             ("history_size = 0", "history_size", 0), ('history_size = "12"', "history_size", 12),
             ('history_ttl = "250ms"', "history_ttl", 0.25), ('history_ttl = "7d"', "history_ttl", 7 * DAY),
-            ('durable = "yes"', "durable", True), ('presence = "off"', "presence", False),
+            ("durable = true", "durable", True), ("presence = false", "presence", False),
             ("max_message_size = 2048", "max_message_size", 2048),
             ("max_message_size = 0", "max_message_size", None),
             ('max_message_size = "1MiB"', "max_message_size", 2**20),

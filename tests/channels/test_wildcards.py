@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import Principal
 from cell0gw.channels.broker import Broker
+from cell0gw.channels.budget import Budget
 from cell0gw.channels.filters import Filter
-from cell0gw.channels.history import Budget
 from cell0gw.channels.rules import ChannelRules
 from cell0gw.engines.memory.messages import MemoryMessageStore
 from cell0gw.protocol.limits import Limits

@@ -1,6 +1,7 @@
 """The options: what each may be, and where its value comes from."""
 
 import ast
+import importlib.util
 import inspect
 import itertools
 import json
@@ -26,11 +27,13 @@ LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
     "listen": ((["a b", "c"], ("a b", "c")), ("tcp:1 unix:/a", ("tcp:1", "unix:/a")), ("tcp:2", ("tcp:2",))),
     "tls_cert": (("/a", Path("/a")), ("/b", Path("/b")), ("/c", Path("/c"))),
     "tls_key": (("/a", Path("/a")), ("/b", Path("/b")), ("/c", Path("/c"))),
+    "tls_key_passphrase_file": (("/a", Path("/a")), ("/b", Path("/b")), ("/c", Path("/c"))),
     "state_dir": (("/a", Path("/a")), ("/b", Path("/b")), ("/c", Path("/c"))),
     "heartbeat_interval": ((1.5, 1.5), ("2s", 2.0), ("250ms", 0.25)),
     "heartbeat_timeout": (("1h", 3600.0), ("61", 61.0), ("2m", 120.0)),
     "auth_timeout": (("10s", 10.0), ("0", 0.0), ("1d", 86400.0)),
     "drain_timeout": (("20s", 20.0), ("1", 1.0), ("500ms", 0.5)),
+    "drain_accept": (("250ms", 0.25), ("0.1", 0.1), ("0", 0.0)),
     "max_connections": ((1, 1), ("2", 2), ("3", 3)),
     "max_connections_per_address": ((1, 1), ("2", 2), ("3", 3)),
     "max_unauthenticated": ((1, 1), ("2", 2), ("3", 3)),
@@ -40,11 +43,15 @@ LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
         ("::1", ("::1/128",)),
         ("10.0.0.1, local", ("10.0.0.1/32", "local")),
     ),
+    "proxy_protocol": ((True, True), ("no", False), (True, True)),
     "allowed_origins": (
         (["https://a.example"], ("https://a.example",)),
         ("http://b:1", ("http://b:1",)),
         ("http://a,http://b", ("http://a", "http://b")),
     ),
+    "path": (("/a", "/a"), ("/b/c", "/b/c"), ("/", "/")),
+    "max_connections_per_entity": ((1, 1), ("0", 0), ("3", 3)),
+    "max_head_size": (("32KiB", 32768), ("1024", 1024), ("64KiB", 65536)),
     "allowed_hosts": ((["a.example"], ("a.example",)), ("B:1", ("b:1",)), ("a,[::1]:1", ("a", "[::1]:1"))),
     "max_message_size": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
     "max_batch": ((1, 1), ("2", 2), ("3", 3)),
@@ -57,6 +64,7 @@ LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
     "max_errors": ((1, 1), ("2", 2), ("3", 3)),
     "outbound_limit": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
     "total_outbound_limit": (("1MiB", 1024**2), ("64KiB", 65536), ("0", 0)),
+    "total_inbound_limit": (("1MiB", 1024**2), ("64KiB", 65536), ("0", 0)),
     "resume_window": (("1m", 60.0), ("0", 0.0), ("5m", 300.0)),
     "idempotency_window": (("1m", 60.0), ("1", 1.0), ("5m", 300.0)),
     "history_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
@@ -66,11 +74,14 @@ LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
     "mailbox_messages": ((1, 1), ("2", 2), ("3", 3)),
     "mailbox_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
     "sender_messages": ((1, 1), ("2", 2), ("3", 3)),
+    "max_attempts": (("1", 1), ("7", 7), ("0", 0)),
+    "dead_letter_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
     "total_mailbox_bytes": (("1MiB", 1024**2), ("64KiB", 65536), ("100000", 100_000)),
     "max_hops": ((1, 1), ("0", 0), ("3", 3)),
     "conversation_rate": ((1, 1), ("0", 0), ("3", 3)),
     "enable_compression": ((False, False), ("true", True), (False, False)),
     "anonymous_reads": ((False, False), ("on", True), (False, False)),
+    "check_inputs": ((True, True), ("no", False), (True, True)),
     "admin_token": tuple((f"cell0_{SECRET}_{n}", f"cell0_{SECRET}_{n}") for n in (1, 2, 3)),  # type: ignore[dict-item]
     "log_format": (("json", "json"), ("text", "text"), ("json", "json")),
     "log_level": (("debug", "debug"), ("warn", "warn"), ("error", "error")),
@@ -105,7 +116,8 @@ class PrecedenceTests(Case):
             from_file, from_environment, from_flag = LADDER[option.name]
             file = self.file(f"[gateway]\n{option.name} = {json.dumps(from_file[0])}" if in_file else "")
             environment = {option.variable: from_environment[0]} if in_environment else {}
-            needed = {"tls_cert": "/a"} if option.name == "tls_key" else {}
+            needed = {"tls_cert": "/a"} if option.name.startswith("tls_key") else {}
+            needed |= {"trusted_proxies": "192.0.2.1"} if option.name == "proxy_protocol" else {}
             config, warnings = load(needed | {option.name: from_flag[0] if given else None}, HOME | environment, file)
             expected = Path("/var/home/cell0gw") if option.name == "state_dir" else getattr(Config(), option.name)
             for there, (_, parsed) in zip(flags, LADDER[option.name], strict=True):
@@ -156,6 +168,18 @@ class PrecedenceTests(Case):
         limits = load({"max_message_size": 70_000, "max_batch": 3, "max_subscriptions": 4}, {})[0].limits
         self.assertEqual((limits.max_message_size, limits.max_batch, limits.max_subscriptions), (70_000, 3, 4))
 
+    def test_check_inputs_needs_a_package(self) -> None:
+        """Inputs are checked where the package for that is installed; else the refusal says how to get it."""
+        self.assertTrue(load({"check_inputs": True}, HOME)[0].check_inputs)
+        self.patch(importlib.util, "find_spec", lambda name: None)
+        self.assertIn("pip install 'cell0gw[schemas]'", self.refused(given={"check_inputs": True}))
+
+    def test_proxy_protocol_needs_proxies(self) -> None:
+        """Headers of the PROXY protocol are believed of somebody who is named, or not read at all."""
+        self.assertIn("set trusted_proxies, too", self.refused(given={"proxy_protocol": True}))
+        config, _ = load({"proxy_protocol": True, "trusted_proxies": "local"}, HOME)
+        self.assertTrue(config.proxy_protocol)
+
 
 class TableTests(SynchronousTestCase):
     """The tables that an option stands in."""
@@ -171,9 +195,12 @@ class TableTests(SynchronousTestCase):
                 if isinstance(field, ast.AnnAssign) and field.value is not None:
                     name = ast.unparse(field.target)
                     (taken.add if ast.unparse(field.value) == f"LIMITS.{name}" else written.append)(name)
-        written.remove("max_connections")  # as an option it is, unless given, what the machine allows
+        # As options they are, unless given, what the machine allows, and half of that.
+        others = {"max_connections", "max_connections_per_entity"}
+        for name in others:
+            written.remove(name)
         self.assertEqual(len(written), len(set(written)))
-        self.assertEqual(taken | {"max_connections"}, set(Limits.__struct_fields__) & set(Config.__struct_fields__))
+        self.assertEqual(taken | others, set(Limits.__struct_fields__) & set(Config.__struct_fields__))
 
     def test_every_option_has_a_default(self) -> None:
         """The options are the fields of L{Config}, in their order; rules of channels have a table of their own."""
@@ -194,6 +221,20 @@ class ValueTests(Case):
             self.assertIs(config.anonymous_reads, expected, text)
         for text in ("y", "2", "enabled", "truee", " true"):
             self.assertIn("true or false", self.refused(environment={"CELL0_GATEWAY_ANONYMOUS_READS": text}))
+
+    def test_booleans_in_a_file(self) -> None:
+        """In a file a switch is true or false and nothing else, an option and a channel's alike."""
+        for text in ('"true"', '"yes"', '"maybe"', "1", "0", "[]"):
+            for content, what in (
+                (f"[gateway]\nanonymous_reads = {text}", "anonymous_reads in "),
+                (f'[[channels]]\npattern = "a"\ndurable = {text}', "rule 1, durable"),
+                (f'[[channels]]\npattern = "a"\npresence = {text}', "rule 1, presence"),
+            ):
+                message = self.refused(file=self.file(content))
+                self.assertIn(what, message)
+                self.assertIn("expected true or false, without quotes, got ", message)
+        config, _ = load({}, {}, self.file("[gateway]\nanonymous_reads = false"))
+        self.assertFalse(config.anonymous_reads)
 
     def test_wrong_values(self) -> None:
         """Whatever an option can't be is refused in one line that names it."""
@@ -282,10 +323,66 @@ class MessageTests(Case):
         self.assertEqual([warning.split()[3] for warning in warnings], ["CELL0_GATEWAY_A", "CELL0_GATEWAY_PROT"])
         self.assertEqual(load({}, {"CELL0_GATEWAY_CONFIG": "/etc/x.toml"})[1], [])
 
+    def test_variables_like_others(self) -> None:
+        """A variable that is nearly an option's is a warning with that one, whatever it begins with."""
+        for name, meant in (
+            ("CELL0_HEARTBEAT_INTERVAL_", "CELL0_HEARTBEAT_INTERVAL"),
+            ("CELL0_HEARTBEAT_INTERVALL", "CELL0_HEARTBEAT_INTERVAL"),
+            ("CELL0_HEARTBEAT_TIMOUT", "CELL0_HEARTBEAT_TIMEOUT"),
+            ("CELL0_GATEWAY_PROT", "CELL0_GATEWAY_PORT"),
+            ("CELL0_GATWAY_PORT", "CELL0_GATEWAY_PORT"),
+            ("CELL0_GATEWAY_HEARTBEAT_TIMEOUT", "CELL0_HEARTBEAT_TIMEOUT"),
+            ("CELL0_GATEWAY_CONFG", "CELL0_GATEWAY_CONFIG"),
+        ):
+            warning = f"the environment variable {name} means nothing to this gateway; did you mean {meant}?"
+            self.assertEqual(load({}, {name: "5"})[1], [warning])
+        warning = "the environment variable CELL0_GATEWAY_COLOUR means nothing to this gateway"
+        self.assertEqual(load({}, {"CELL0_GATEWAY_COLOUR": "red"})[1], [warning])
+
+    def test_variables_of_others(self) -> None:
+        """Variables of other parts of Cell 0 OS are left alone, and so are those that the gateway reads."""
+        others = dict.fromkeys(("CELL0_TOKEN", "CELL0_PORT", "CELL0_API_HOST", "CELL0_HEARTBEAT", "CELL0_"), "x")
+        self.assertEqual(load({}, others)[1], [])
+        known = {"CELL0_GATEWAY_HOST": "::1", "CELL0_GATEWAY_PORT": "7"}
+        known |= {"CELL0_HEARTBEAT_INTERVAL": "2", "CELL0_HEARTBEAT_TIMEOUT": "3"}
+        config, warnings = load({}, known)
+        self.assertEqual((config.host, config.port, warnings), ("::1", 7, []))
+        self.assertEqual((config.heartbeat_interval, config.heartbeat_timeout), (2.0, 3.0))
+
     def test_heartbeat_under_the_wrong_prefix(self) -> None:
         """Who takes CELL0_GATEWAY_HEARTBEAT_INTERVAL for the variable is warned that it means nothing."""
         config, warnings = load({}, {"CELL0_GATEWAY_HEARTBEAT_INTERVAL": "5"})
         self.assertEqual((config.heartbeat_interval, len(warnings)), (30.0, 1))
+
+
+class TogetherTests(Case):
+    """Options that don't go together."""
+
+    def test_drain_accept(self) -> None:
+        """Newcomers are not accepted for as long as it takes until all are cut off."""
+        for given in ({"drain_accept": "10s"}, {"drain_accept": "5s", "drain_timeout": "5s"}):
+            self.assertIn("must be shorter than drain_timeout", self.refused(given))
+        self.assertEqual(load({"drain_accept": "9s"}, {})[0].drain_accept, 9.0)
+
+
+class WinnerTests(Case):
+    """Only the value that wins is judged."""
+
+    def test_flag(self) -> None:
+        """A flag makes good a variable that can't be, and one in the file."""
+        config, _ = load({"port": "7"}, {"CELL0_GATEWAY_PORT": "http"}, self.file('[gateway]\nport = "https"'))
+        self.assertEqual(config.port, 7)
+
+    def test_variable(self) -> None:
+        """A variable makes good a value of the file."""
+        config, _ = load({}, {"CELL0_GATEWAY_PORT": "7"}, self.file('[gateway]\nport = "https"'))
+        self.assertEqual(config.port, 7)
+
+    def test_loser(self) -> None:
+        """One that can't be and wins is refused with where it came from."""
+        self.assertIn("port from CELL0_GATEWAY_PORT: ", self.refused(environment={"CELL0_GATEWAY_PORT": "http"}))
+        file = self.file('[gateway]\nport = "https"')
+        self.assertIn("port from --port: ", self.refused({"port": "x"}, {"CELL0_GATEWAY_PORT": "7"}, file))
 
 
 class FileTests(Case):

@@ -1,10 +1,12 @@
 """What the value of an option may look like."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.config.parsers import duration, size, written_duration, written_size
+from cell0gw.config.parsers import duration, head_size, origin, size, url_path, written_duration, written_size
 
 
 class ValueTests(SynchronousTestCase):
@@ -65,3 +67,37 @@ class ValueTests(SynchronousTestCase):
             self.assertEqual((written_duration(seconds), duration(text)), (text, seconds))
         for length, text in ((0, "0"), (1000, "1000"), (1024, "1KiB"), (10_485_760, "10MiB"), (2**32, "4GiB")):
             self.assertEqual((written_size(length), size(text)), (text, length))
+
+
+class HandshakeTests(SynchronousTestCase):
+    """What options of handshakes may be."""
+
+    def refusal(self, parse: Callable[[Any], Any], value: Any) -> str:
+        """Why a value can't be."""
+        return str(self.assertRaises(ValueError, parse, value))
+
+    def test_paths(self) -> None:
+        """A path begins with a slash, has what may stand in a request, and is not that for probes."""
+        for path in ("/", "/gateway", "/a/b/", "/%77s", "/a:b@c;d=e,f"):
+            self.assertEqual(url_path(path), path)
+        for path in ("", "gateway", "/health", "/a?b", "/a#b", "/a b", "/é", "/a\n", "ws://a/b", None, 1):
+            self.assertIn("expected a", self.refusal(url_path, path), path)
+
+    def test_head_sizes(self) -> None:
+        """A head has at least 1 KiB and at most 64."""
+        for value, length in (("1KiB", 1024), (65536, 65536)):
+            self.assertEqual(head_size(value), length)
+        for value in ("1023", "65KiB", 0, "1MiB"):
+            self.assertEqual(self.refusal(head_size, value), "expected 1KiB to 64KiB")
+
+    def test_origins(self) -> None:
+        """Origins that can't be listed are refused with the reason: a slash, no origin at all, a wildcard."""
+        self.assertEqual(origin("https://a.example:8443"), "https://a.example:8443")
+        for value, reason in (
+            ("https://a.example/", 'without the slash at its end, "https://a.example"'),
+            ("https://a.example//", 'without the slash at its end, "https://a.example"'),
+            ("null", "can't be told apart"), ("Null", "can't be told apart"), ("file://", "can't be told apart"),
+            ("file:///", "can't be told apart"), ("*", "list each origin"), ("https://*.a.example", "list each origin"),
+            ("https://a.example/b", "expected origins like"), ("a.example", "expected origins like"),
+        ):  # fmt: skip
+            self.assertIn(reason, self.refusal(origin, value), value)

@@ -35,9 +35,9 @@ def serve(certificate: Path | None, compression: bool) -> None:
     from cell0gw.protocol.buckets import Rate
     from cell0gw.transports.frames import header
     from cell0gw.transports.sockets.binding import TCPBinding
+    from cell0gw.transports.sockets.certificates import Certificate, read_certificate
     from cell0gw.transports.sockets.endpoints import Endpoint
     from cell0gw.transports.sockets.listening import Listening
-    from cell0gw.transports.sockets.tls import Certificate, read_certificate
     from cell0gw.transports.websocket.connection import GatewayProtocol
     from cell0gw.transports.websocket.lean import with_options
 
@@ -82,7 +82,7 @@ def serve(certificate: Path | None, compression: bool) -> None:
     listening.open()
     gateway.startService()
     own = None if certificate is None else Certificate(read_certificate(certificate, certificate))
-    listening.serve(gateway.factory, own, reactor)
+    listening.serve(gateway.factory, own, reactor, gateway.tls_failures.handshake_failed)
     print(f"listening on 127.0.0.1 port {listening.port}", flush=True)
     reactor.run()  # type: ignore[attr-defined]
 

@@ -110,19 +110,21 @@ class Connection(asyncio.Protocol):
             await self._opened
         return self
 
-    def send(self, then: Callable[[Answer | None], None], method: str, **params: Any) -> None:
+    def send(self, then: Callable[[Answer | None], None], method: str, **params: Any) -> int | None:
         """Make a call.
 
         @param then: called with the response, or with None should the connection be lost before.
+        @return: the id of the request; None if the connection is lost already.
         """
         if self.lost.done() or self._transport is None:
             then(None)
-            return
+            return None
         number = next(self._ids)
         self._waiting[number] = then
         request = {"jsonrpc": "2.0", "method": method, "params": params, "id": number}
         if self._there():
             self._transport.write(client_frame(TEXT, json.dumps(request, separators=(",", ":")).encode()))
+        return number
 
     async def call(self, method: str, **params: Any) -> Any:
         """Make a call and wait.

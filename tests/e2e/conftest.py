@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.chromium import Tab
 from tests.e2e.processes import ADMIN_TOKEN, TWISTD, GatewayProcess, environment
 
 StartGateway = Callable[..., GatewayProcess]
+OpenTab = Callable[[str], Tab]
 
 
 @pytest.fixture
@@ -54,3 +57,21 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
         running.stop()
     finally:
         running.kill()
+
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> Iterator[OpenTab]:
+    """Opens a URL in Chromium."""
+    binary = shutil.which("chromium")
+    if binary is None:
+        pytest.skip("no Chromium is installed")
+    tabs: list[Tab] = []
+
+    def start(url: str) -> Tab:
+        (folder := tmp_path / f"chromium-{len(tabs)}").mkdir()
+        tabs.append(Tab(binary, folder, url))
+        return tabs[-1]
+
+    yield start
+    for tab in tabs:
+        tab.__exit__(None, None, None)

@@ -72,29 +72,31 @@ class Process:
         """All of it, as one text."""
         return "\n".join(self.lines)
 
-    def wait_until(self, arrived: Callable[[], Any], what: str) -> Any:
+    def wait_until(self, arrived: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
         """Wait until its output is as wanted.
 
         @param arrived: called whenever something was printed; true ends the wait.
+        @param seconds: how long that may take.
         @return: what C{arrived} returned last.
         @raise AssertionError: the process has ended, or time is up.
         """
         with self._changed:
-            self._changed.wait_for(lambda: arrived() or self._ended, PATIENCE)
+            self._changed.wait_for(lambda: arrived() or self._ended, seconds)
             outcome = arrived()
         assert outcome, f"{what} did not come; its output was:\n{self.output}"
         return outcome
 
-    def wait_for(self, pattern: str) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = PATIENCE) -> re.Match[str]:
         """Wait until it prints something.
 
         @param pattern: a regular expression, found in one line.
+        @param seconds: how long that may take.
         """
 
         def arrived() -> re.Match[str] | None:
             return next((match for line in self.lines if (match := re.search(pattern, line))), None)
 
-        match: re.Match[str] = self.wait_until(arrived, pattern)
+        match: re.Match[str] = self.wait_until(arrived, pattern, seconds)
         return match
 
     def type(self, line: str) -> None:

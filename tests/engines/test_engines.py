@@ -76,7 +76,7 @@ class SQLiteEngineTests(EngineTests, SynchronousTestCase):
 
     def setUp(self) -> None:
         self.path, self.reactor = Path(self.mktemp()), QueueReactor()
-        self.engine = SQLiteEngine(self.path, 1_000_000, self.reactor)
+        self.engine = SQLiteEngine(self.path, 1_000_000, 100_000, self.reactor)
 
     def settle(self, deferred: Deferred[Any]) -> None:
         self.reactor.run_until_fired(deferred)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cell0gw.agents.mail.store import IMailStore, KeptLetter, Letter, Outcome, Receipt, StoredMailbox, Transition
+from cell0gw.engines.interfaces import EngineError
 from cell0gw.engines.memory.mail import MemoryMailStore
 from cell0gw.engines.sqlite.database import Database
 from cell0gw.engines.sqlite.letters import READ_BYTES
 from cell0gw.engines.sqlite.mail import SQLiteMailStore
+from cell0gw.engines.sqlite.room import Room
 from cell0gw.protocol.errors import Conflict, Unavailable
 from cell0gw.protocol.keys import Key
 from tests.engines.test_token_stores import QueueReactor
@@ -74,8 +77,10 @@ class StoreCase:
         delivery = self.outcome(self.store.delivery(f"m{number}"))
         return None if delivery is None else [receipt.status for receipt in delivery.receipts]
 
-    def dead(self, to: str | None = None, limit: int = FAR) -> tuple[list[str], int]:
-        found, total = self.outcome(self.store.dead(to, limit))
+    def dead(
+        self, to: str | None = None, limit: int = FAR, shown: Callable[[str], bool] | None = None
+    ) -> tuple[list[str], int]:
+        found, total = self.outcome(self.store.dead(to, limit, shown))
         return [each.letter.message_id for each in found], total
 
 
@@ -90,7 +95,7 @@ class LetterTests(StoreCase):
         """In the beginning there is nothing, and nothing of it can be changed."""
         self.reopen()
         stored = self.store.load()
-        self.assertEqual((stored.mailboxes, stored.senders, stored.holders, stored.next_expiry), ([], {}, {}, None))
+        self.assertEqual((stored.mailboxes, stored.holders, stored.next_expiry), ([], {}, None))
         self.assertTrue(16 <= len(stored.key) <= 32)
         self.assertEqual((self.waiting(), self.outcome(self.store.letters(["m1"])), self.ladder()), ([], [], None))
         self.assertEqual((self.unreported(), self.dead(), self.record()), ([], ([], 0), []))
@@ -172,14 +177,16 @@ class LetterTests(StoreCase):
     def test_load(self) -> None:
         """The next process finds whose mail waits, how much, of whom, and when the first of it expires."""
         self.put(letter(1), letter(2, message=b"12345"), letter(3, to="c", by="x", expires_at=20.0), letter(4, to="d"))
+        self.put(letter(5, by="x", message=b"123"))
         self.record(outcome(4, "sent", to="d", settles=True), outcome(1, "sent"))
         before = self.store.load().key if isinstance(self.store, MemoryMailStore) else None
         self.reopen()
         stored = self.store.load()
-        boxes = {box.recipient: box for box in stored.mailboxes}
-        self.assertEqual(boxes, {"b": StoredMailbox(recipient="b", messages=2, size=6),
-                                 "c": StoredMailbox(recipient="c", messages=1, size=1)})  # fmt: skip
-        self.assertEqual((stored.senders, stored.next_expiry), ({"a": 2, "x": 1}, 20.0))
+        boxes = {(box.recipient, box.sender): box for box in stored.mailboxes}
+        self.assertEqual(boxes, {("b", "a"): StoredMailbox(recipient="b", sender="a", messages=2, size=6),
+                                 ("b", "x"): StoredMailbox(recipient="b", sender="x", messages=1, size=3),
+                                 ("c", "x"): StoredMailbox(recipient="c", sender="x", messages=1, size=1)})  # fmt: skip
+        self.assertEqual(stored.next_expiry, 20.0)
         self.reopen()
         self.assertEqual(self.store.load().key, stored.key if before is None else before)
 
@@ -242,7 +249,7 @@ class ClimbingTests(StoreCase):
         self.put(letter(1, receipts=True))
         for number, (status, taken, stands) in enumerate((
             ("sent", True, "sent"), ("sent", False, "sent"), ("started", True, "started"),
-            ("received", False, "started"), ("expired", False, "started"), ("done", True, "done"),
+            ("received", False, "started"), ("done", True, "done"), ("expired", False, "done"),
             ("failed", False, "done"), ("received", False, "done"),
         )):  # fmt: skip
             (transition,) = self.record(outcome(1, status, time=10.0 + number, detail=f"d{number}"))
@@ -252,7 +259,7 @@ class ClimbingTests(StoreCase):
         delivery = self.outcome(self.store.delivery("m1"))
         self.assertEqual((delivery.recipient, delivery.sender, delivery.status, delivery.expires_at),
                          ("b", "a", "done", 100.0))  # fmt: skip
-        expected = [("queued", 1.0, None), ("sent", 10.0, "d0"), ("started", 12.0, "d2"), ("done", 15.0, "d5")]
+        expected = [("queued", 1.0, None), ("sent", 10.0, "d0"), ("started", 12.0, "d2"), ("done", 14.0, "d4")]
         self.assertEqual(delivery.receipts, [
             Receipt(message_id="m1", recipient="b", status=status, time=time, detail=detail)
             for status, time, detail in expected
@@ -286,6 +293,8 @@ class ClimbingTests(StoreCase):
         self.reopen()
         self.assertEqual((self.dead(), self.dead(limit=1)), ((["m3", "m2", "m1"], 3), (["m3"], 3)))
         self.assertEqual((self.dead("b"), self.dead("x")), ((["m2"], 1), ([], 0)))
+        self.assertEqual(self.dead(limit=1, shown="c".__eq__), (["m3"], 2))
+        self.assertEqual((self.dead("b", shown="c".__eq__), self.dead(shown="b".__eq__)), (([], 0), (["m2"], 1)))
         (found,), _ = self.outcome(self.store.dead("b", 9))
         self.assertEqual((found.letter.message, found.status, found.time, found.detail), (b"2", "failed", 51.0, "no"))
 
@@ -297,6 +306,90 @@ class ClimbingTests(StoreCase):
         transition, following = self.outcome(self.store.expire(10.0))
         self.assertEqual(([each.outcome.message_id for each in transition], following), (["m1"], 10.5))
         self.assertEqual((self.waiting(), self.ladder()), (["m3"], ["queued", "sent", "expired"]))
+
+    def test_attempts(self) -> None:
+        """How often a letter was brought is counted on disk, and so are attempts that failed: so many of these and what
+        was to follow does, as a whole; of what is over, or another's, nothing is counted.
+        """
+        self.put(letter(1, receipts=True), letter(2))
+        for _ in range(2):
+            self.record(outcome(1, "sent", brought=True))
+        self.reopen()
+        self.assertEqual([each.attempts for each in self.outcome(self.store.waiting("b", 0, 9, 0.0))], [2, 0])
+        self.assertEqual([each.attempts for each in self.outcome(self.store.letters(["m1"]))], [2])
+        dead = outcome(1, "failed", detail="3 times", settles=True, after=3)
+        self.record(dead, msgspec.structs.replace(dead, recipient="c"))
+        self.reopen()
+        transitions = self.record(dead, dead, dead)
+        self.assertEqual([(one.taken, one.settled, one.waits, one.status) for one in transitions],
+                         [(False, False, True, "sent"), (True, True, False, "failed"),
+                          (False, False, False, "failed")])  # fmt: skip
+        self.assertEqual(
+            (self.ladder(), self.waiting(), self.dead()), (["queued", "sent", "failed"], ["m2"], (["m1"], 1))
+        )
+        (found,), _ = self.outcome(self.store.dead("b", 9))
+        self.assertEqual((found.letter.attempts, found.detail), (2, "3 times"))
+
+    def test_at_it(self) -> None:
+        """A letter whose work has begun waits still, until a date at least; then it expires as others do."""
+        self.put(letter(1, expires_at=10.0), letter(2, expires_at=90.0))
+        (one, two) = self.record(outcome(1, "started", until=50.0), outcome(2, "started", until=50.0))
+        self.assertEqual([(each.taken, each.settled, each.waits) for each in (one, two)], [(True, False, True)] * 2)
+        self.assertEqual((self.outcome(self.store.expire(49.0)), self.waiting(now=49.0)), (([], 50.0), ["m1", "m2"]))
+        (over,), following = self.outcome(self.store.expire(50.0))
+        self.assertEqual((over.outcome.message_id, over.status, over.settled, following), ("m1", "expired", True, 90.0))
+        (done,) = self.record(outcome(2, "done", until=99.0, settles=True))
+        self.assertEqual((done.settled, done.waits, self.dead()), (True, False, (["m1"], 1)))
+
+    def test_dead_letters_before(self) -> None:
+        """Those before a letter, dead or not, are older than it; of one that nobody knows there is no before."""
+        self.put(*(letter(n) for n in range(1, 6)))
+        self.record(*(outcome(n, "failed", settles=True) for n in (1, 2, 4, 5)))
+        for number, older in ((5, ["m4", "m2", "m1"]), (3, ["m2", "m1"]), (1, [])):
+            found, total = self.outcome(self.store.dead(None, 9, None, f"m{number}"))
+            self.assertEqual(([each.letter.message_id for each in found], total), (older, 4))
+        self.assertIsNone(self.outcome(self.store.dead(None, 9, None, "m9")))
+
+    def test_revive(self) -> None:
+        """A dead letter waits again, as long and as often as a new one, in its old place; nothing else does."""
+        self.put(letter(1, receipts=True), letter(2), letter(3))
+        self.unreported()
+        dead = outcome(1, "failed", settles=True, after=2)
+        self.record(outcome(1, "sent", brought=True), dead, dead, outcome(3, "done", settles=True))
+        self.assertEqual(self.unreported(), [("m1", "sent"), ("m1", "failed")])
+        for name in ("m2", "m3", "m9"):
+            self.assertIsNone(self.outcome(self.store.revive(name, 60.0, 200.0)))
+        found, changed = self.outcome(self.store.revive("m1", 60.0, 200.0))
+        self.assertEqual((found.message, found.attempts, found.expires_at, found.sequence), (b"1", 1, 200.0, 1))
+        self.assertEqual((changed.status, changed.sender, changed.taken, changed.settled), ("queued", "a", True, False))
+        self.assertTrue(changed.receipt)
+        self.assertIsNone(self.outcome(self.store.revive("m1", 60.0, 200.0)))
+        self.reopen()
+        self.assertEqual(
+            (self.waiting(now=150.0), self.dead(), self.unreported()), (["m1"], ([], 0), [("m1", "queued")])
+        )
+        self.assertEqual([each.taken for each in self.record(dead, dead)], [False, True])
+        self.assertEqual(self.ladder(), ["queued", "sent", "failed", "queued", "failed"])
+
+    def test_discard(self) -> None:
+        """A dead letter, or a number of those to one, lose their text; what became of them is known still."""
+        self.put(*(letter(n, to="bc"[n == 5]) for n in range(1, 7)))
+        self.record(*(outcome(n, "failed", to="bc"[n == 5], settles=True) for n in range(1, 6)))
+        discarded = [("m2", None, 9, 1), ("m2", None, 9, 0), ("m6", None, 9, 0), ("x", None, 9, 0),
+                     (None, "b", 2, 2), (None, "b", 2, 1), (None, "b", 2, 0)]  # fmt: skip
+        for name, recipient, limit, count in discarded:
+            self.assertEqual(self.outcome(self.store.discard(name, recipient, limit)), count, (name, recipient))
+        self.reopen()
+        self.assertEqual((self.dead(), self.waiting(), self.ladder(2)), ((["m5"], 1), ["m6"], ["queued", "failed"]))
+
+    def test_recalled(self) -> None:
+        """What is queued is taken out of its mailbox, without its text; what was sent stays."""
+        self.put(letter(1), letter(2))
+        self.record(outcome(2, "sent"))
+        one, two = self.record(outcome(1, "recalled", settles=True), outcome(2, "recalled", settles=True))
+        self.assertEqual((one.taken, one.settled, one.status), (True, True, "recalled"))
+        self.assertEqual((two.taken, two.settled, two.waits, two.status), (False, False, True, "sent"))
+        self.assertEqual((self.waiting(), self.dead()), (["m2"], ([], 0)))
 
     def test_shift(self) -> None:
         """What waits expires so much later, or sooner; what is over does not wait again."""
@@ -438,7 +531,7 @@ class SQLiteMailStoreTests(AllTests, SynchronousTestCase):
         self.database = Database(self.path, self.reactor)
         self.database.open()
         self.addCleanup(self.database.close)
-        self.store = SQLiteMailStore(self.database)
+        self.store = SQLiteMailStore(self.database, Room(self.database, 1 << 40, 1 << 40))
 
     def reopen(self) -> None:
         self.database.close()
@@ -486,6 +579,16 @@ class SQLiteMailStoreTests(AllTests, SynchronousTestCase):
             self.execute("DROP TRIGGER full")
             self.assertEqual((self.waiting(), self.ladder(1), self.ladder(3)), (["m1", "m2"], ["queued"], None), on)
         self.assertEqual(self.unreported(), [("m1", "queued"), ("m2", "queued")])
+
+    def test_load_without_room(self) -> None:
+        """When the disk takes nothing at the start that is one line: which file it is, and what is wrong."""
+        self.put(letter(1, receipts=True))
+        self.unreported()
+        self.breaks("UPDATE ON receipts")
+        self.reopen()
+        said = str(self.assertRaises(EngineError, self.store.load))
+        self.assertIn(f"{self.path} can't be used", said)
+        self.assertNotIn("\n", said)
 
     def test_closed(self) -> None:
         """Once the file is closed everything is refused."""

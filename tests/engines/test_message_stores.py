@@ -13,6 +13,7 @@ from cell0gw.channels.store import IMessageStore, NewMessage, Position, Stored, 
 from cell0gw.engines.memory.messages import MemoryMessageStore
 from cell0gw.engines.sqlite.database import Database
 from cell0gw.engines.sqlite.messages import SLACK, SQLiteMessageStore
+from cell0gw.engines.sqlite.room import Room
 from cell0gw.protocol.errors import Conflict, Unavailable
 from cell0gw.protocol.keys import Key
 from tests.engines.test_token_stores import QueueReactor
@@ -91,6 +92,52 @@ class StoreTests(StoreCase):
         positions = [(1, "e1"), (1, "e2"), (2, "e1"), (2, "e2"), (3, "e1")]
         self.assertEqual([stored.position for stored in self.append(*messages)], positions)
         self.assertEqual([stored.position for stored in self.append(*messages[:2])], [(4, "e1"), (3, "e2")])
+
+    def test_begin(self) -> None:
+        """A channel that has begun is there for the next process, and its first message has its epoch and number 1."""
+        self.assertIs(self.outcome(self.store.begin("x", "e1", "a")), True)
+        expected = StoredChannel(name="x", epoch="e1", oldest=1, newest=0, time=None)
+        self.assertEqual(self.loaded(), {"x": expected})
+        self.assertEqual((self.read(), self.outcome(self.store.purge({"x": 9.0}, 9.0))), ([], {}))
+        self.assertEqual(self.append(new_message(epoch="e2"))[0].position, (1, "e1"))
+
+    def test_begin_again(self) -> None:
+        """A channel begins once: a later epoch changes nothing, be there messages or none."""
+        for _ in range(2):
+            for number in range(2):
+                self.assertIs(self.outcome(self.store.begin("x", f"e{number + 1}", "a")), True)
+            self.append(new_message(epoch="e3"))
+        self.assertEqual({name: (each.epoch, each.newest) for name, each in self.loaded().items()}, {"x": ("e1", 2)})
+
+    def test_begin_and_drop(self) -> None:
+        """One without messages is dropped as such, but not if it has one meanwhile; it begins anew then."""
+        self.outcome(self.store.begin("x", "e1", "a"))
+        self.assertIs(self.outcome(self.store.drop("x", 0)), True)
+        self.assertEqual(self.loaded(), {})
+        self.outcome(self.store.begin("x", "e2", "a"))
+        self.append(new_message())
+        self.assertIs(self.outcome(self.store.drop("x", 0)), False)
+        self.assertEqual(self.loaded()["x"].epoch, "e2")
+
+    def test_seen(self) -> None:
+        """The date that was noted last is there for the next process."""
+        self.assertIsNone(self.store.seen())
+        for date in (5.0, 7.5, 6.0):
+            self.outcome(self.store.note(date))
+        self.reopen()
+        self.assertEqual(self.store.seen(), 6.0)
+
+    def test_redated(self) -> None:
+        """Messages of a span of dates count as younger, for what is purged and for what is loaded; others don't."""
+        self.append(*(new_message(time=float(n)) for n in range(1, 9)))
+        self.append(new_message("y", time=3.0), new_message("z", time=8.0))
+        self.outcome(self.store.redate(2.0, 4.0, 100.0))
+        times = {name: channel.time for name, channel in self.loaded().items()}
+        self.assertEqual(times, {"x": 8.0, "y": 103.0, "z": 8.0})
+        self.assertEqual(self.outcome(self.store.purge({"x": 50.0}, 0.0)), {"x": 2})
+        self.outcome(self.store.redate(2.0, 4.0, 0.0))
+        self.assertEqual(self.loaded()["y"].time, 3.0)
+        self.assertEqual(self.outcome(self.store.purge({"x": 50.0}, 0.0)), {"x": 8})
 
     def test_order(self) -> None:
         """What is asked for in one go is numbered and told of in that order, however much it is."""
@@ -293,6 +340,7 @@ class MemoryMessageStoreTests(StoreTests, SynchronousTestCase):
         self.append(new_message())
         self.store.broken = True
         self.failureResultOf(self.store.append(new_message()), Unavailable)
+        self.failureResultOf(self.store.begin("y", "e1", "a"), Unavailable)
         self.store.broken = False
         self.assertEqual(self.append(new_message())[0].position.offset, 2)
 
@@ -308,7 +356,8 @@ class SQLiteCase(StoreCase, SynchronousTestCase):
         self.database = Database(self.path, self.reactor)
         self.database.open()
         self.addCleanup(self.database.close)
-        self.store = SQLiteMessageStore(self.database, max_size)
+        self.room = Room(self.database, max_size, PLENTY)
+        self.store = SQLiteMessageStore(self.database, self.room)
 
     def reopen(self) -> None:
         self.database.close()

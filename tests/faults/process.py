@@ -22,7 +22,9 @@ MIB = 1 << 20
 async def no_descriptors(stage: Stage) -> None:
     """256 descriptors and more clients than that: who is there stays, the disk is written, and others come later."""
     for flags in ((), ("--max-connections", "1000")):
-        gateway = await stage.gateway(*flags, under=LIMITED, folder=_folder(stage, "own" if flags else "default"))
+        one_for_all = ("--max-connections-per-entity", "0")
+        folder = _folder(stage, "own" if flags else "default")
+        gateway = await stage.gateway(*flags, *one_for_all, under=LIMITED, folder=folder)
         clients = [await stage.client(gateway) for _ in range(40)]
         sockets = [socket.socket() for _ in range(400)]
         for one in sockets:

@@ -13,10 +13,10 @@ from cell0gw.testing import MemoryGateway
 from tests.fuzz.cuts import cut
 from tests.fuzz.findings import check, connect, nothing_is_logged, pass_time, retained
 
-HEAD: Final = 8192
+HEAD: Final = 16384
 """What may be kept of a request that has not ended."""
 
-STATUSES: Final = {101, 400, 403, 404, 405, 426, 431, 503, 505}
+STATUSES: Final = {101, 200, 400, 403, 404, 405, 426, 431, 503, 505}
 DEADLINE: Final = 8
 """Seconds after which a connection is open or gone, with one for the tick and one for the closing."""
 
@@ -30,7 +30,7 @@ MORE = (
     b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits; server_max_window_bits=9",
     b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover, permessage-deflate",
     b"X-Forwarded-For: 198.51.100.7, 2001:db8::1", b"Content-Length: 5", b"Transfer-Encoding: chunked",
-    b"Cookie: a=b", b"User-Agent: fuzz/1.0 (x; y)", b"X-Long: " + b"x" * 9000, b"X-Odd: \x0bHost: a\x85b\x1c",
+    b"Cookie: a=b", b"User-Agent: fuzz/1.0 (x; y)", b"X-Long: " + b"x" * 17_000, b"X-Odd: \x0bHost: a\x85b\x1c",
     b" folded", b"Host : a", b"Host: [::1]:18801", b"Connection: keep-alive, Upgrade", b": empty", b"no colon",
     b"Connection: a/b", b"Upgrade: h2c, a b",
 )  # fmt: skip
@@ -54,14 +54,17 @@ class Handshake:
         "many": request(*[b"X-%d: y" % number for number in range(70)]),
         "bare": REQUEST.replace(b"\r\n", b"\n"),
         "cut": REQUEST[:-3],
-        "endless": REQUEST[:-2] + b"X: " + b"x" * 11_000,
+        "endless": REQUEST[:-2] + b"X: " + b"x" * 18_000,
         "page": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "browser": b"GET / HTTP/1.1\r\nHost: a\r\nAccept: text/html;q=0.9, */*\r\n\r\n",
+        "probe": b"GET /health HTTP/1.0\r\n\r\n",
         "policy": b"<policy-file-request/>\0",
         "tls": bytes.fromhex("16030100c8010000c40303"),
         "empty": b"",
         "and-more": REQUEST + b'\x81\x85\0\0\0\0{"a":\x88\x80\0\0\0\0',
     }  # fmt: skip
     words = [*LINES, *MORE[:7], b"\r\n\r\n", b"\r\n", b"HTTP/1.", b"websocket", b"Upgrade", b"keep-alive", b"8, 13",
+             b"HEAD /health ", b"Accept: text/html",
              b"permessage-deflate", b"client_max_window_bits", b"server_max_window_bits", b"_no_context_takeover",
              b"Sec-WebSocket-", b"http://", b"null", b"%00", b"\x85"]  # fmt: skip
 

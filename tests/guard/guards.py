@@ -7,7 +7,13 @@ from twisted.internet.task import Clock
 
 from cell0gw.guard.guard import Guard
 from cell0gw.protocol.limits import Limits
+from cell0gw.sessions.registry import Sessions
 from cell0gw.testing.stated import stated
+
+
+def quiet_sessions() -> Sessions:
+    """Sessions of which nobody is told, on a time that stands still."""
+    return Sessions(stated(Clock()), 0.0, lambda type, data: None)
 
 
 def quiet_guard(
@@ -18,4 +24,4 @@ def quiet_guard(
     @param clock: None: the time stands still.
     """
     runtime = stated(Clock() if clock is None else clock)
-    return Guard(limits, interval, timeout, lambda type, data: None, lambda line: None, runtime)
+    return Guard(limits, interval, timeout, lambda type, data, about=(): None, lambda line: None, runtime)

@@ -7,12 +7,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cell0gw.guard.heartbeat import HANDSHAKE, LINGER
+from cell0gw.guard.heartbeat import HANDSHAKE, LINGER, MAX_LINGER
 from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.testing import MemoryGateway, RecordingConnection
 from tests.guard.guards import quiet_guard
+from tests.presence.test_directory import make_session
 
 
 class BrokenConnection(RecordingConnection):
@@ -50,7 +51,7 @@ class HeartbeatTests(SynchronousTestCase):
     def connect(self, name: str = "c", authenticated: bool = True, broken: bool = False) -> RecordingConnection:
         connection = (BrokenConnection if broken else RecordingConnection)(name, self.clock.seconds())
         if authenticated:
-            connection.session = object()  # type: ignore[assignment]
+            connection.session = make_session(name, name)
         self.connections.opened(connection)
         self.heartbeats.opened(connection)
         return connection
@@ -96,6 +97,46 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertGreater(len(silent.messages), 0)
         self.assertIsNotNone(silent.closed)
 
+    def test_data_on_its_way(self) -> None:
+        """Who has data waiting gets no heartbeat, which would wait behind it; once that has left, as all others do."""
+        busy, idle = self.connect("busy"), self.connect("idle")
+        busy.backlog = 1
+        self.advance(8, busy, idle)
+        self.assertEqual((len(busy.messages), len(idle.messages)), (0, 2))
+        busy.backlog = 0
+        self.advance(4, busy, idle)
+        self.assertEqual(len(busy.messages), 1)
+
+    def test_taking_is_a_sign_of_life(self) -> None:
+        """Who takes what waits for it stays, however long it says nothing; it has the whole timeout from then on."""
+        reading = self.connect()
+        for _ in range(30):
+            reading.taken_at = self.clock.seconds()
+            self.clock.advance(1)
+        self.assertIsNone(reading.closed)
+        self.advance(8)
+        self.assertIsNone(reading.closed)
+        self.advance(1)
+        self.assertEqual(reading.closed, (CloseCode.HEARTBEAT_TIMEOUT, "heartbeat timeout"))
+
+    def test_looked_at_when_silent(self) -> None:
+        """Who talks is not looked at; who is silent is, for half of the timeout, and only what came since counts."""
+        connection, asked = self.connect(), []
+        connection.last_taken = lambda since=0.0: asked.append(since) or 0.0  # type: ignore[assignment, func-returns-value]
+        self.advance(20, connection)
+        self.assertEqual(asked, [])
+        self.advance(8)
+        self.assertEqual(set(asked), {connection.last_received})
+        self.assertGreaterEqual(len(asked), 4)
+
+    def test_stalled(self) -> None:
+        """Who takes nothing of too much that waits is closed as one that has fallen behind, whatever it says."""
+        stalled, slow = self.connect("a"), self.connect("b")
+        stalled.stalled = slow.stalled = True
+        stalled.backlog, slow.backlog = Limits().outbound_limit + 1, Limits().outbound_limit
+        self.advance(1, stalled, slow)
+        self.assertEqual((stalled.closed, slow.closed), ((4008, "too slow"), None))
+
     def test_unauthenticated(self) -> None:
         """Who does not authenticate in time is closed, however much it talks."""
         stranger, known = self.connect("a", authenticated=False), self.connect("b")
@@ -122,6 +163,24 @@ class HeartbeatTests(SynchronousTestCase):
         self.advance(1)
         self.assertTrue(connection.aborted)
 
+    def test_who_goes_slowly(self) -> None:
+        """A closing connection whose peer still takes what waits is not cut off, so that it sees the close; but not for
+        ever."""
+        slow, endless = self.connect("a"), self.connect("b")
+        began = self.clock.seconds()
+        for connection in (slow, endless):
+            connection.close(CloseCode.SLOW_CONSUMER, "go")
+            connection.closing_since = began
+        for _ in range(20):
+            slow.taken_at = endless.taken_at = self.clock.seconds()
+            self.clock.advance(1)
+        self.assertFalse(slow.aborted or endless.aborted)
+        while not endless.aborted:
+            endless.taken_at = self.clock.seconds()
+            self.clock.advance(1)
+            self.assertEqual(slow.aborted, self.clock.seconds() >= began + 19 + LINGER)
+        self.assertEqual(self.clock.seconds(), began + MAX_LINGER)
+
     def test_our_own_stall(self) -> None:
         """After this process was blocked everyone has the whole timeout: they could neither be pinged nor be heard."""
         connection = self.connect()
@@ -134,11 +193,25 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertEqual(self.heartbeats.stalls, 1)
 
     def test_one_bad_connection(self) -> None:
-        """A connection that fails stops neither the loop nor, for ever, the beats of others."""
-        self.connect("bad", broken=True)
-        good = [self.connect(str(n)) for n in range(3)]
+        """A connection that fails stops neither the loop nor the beats of others, and is aborted."""
+        bad = self.connect("bad", broken=True)
+        good = [self.connect(str(n)) for n in range(7)]  # of two slots, two are in that of the bad one
         self.advance(4, *good)
-        self.assertEqual([len(connection.messages) for connection in good], [1, 1, 1])
+        self.assertEqual([len(connection.messages) for connection in good], [1] * 7)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertTrue(bad.aborted)
+
+    def test_one_that_cannot_be_judged(self) -> None:
+        """A connection whose close fails keeps no other silent one from being closed."""
+        bad, *others = [self.connect(str(n)) for n in range(3)]
+
+        def broken(code: int, reason: str) -> None:
+            raise OSError("broken")
+
+        bad.close = broken  # type: ignore[method-assign]
+        self.advance(10)
+        self.assertEqual([connection.closed is not None for connection in others], [True, True])
+        self.assertTrue(bad.aborted)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_sweeps(self) -> None:
@@ -148,6 +221,12 @@ class HeartbeatTests(SynchronousTestCase):
         self.advance(4)
         self.assertEqual([sweeper.sweeps for sweeper in self.sweepers], [4, 4])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_sweeps_of_a_busy_process(self) -> None:
+        """A process that is blocked for seconds again and again sweeps as often as it gets to it."""
+        for _ in range(3):
+            self.clock.advance(5)
+        self.assertEqual((self.heartbeats.stalls, [sweeper.sweeps for sweeper in self.sweepers]), (3, [3, 3]))
 
     def test_short_interval(self) -> None:
         """An interval below a second is kept, too."""

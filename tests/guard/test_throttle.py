@@ -31,6 +31,18 @@ class Case(SynchronousTestCase):
                 outcomes.append(failed.code)
         return outcomes
 
+    def rests_of(self, client: Client) -> list[float]:
+        """What the gateway has a connection rest, in seconds; it rests all the same."""
+        rests: list[float] = []
+        rest = client.server.rest
+
+        def noted(seconds: float) -> None:
+            rests.append(seconds)
+            rest(seconds)
+
+        client.server.rest = noted
+        return rests
+
 
 class RateTests(Case):
     """Calls of a connection and of an entity."""
@@ -136,6 +148,78 @@ class RateTests(Case):
         agent.disconnect()
         gateway.advance(30)
         self.assertEqual(self.calls(gateway.connect("a"), 25).count(None), 20)
+
+    def test_what_can_not_be_answered(self) -> None:
+        """A notification beyond the limit is carried out like the others, and its connection is not read until it is
+        paid: none is dropped.
+        """
+        gateway = self.make(calls_per_second=100, calls_burst=32)
+        listener, client = gateway.connect("b"), gateway.connect("a")
+        listener.call("channel.subscribe", channel="events")
+        rests = self.rests_of(client)
+        publish = {"jsonrpc": "2.0", "method": "channel.publish"}
+        for number in range(100):
+            client.protocol.sendMessage(
+                json.dumps({**publish, "params": {"channel": "events", "message": number}}).encode()
+            )
+        client.flush()
+        self.assertTrue(rests)
+        gateway.advance(0.01, 0.01)
+        self.assertLess(len(listener.received("channel.message")), 40)
+        got: list[Any] = []
+        for _ in range(12):
+            gateway.advance(0.1, 0.05)
+            got += [message["message"] for message in listener.received("channel.message")]
+        self.assertEqual(listener.messages.count(None), 0)
+        everything = [m["params"]["message"] for m in listener.messages if m.get("method") == "channel.message"]
+        self.assertEqual(everything, list(range(100)))
+        self.assertIsNone(client.close_code)
+
+    def test_heartbeats_and_responses(self) -> None:
+        """Heartbeats, and answers to what was asked or was not, are charged as calls are."""
+        heartbeat = b'{"jsonrpc":"2.0","method":"heartbeat"}'
+        for message in (heartbeat, b'{"jsonrpc":"2.0","id":"call_1","result":1}'):
+            client = self.make(calls_per_second=1, calls_burst=10).connect()
+            rests = self.rests_of(client)
+            for _ in range(15):
+                client.protocol.sendMessage(message)
+            client.flush()
+            self.assertEqual(rests, [1.0])
+
+    def test_long_messages(self) -> None:
+        """Each 4 KiB of a message count for a call, whatever it was compressed to, and never refuse it."""
+        client = self.make(calls_per_second=100, calls_burst=50).connect("a")
+        rests = self.rests_of(client)
+        client.call("rpc.echo", message="x" * 100_000)  # 25 calls, and the one that it is
+        self.assertEqual(rests, [])
+        client.call("rpc.echo", message="x" * 120_000)
+        ((rest),) = rests
+        self.assertTrue(0 < rest < 0.2, rest)
+
+    def test_longest_message(self) -> None:
+        """However long a message is, it costs no more than ten seconds of calls."""
+        client = self.make(calls_per_second=10, calls_burst=10).connect("a")
+        rests = self.rests_of(client)
+        client.call("rpc.echo", message="x" * 1_000_000)
+        ((rest),) = rests
+        self.assertTrue(9 < rest <= 10, rest)
+
+    def test_slow_calls(self) -> None:
+        """What takes longer than 4 ms is charged for the time beyond that: 400 calls for a millisecond."""
+        gateway = self.make(calls_per_second=1000, calls_burst=200)
+        client = gateway.connect("a")
+        rests, dispatch = self.rests_of(client), gateway.factory.dispatch
+
+        def slow(caller: Any, payload: bytes) -> Any:
+            gateway.clock.rightNow += 0.00445
+            return dispatch(caller, payload)
+
+        client.call("rpc.ping")
+        gateway.factory.dispatch = slow
+        client.call("rpc.ping")
+        self.assertEqual(rests, [])
+        client.call("rpc.ping")
+        self.assertEqual(len(rests), 1)
 
     def test_none(self) -> None:
         """A limit of 0 is none."""

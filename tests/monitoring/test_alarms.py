@@ -17,7 +17,7 @@ class AlarmsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.events: list[tuple[str, Any]] = []
-        self.alarms = Alarms(self.clock.seconds, lambda type, data: self.events.append((type, data)))
+        self.alarms = Alarms(self.clock.seconds, lambda type, data, about: self.events.append((type, data)))
         self.lines: list[str] = []
         globalLogPublisher.addObserver(self.note)
         self.addCleanup(globalLogPublisher.removeObserver, self.note)

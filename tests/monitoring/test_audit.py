@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.auth.tokens import digest, token_id
-from cell0gw.monitoring.audit import REFUSALS_A_SECOND, Audit
+from cell0gw.monitoring.audit import MAX_ITEMS, REFUSALS_A_SECOND, Audit
 from cell0gw.process import state
 from cell0gw.process.state import StateFolder
 from cell0gw.sessions.session import Caller
@@ -42,6 +42,15 @@ class AuditTests(SynchronousTestCase):
         self.assertEqual(actions, ["call.refused"] * REFUSALS_A_SECOND + ["refusals.dropped", "call.refused"])
         self.assertEqual(self.entries[REFUSALS_A_SECOND]["count"], 1000 - REFUSALS_A_SECOND)
         self.assertEqual(self.entries[0]["what"], "channel.publish\\n")
+
+    def test_long_fields(self) -> None:
+        """What a peer has chosen is cut, and how much more there was is said: it can't fill the log."""
+        permissions = [f"channel.publish:{'x' * 180}{number}" for number in range(200)]
+        self.audit.record("token.minted", self.caller, minted={"permissions": permissions, "entity_id": "a" * 301})
+        (entry,) = self.entries
+        self.assertEqual(entry["minted"]["permissions"], [*permissions[:MAX_ITEMS], "and 180 more"])
+        self.assertEqual(entry["minted"]["entity_id"], "a" * 300 + "…")
+        self.assertLess(len(self.lines[0]), 5000)
 
     def test_full_disk(self) -> None:
         """What can't be written down is in the log, and what was done stays done."""
@@ -168,6 +177,23 @@ class FileTests(SynchronousTestCase):
         self.assertTrue((folder.path / "audit.log").read_bytes().endswith(b"99\n"))
         for name in files:
             self.assertEqual((folder.path / name).stat().st_mode & 0o777, 0o600)
+
+    def test_refusals_roll_over_no_mints(self) -> None:
+        """What was done to tokens is in a file of its own as well, however many refusals there are."""
+        self.patch(state, "AUDIT_LENGTH", 1000)
+        folder = StateFolder(Path(self.mktemp()))
+        folder.lock()
+        audit = Audit(folder.write_audit, lambda: 0.0)
+        caller = Caller(RecordingConnection("conn_1"))
+        audit.record("token.minted", caller, minted="tok_1")
+        for _ in range(100):
+            audit.record("call.refused", caller, what='"action":"x.y', why="no")
+        folder.write_audit(b'{"action":"call.refused"}\n{"action":"token.revoked"}\n{"action":"lines.dropped"}\n')
+        folder.unlock()
+        minted, revoked = (folder.path / "tokens.log").read_bytes().splitlines()
+        self.assertEqual((json.loads(minted)["minted"], revoked), ("tok_1", b'{"action":"token.revoked"}'))
+        self.assertEqual((folder.path / "tokens.log").stat().st_mode & 0o777, 0o600)
+        self.assertNotIn(b"tok_1", b"".join(path.read_bytes() for path in folder.path.glob("audit*")))
 
     def test_goes_on(self) -> None:
         """After a restart the file is gone on with."""

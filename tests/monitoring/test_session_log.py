@@ -85,7 +85,7 @@ class SessionLogTests(SynchronousTestCase):
     def test_kept_after_a_close(self) -> None:
         """So is one that the gateway closed with a code that says come back."""
         client = self.gateway.connect(token=self.token)
-        (event,) = self.story(client.server.fall_behind)
+        (event,) = self.story(client.server.fall_behind, client.flush)
         self.assertEqual(
             [event[name] for name in ("event", "code", "reason")], ["session.kept", 4008, "too much waits to be read"]
         )

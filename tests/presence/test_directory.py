@@ -12,7 +12,8 @@ from zope.interface.verify import verifyObject
 
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import EntityType, Principal
-from cell0gw.presence.directory import Directory, Statement
+from cell0gw.presence.directory import Directory
+from cell0gw.presence.entity import NOTHING, Statement
 from cell0gw.presence.observers import IPresenceObserver, IStatementObserver
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.notifications import Departure
@@ -51,7 +52,7 @@ class DirectoryTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.events: list[tuple[str, str, Any]] = []
-        self.directory = Directory(float, lambda channel, type, data: self.events.append((channel, type, data)))
+        self.directory = Directory(float, lambda channel, type, data, about: self.events.append((channel, type, data)))
 
     def open(self, session_id: str, entity_id: str = "a", **facts: Any) -> Session:
         session = make_session(session_id, entity_id, **facts)
@@ -119,6 +120,54 @@ class DirectoryTests(SynchronousTestCase):
         entry = self.directory.get("a")
         assert entry is not None
         self.assertEqual((entry.current_activity, entry.session_id), ("thinking", "1"))
+
+    def test_who_says_nothing(self) -> None:
+        """A session that says nothing changes nothing: neither when it comes, nor when it goes."""
+        first = make_session("1", "a")
+        self.directory.introduce(first, Statement(metadata={"model": "x"}))
+        self.directory.session_opened(first)
+        self.directory.update(first, status="busy", status_message="soon", activity="thinking")
+        silent = self.open("2")
+        for _ in range(2):
+            entry = self.directory.get("a")
+            assert entry is not None
+            said = (entry.status, entry.status_message, entry.current_activity, entry.metadata)
+            self.assertEqual(said, ("busy", "soon", "thinking", {"model": "x"}))
+            self.directory.session_closed(silent, LOST)
+        silent = self.open("3")
+        self.directory.session_closed(first, LOST)
+        entry = self.directory.get("a")
+        assert entry is not None
+        said = (entry.status, entry.status_message, entry.current_activity, entry.metadata)
+        self.assertEqual(said, ("online", None, None, NOTHING))
+
+    def test_of_one_thing(self) -> None:
+        """Who says something of one thing changes that, and nothing else."""
+        first = self.open("1")
+        self.directory.update(first, status="busy", activity="thinking")
+        second = make_session("2", "a")
+        self.directory.introduce(second, Statement(metadata={"model": "y"}))
+        self.directory.session_opened(second)
+        entry = self.directory.get("a")
+        assert entry is not None
+        self.assertEqual((entry.status, entry.current_activity, entry.metadata), ("busy", "thinking", {"model": "y"}))
+        self.directory.update(first, status="online", activity=None)
+        entry = self.directory.get("a")
+        assert entry is not None
+        self.assertEqual((entry.status, entry.current_activity, entry.metadata), ("online", None, {"model": "y"}))
+
+    def test_away(self) -> None:
+        """When all connections broke it is away, with the latest that was said, and not that nothing was said."""
+        first = make_session("1", "a")
+        self.directory.introduce(first, Statement(metadata={"model": "x"}))
+        self.directory.session_opened(first)
+        self.directory.update(first, status="busy", activity="thinking")
+        second = self.open("2")
+        for session in (first, second):
+            self.directory.session_detached(session, LOST)
+        entry = self.directory.get("a")
+        assert entry is not None
+        self.assertEqual((entry.status, entry.current_activity, entry.metadata), ("away", "thinking", {"model": "x"}))
 
     def test_capabilities(self) -> None:
         """An entity can do what any of its sessions can, and no longer than that one lives."""
@@ -202,7 +251,7 @@ class RouteTests(SynchronousTestCase):
         self.directory.session_closed(first, LOST)
         self.assertEqual([self.able(name) for name in ("chat", "draw")], [["a"], ["b"]])
         self.directory.update(second, capabilities=("draw", "sing"))
-        self.assertEqual([self.able(name) for name in ("chat", "draw", "sing")], [[], ["b", "a"], ["a"]])
+        self.assertEqual([self.able(name) for name in ("chat", "draw", "sing")], [[], ["a", "b"], ["a"]])
         for session in (second, other):
             self.directory.session_closed(session, LOST)
         self.assertEqual(self.directory._able, {})
@@ -211,6 +260,24 @@ class RouteTests(SynchronousTestCase):
         """Who is only waited for can do it still, but is not among those who are connected."""
         self.detach(self.open("1", "a", "chat"))
         self.assertEqual((self.able("chat"), self.able("chat", connected=True)), (["a"], []))
+
+    def test_beside_another_session(self) -> None:
+        """What only a detached session can is not what the entity can, as long as another one is connected."""
+        first, second = self.open("1", "a", "chat", "draw"), self.open("2", "a", "draw")
+        self.detach(first)
+        self.assertEqual([self.able(name) for name in ("chat", "draw")], [[], ["a"]])
+        entry = self.directory.get("a")
+        assert entry is not None
+        self.assertEqual(entry.capabilities, ("draw",))
+        self.detach(second)
+        self.assertEqual([self.able(name) for name in ("chat", "draw")], [["a"], ["a"]])
+        third = self.open("3", "a")
+        self.assertEqual([self.able(name) for name in ("chat", "draw")], [[], []])
+        self.directory.resume(first, third)
+        self.assertEqual([self.able(name) for name in ("chat", "draw")], [["a"], ["a"]])
+        for session in (first, second, third):
+            self.directory.session_closed(session, LOST)
+        self.assertEqual(self.directory._able, {})
 
     def test_said_twice(self) -> None:
         """A capability that is declared twice is gone when it is no longer declared."""
@@ -282,7 +349,6 @@ class DirectoryMachine(RuleBasedStateMachine):
         session = make_session(str(self.count), entity)
         self.directory.session_opened(session)
         self.live.append(session)
-        self.words.append((session, "online"))
 
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
@@ -308,7 +374,8 @@ class DirectoryMachine(RuleBasedStateMachine):
                 assert entry is None
             else:
                 assert entry is not None
-                assert entry.status == [s for session, s in self.words if session.entity_id == entity][-1]
+                words = [status for session, status in self.words if session.entity_id == entity]
+                assert entry.status == (words[-1] if words else "online")
 
 
 class DirectoryModelTests(SynchronousTestCase):

@@ -58,7 +58,7 @@ class GlancesTests(SynchronousTestCase):
             return []
 
         for _ in range(3):
-            glances.of("x", lambda: look("x"))
+            glances.of("x", lambda: look("x")).after("y")
         self.assertEqual(asked, ["x"])
         for number in range(10 * MOST):
             glances.of(str(number), lambda: [])

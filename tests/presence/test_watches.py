@@ -79,6 +79,14 @@ class Case(SynchronousTestCase):
 class SubscribeTests(Case):
     """C{presence.subscribe} and C{presence.unsubscribe}"""
 
+    def test_wide_patterns(self) -> None:
+        """A pattern of very many segments, or stars, is refused, and nothing is watched; a name may be as long."""
+        client = self.gateway.connect("wide")
+        for pattern in (".".join("a" * 50) + ".>", "*.*.*.*.*"):
+            refusal = client.refusal("presence.subscribe", pattern=pattern)
+            self.assertEqual((refusal["code"], refusal["data"]["path"]), (-32602, "params.pattern"))
+        self.assertEqual(client.call("presence.subscribe", pattern=".".join("a" * 50))["entries"], [])
+
     def test_snapshot(self) -> None:
         """The answer is who is here, as presence.get shows it, and a version."""
         self.gateway.connect("a", capabilities=["chat"])

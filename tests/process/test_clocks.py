@@ -91,10 +91,11 @@ class FakeReactor:
         self.seconds = runtime.seconds
         nothing = lambda *ignored: None  # noqa: E731
         self.call = DelayedCall(self.seconds() + 60.0, nothing, (), {}, nothing, nothing, seconds=self.seconds)
+        self.calls = [self.call]
 
     def getDelayedCalls(self) -> list[DelayedCall]:
         """See L{twisted.internet.interfaces.IReactorTime}."""
-        return [self.call]
+        return self.calls
 
 
 class SteadyTests(SynchronousTestCase):
@@ -110,6 +111,13 @@ class SteadyTests(SynchronousTestCase):
         self.assertGreaterEqual(reactor.seconds(), before)
         reactor.call.reset(30.0)
         self.assertGreater(reactor.call.getTime(), before)
+
+    def test_no_timers(self) -> None:
+        """One that has no timers yet keeps time by the monotonic clock itself."""
+        reactor = FakeReactor()
+        reactor.calls = []
+        make_monotonic(reactor)
+        self.assertIs(reactor.seconds, time.monotonic)
 
     def test_left_alone(self) -> None:
         """A clock that is no wall clock's stays as it is; a second time changes nothing."""
@@ -288,7 +296,7 @@ class Stepped:
         published = self.admin.call("channel.publish", channel="durable.x", message=1, idempotency_key="k")["offset"]
         self.step(self.by)
         self.gateway.advance(200, 1.0)
-        self.gateway.rpc.idempotency._calls.clear()  # what is on disk must do
+        self.gateway.rpc.idempotency._of_entity.clear()  # what is on disk must do
         self.assertEqual(self.admin.call("agent.send", **params)["message_id"], first)
         again = self.admin.call("channel.publish", channel="durable.x", message=1, idempotency_key="k")
         self.assertEqual(again["offset"], published)

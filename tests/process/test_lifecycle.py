@@ -252,7 +252,8 @@ class WatcherTests(Case):
         """Nothing is told over and over to who did not ask for it."""
         self.start()
         self.run_reactor()
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.reactor.advance(60)
+        self.assertFalse(self.process._alive.running)
 
 
 class ProcessServiceTests(Case):
@@ -309,6 +310,19 @@ class CollectorTests(Case):
         stopping.callback(None)
         self.successResultOf(stopped)
         self.assertGreater(gc.get_freeze_count(), 10_000)
+
+    def test_stop_fails(self) -> None:
+        """If something can't be stopped the process ends all the same, and the log has why."""
+
+        class Stubborn(ProcessService):
+            """Whose list of services can't be walked."""
+
+            def __iter__(self) -> Any:
+                raise OSError("broken")
+
+        process = Stubborn(self.reactor, None)
+        self.successResultOf(process.stopService())
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
     def test_cycles_go(self) -> None:
         """Cycles are found all the same."""

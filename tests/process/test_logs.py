@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.process.logs import FIELDS, JSONObserver, TextObserver, Threshold, observer
+from cell0gw.process.logs import FIELDS, GatewayLog, JSONObserver, TextObserver, Threshold
 from cell0gw.protocol.errors import CloseCode
 
 MOMENT = 1_770_892_200.25
@@ -50,8 +50,24 @@ HARD = (
     ({"log_format": "{a.b}", "a": 1}, "Unable to format"),
     ({"log_format": "{"}, "Unable to format"),
     ({"log_format": 5}, "Unable to format"),
+    ({"log_format": "{a()}", "a": lambda: "called"}, "called"),
+    ({"log_format": "{a!r:>12} {b[x]}", "a": "it", "b": {"x": 7}}, "        'it' 7"),
+    ({"log_format": b"{a}", "a": "bytes"}, "bytes"),
     ({"log_format": "{a}", "a": "x" * 100_000}, "…(100000 characters)"),
 )
+
+
+class NowhereTests(SynchronousTestCase):
+    """Where standard output is closed."""
+
+    def test_closed(self) -> None:
+        """Nothing is written, before and after the thread is started, and nothing fails."""
+        log = GatewayLog("text", Threshold("info"), None)
+        log(event())
+        log.start()
+        log(event())
+        self.assertTrue(log.lines.stop(30.0))
+        self.assertEqual(log.lines.dropped, 0)
 
 
 class JSONTests(SynchronousTestCase):
@@ -93,7 +109,7 @@ class JSONTests(SynchronousTestCase):
             set(FIELDS),
             {
                 "event", "connection_id", "entity_id", "session_id", "token_id", "method", "address", "peer", "proxy",
-                "reason",
+                "reason", "cause",
             },
         )  # fmt: skip
 
@@ -208,7 +224,7 @@ class ObserverTests(SynchronousTestCase):
 
     def log(self, log_format: str, log_level: str) -> str:
         stream = StringIO()
-        log = Logger("cell0gw.test", observer=LogPublisher(observer(log_format, Threshold(log_level), stream)))
+        log = Logger("cell0gw.test", observer=LogPublisher(GatewayLog(log_format, Threshold(log_level), stream)))
         for level in ("debug", "info", "warn", "error", "critical"):
             log.emit(LogLevel.levelWithName(level), "this is " + level)
         return stream.getvalue()
@@ -224,7 +240,7 @@ class ObserverTests(SynchronousTestCase):
     def test_another_level(self) -> None:
         """The level can be another one while the log is written."""
         stream, threshold = StringIO(), Threshold("error")
-        log = Logger("cell0gw.test", observer=LogPublisher(observer("text", threshold, stream)))
+        log = Logger("cell0gw.test", observer=LogPublisher(GatewayLog("text", threshold, stream)))
         for level in ("error", "info", "warn"):
             threshold.set(level)
             log.info("at {name}", name=level)
@@ -240,7 +256,7 @@ class ObserverTests(SynchronousTestCase):
         for one in (
             TextObserver(StringIO()),
             JSONObserver(StringIO()),
-            observer("text", Threshold("info"), StringIO()),
+            GatewayLog("text", Threshold("info"), StringIO()),
         ):
             self.assertTrue(verifyObject(ILogObserver, one))
 
@@ -248,7 +264,7 @@ class ObserverTests(SynchronousTestCase):
         """Each line is flushed, so that the last words before a crash are there."""
         for log_format in ("text", "json"):
             stream = Flushed()
-            observer(log_format, Threshold("info"), stream)(event())
+            GatewayLog(log_format, Threshold("info"), stream)(event())
             self.assertIn("hello", stream.safe)
 
 
@@ -258,7 +274,7 @@ class SaidAlreadyTests(SynchronousTestCase):
     def test_not_twice(self) -> None:
         """That a port starts is not written, since the gateway writes where it listens; what others start is."""
         stream = StringIO()
-        write = observer("text", Threshold("info"), stream)
+        write = GatewayLog("text", Threshold("info"), stream)
         for text in ("Gateway starting on 18801", "Gateway (TLS) starting on 18801", "Weather starting on 80", "hello"):
             write(event(log_namespace="log_legacy", log_format="{log_text}", log_text=text))
         write(event(log_format="{log_text}", log_text=b"Gateway starting on"))
@@ -272,7 +288,7 @@ class SparingTests(SynchronousTestCase):
     def test_once_a_second(self) -> None:
         """Of each line one a second passes; all else passes whenever it comes."""
         stream = StringIO()
-        write = observer("text", Threshold("info"), stream)
+        write = GatewayLog("text", Threshold("info"), stream)
         for moment in (MOMENT, MOMENT + 0.5, MOMENT + 0.9, MOMENT + 1.1):
             for text in ("EMFILE encountered", "EMFILE recovery: Closed socket from {peer}", "hello"):
                 write(event(log_time=moment, log_format=text, peer="a"))

@@ -3,9 +3,52 @@
 import os
 from pathlib import Path
 
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.process.state import StateError, StateFolder
+
+
+class SharedTests(SynchronousTestCase):
+    """Who else can change what is in the folder."""
+
+    def warnings(self, mode: int, foreign: bool = False) -> list[str]:
+        """What is said of a folder with a mode, whether one's own or somebody else's."""
+        path = Path(self.mktemp())
+        path.mkdir()
+        path.chmod(mode)
+        if foreign and os.geteuid() == 0:
+            os.chown(path, 12345, -1)
+        elif foreign:
+            self.patch(os, "geteuid", lambda: 12345)
+        folder = StateFolder(path)
+        with capturedLogs() as events:
+            folder.lock()
+        folder.unlock()
+        found = [event for event in events if event.get("event") == "state.shared"]
+        self.assertLessEqual({event["log_level"] for event in found}, {LogLevel.warn})
+        return [str(event["why"]) for event in found]
+
+    def test_ones_own(self) -> None:
+        """Of a folder that is one's own nothing is said, and of one that was made just now neither."""
+        for mode in (0o700, 0o755, 0o750):
+            self.assertEqual(self.warnings(mode), [], oct(mode))
+        with capturedLogs() as events:
+            folder = StateFolder(Path(self.mktemp()) / "new")
+            folder.lock()
+            folder.unlock()
+        self.assertEqual([event for event in events if event.get("event") == "state.shared"], [])
+
+    def test_foreign(self) -> None:
+        """It is named who else has it; root has it in any case."""
+        (why,) = self.warnings(0o770, foreign=True)
+        self.assertRegex(why, "^belongs to the user [0-9]+ and can be written by its group$")
+
+    def test_writable(self) -> None:
+        """Others who can write there are named in one line."""
+        self.assertEqual(self.warnings(0o770), ["can be written by its group"])
+        self.assertEqual(self.warnings(0o702), ["can be written by everybody"])
+        self.assertEqual(self.warnings(0o1777), ["can be written by its group and can be written by everybody"])
 
 
 class LockTests(SynchronousTestCase):

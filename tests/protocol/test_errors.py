@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.protocol.errors import ERRORS, CloseCode, RateLimited, RPCError
@@ -12,7 +14,7 @@ NUMBERS = {
     "parse_error": -32700, "invalid_request": -32600, "method_not_found": -32601, "invalid_params": -32602,
     "internal_error": -32603, "unavailable": -32000, "not_authenticated": -32001, "permission_denied": -32002,
     "rate_limited": -32003, "timeout": -32004, "too_large": -32005, "not_found": -32006, "conflict": -32007,
-    "agent_failed": -32008, "cancelled": -32009, "loop": -32010,
+    "fenced": -32007,    "agent_failed": -32008, "cancelled": -32009, "loop": -32010,
 }  # fmt: skip
 
 
@@ -57,5 +59,19 @@ class CloseCodeTests(SynchronousTestCase):
 
     def test_reconnect(self) -> None:
         """The range of a code says whether to connect again."""
-        self.assertEqual({code.value for code in CloseCode if 4000 <= code < 4500}, {4001, 4002, 4008, 4010, 4013})
+        self.assertEqual(
+            {code.value for code in CloseCode if 4000 <= code < 4500}, {4001, 4002, 4008, 4010, 4013, 4014}
+        )
         self.assertEqual({code.value for code in CloseCode if code >= 4500}, {4500, 4502, 4504, 4507, 4509})
+        self.assertEqual(
+            [code.value for code in CloseCode if code.reconnect], [1011, 4001, 4002, 4008, 4010, 4013, 4014]
+        )
+
+    def test_explained(self) -> None:
+        """Each error and each close code says what it means and what to do about it."""
+        for error in ERRORS:
+            meaning, advice = (inspect.getdoc(error) or "").split("\n\n")
+            self.assertTrue(meaning.endswith(".") and advice.endswith("."), error)
+        for code in CloseCode:
+            self.assertTrue(code.meaning and code.advice, code)
+            self.assertFalse((code.meaning + code.advice).endswith("."), code)

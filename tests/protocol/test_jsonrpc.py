@@ -16,11 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import InvalidRequest, ParseError, RPCError
 from cell0gw.protocol.jsonrpc import MANY, NotARequest, Request, Response
-from cell0gw.protocol.limits import MAX_DEPTH, MAX_ID_LENGTH, Limits
+from cell0gw.protocol.limits import MAX_BRACKETS, MAX_DEPTH, MAX_ID_LENGTH, Limits
 from cell0gw.rpc.access import anyone
 from cell0gw.rpc.dispatch import Dispatcher
 from cell0gw.sessions.session import Caller
-from tests.guard.guards import quiet_guard
+from tests.guard.guards import quiet_guard, quiet_sessions
 
 
 class Examples(Service):
@@ -115,7 +115,7 @@ class SpecificationTests(SynchronousTestCase):
     def setUp(self) -> None:
         services = MultiService()
         Examples().setServiceParent(services)
-        self.dispatcher = Dispatcher(services, quiet_guard(Limits()), lambda session, response: None)
+        self.dispatcher = Dispatcher(services, quiet_guard(Limits()), quiet_sessions(), lambda session, response: None)
 
     def test_section_7(self) -> None:
         """Every example of section 7 is answered as it is there."""
@@ -162,6 +162,22 @@ class DecodeTests(SynchronousTestCase):
                         b"NaN", b"-", b"'a'", b"\xef\xbb\xbf{}", b"{}\x00", b"[1,]", b'{"a":1,}', b'{"a" 1}',
                         b'{"jsonrpc":"2.0","method":"m","params":[NaN]}', b'"\xed\xa0\x80"'):  # fmt: skip
             self.assertRaises(ParseError, decoded, payload)
+
+    def test_where_it_is_no_json(self) -> None:
+        """A parse error says what is wrong, and at which byte, in the message and in its data."""
+        for payload, what, byte in (
+            (b"hello", "invalid character", 0), (b"{a:1}", "object keys must be strings", 1),
+            (b'{"a" 1}', "expected ':'", 5), (b'{"a":1,}', "trailing comma in object", 7),
+            (b'{"a":1}x', "something follows the end of the JSON", 7), (b'{"a":01}', "invalid number", 6),
+            (b'{"jsonrpc":"2.0"', "the message ends too early", 16), (b"", "the message is empty", 0),
+            (b"[1,", "the message ends too early", 3), (b"[1 2]", "expected ',' or ']'", 3),
+            (b"\xef\xbb\xbf{}", "the message begins with a byte order mark", 0), (b'{"a":"\xff"}', "not UTF-8", 6),
+            (b'"\\ud800"', "the message ends too early, or an escape is half of a surrogate pair", None),
+        ):  # fmt: skip
+            error = self.assertRaises(ParseError, decoded, payload)
+            where = "" if byte is None else f" (byte {byte})"
+            self.assertEqual(error.message, f"Parse error: {what}{where}", payload)
+            self.assertEqual(error.data, {} if byte is None else {"byte": byte}, payload)
 
     def test_no_request(self) -> None:
         """JSON that is no request is an invalid one, and says why."""
@@ -221,6 +237,16 @@ class DecodeTests(SynchronousTestCase):
         for no_json in (f"[{entry}", f"[{entry}]]", f"[{entry},]", params[:-1] + ",tru]", params[:-1] + ',"\\ud800"]'):
             self.assertRaises(ParseError, decoded, no_json)
 
+    def test_long_params(self) -> None:
+        """Long params are not copied, unless as much else would be kept with them."""
+        for junk, copied in ((10, False), (50_000, True)):
+            params = f'{{"message":"{"é" * 100_000}"}}'
+            text = f'{{"jsonrpc":"2.0","junk":"{"x" * junk}","method":"m","params":{params},"id":1}}'
+            request = decoded(text)
+            assert isinstance(request, Request)
+            self.assertEqual(bytes(request.params), params.encode())
+            self.assertEqual(isinstance(request.params, bytes), copied)
+
     def test_depth(self) -> None:
         """Brackets nest up to the limit; those in strings don't count."""
 
@@ -232,6 +258,13 @@ class DecodeTests(SynchronousTestCase):
         self.assertRaises(ParseError, decoded, '{"a":[' * MAX_DEPTH + "]}" * MAX_DEPTH)
         self.assertIsInstance(decoded(nested(3, text='[{\\"' * 1000)), Request)
         self.assertIsInstance(decoded(f'{{"jsonrpc":"2.0","method":"m","params":[{"[],{}," * 500}1]}}'), Request)
+
+    def test_brackets(self) -> None:
+        """A message may have so many opening brackets and braces, and no more, wherever they are."""
+        for text, fits in (("[],", MAX_BRACKETS - 2), ("{},", MAX_BRACKETS - 2)):
+            self.assertIsInstance(decoded(f'{{"jsonrpc":"2.0","method":"m","params":[{text * fits}1]}}'), Request)
+            with self.assertRaisesRegex(ParseError, "more than 500000 opening brackets"):
+                decoded(f'{{"jsonrpc":"2.0","method":"m","params":[{text * (fits + 1)}1]}}')
 
     def test_deep_bombs(self) -> None:
         """Nesting beyond every stack is an error like any other."""
@@ -299,13 +332,14 @@ class ResponseTests(SynchronousTestCase):
 
     def test_of_nobody(self) -> None:
         """What answers no request of the gateway's is no response, and gets no answer, however ill-formed it is."""
-        for members in (
-            '"id":1,"result":1', '"id":null,"error":{}', '"result":1', '"id":[],"result":1', '"id":{},"error":1',
-            '"id":true,"result":1', '"id":1.5,"result":{"a":1}',
+        for members, named in (
+            ('"id":1,"result":1', b"1"), ('"id":null,"error":{}', b"null"), ('"result":1', b"null"),
+            ('"id":[],"result":1', b"null"), ('"id":{},"error":1', b"null"), ('"id":true,"result":1', b"null"),
+            ('"id":1.5,"result":{"a":1}', b"1.5"), ('"id":' + "1" * 200 + ',"result":1', b"null"),
         ):  # fmt: skip
-            self.assertEqual(decoded(f'{{"jsonrpc":"2.0",{members}}}'), NotARequest(None), members)
+            self.assertEqual(decoded(f'{{"jsonrpc":"2.0",{members}}}'), NotARequest(None, named), members)
         for version in ('"jsonrpc":"1.0",', '"jsonrpc":2,', ""):
-            self.assertEqual(decoded(f'{{{version}"id":"c","result":1}}'), NotARequest(None), version)
+            self.assertEqual(decoded(f'{{{version}"id":"c","result":1}}'), NotARequest(None, b'"c"'), version)
 
     def test_neither(self) -> None:
         """Without a method, a result and an error it is an invalid request, as it always was."""
@@ -324,7 +358,7 @@ class ResponseTests(SynchronousTestCase):
         entries = decoded(
             '[{"jsonrpc":"2.0","id":"c","result":1},{"jsonrpc":"2.0","id":1,"method":"m"},{"id":1,"error":1}]'
         )
-        self.assertEqual(entries, [Response("c", b"1"), Request("m", b"", b"1"), NotARequest(None)])
+        self.assertEqual(entries, [Response("c", b"1"), Request("m", b"", b"1"), NotARequest(None, b"1")])
 
     def test_not_json(self) -> None:
         """One that is no JSON, or nested too deep, is a parse error like any message."""

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.protocol.nesting import is_shallow
+from cell0gw.protocol.nesting import has_more, is_shallow
 
 LIMIT = 30
 
@@ -65,3 +65,13 @@ class DepthTests(SynchronousTestCase):
         """With nothing allowed nothing but plain values is shallow."""
         self.assertTrue(is_shallow(b'"[]"', 0))
         self.assertFalse(is_shallow(b"[]", 0))
+
+
+class CountTests(SynchronousTestCase):
+    """How many brackets there are."""
+
+    def test_long_and_short(self) -> None:
+        """Both kinds are counted together, in texts of any length."""
+        for padding in (b"", b" " * 20_000):
+            text = padding.join([b"[", b"{", b"[", b"{", b"]", b"}", b'"'])
+            self.assertEqual([has_more(text, count) for count in range(6)], [True] * 4 + [False] * 2)

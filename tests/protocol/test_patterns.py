@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.protocol.patterns import PatternTree
+from cell0gw.protocol.errors import InvalidParams
+from cell0gw.protocol.patterns import MAX_SEGMENTS, MAX_STARS, PatternTree, check_width
 from cell0gw.protocol.subjects import OWN_CHANNELS, covers
+from tests.steps import growth
 
 segments = st.sampled_from(["a", "b", "c"])
 names = st.lists(segments, min_size=1, max_size=4).map(".".join)
@@ -73,8 +77,41 @@ class MatchTests(SynchronousTestCase):
         self.assertEqual(self.matches(tree_of(*kept), name), sorted(p for p in kept if covers(p, name)))
 
 
+class WidthTests(SynchronousTestCase):
+    """How wide patterns are that are listened to."""
+
+    def test_bounds(self) -> None:
+        """A pattern has so many segments and stars at most; a name is no pattern."""
+        deep = ".".join("a" * 15)
+        for pattern in (f"{deep}.>", f"{deep}.*", "*.*.*.*", "*.*.*.*.>", ".".join("a" * 100), "$agents"):
+            check_width(pattern, "channel")
+        for pattern in (f"{deep}.a.>", f"{deep}.*.a", "*.*.*.*.*", "a.*.*.*.b.*.*.>"):
+            refusal = self.assertRaises(InvalidParams, check_width, pattern, "channel")
+            self.assertEqual(refusal.data["path"], "params.channel")
+
+    def test_visited(self) -> None:
+        """With all patterns that a name fits at once, some thousand beginnings are looked at, and no more."""
+        stars = [set(places) for count in range(MAX_STARS + 1) for places in itertools.combinations(range(16), count)]
+        tree = tree_of(*(".".join("*" if n in places else "a" for n in range(MAX_SEGMENTS)) for places in stars))
+        self.assertEqual(len(list(tree.match(".".join("a" * 16)))), len(tree))
+        self.assertLess(tree.visited, 10_000)
+        tree.visited = 0
+        self.assertEqual(list(tree.match(".".join("a" * 100))), [])
+        self.assertLess(tree.visited, 10_000)
+
+
 class TreeTests(SynchronousTestCase):
     """What comes and goes."""
+
+    def test_deep(self) -> None:
+        """The value of a pattern is found at once, however many segments it has."""
+
+        def got(size: int) -> Callable[[], object]:
+            pattern = ".".join("a" * size)
+            tree = tree_of(pattern)
+            return lambda: tree.get(pattern)
+
+        self.assertLessEqual(growth(got, 50), 1.1)
 
     def test_get(self) -> None:
         """A pattern has the value that it was given last; what merely leads to one, or is covered, has none."""

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.protocol.subjects import ChannelPattern, Name, Pattern, covers, is_name, is_pattern
+from cell0gw.protocol.subjects import (
+    ChannelPattern,
+    Name,
+    Pattern,
+    covers,
+    is_name,
+    is_pattern,
+    matcher,
+    why_no_name,
+    why_no_pattern,
+)
 
 segments = st.sampled_from(["a", "b", "task-1", "x:y"])
 names = st.lists(segments, min_size=1, max_size=4).map(".".join)
@@ -24,15 +34,25 @@ def fits(text: str, kind: object) -> bool:
     return True
 
 
+class MatcherTests(SynchronousTestCase):
+    """L{matcher}"""
+
+    @given(patterns, names)
+    def test_as_covers_says(self, pattern: str, name: str) -> None:
+        """It says what the rule for two says."""
+        self.assertIs(matcher(pattern)(name) is not None, covers(pattern, name))
+
+
 class NameTests(SynchronousTestCase):
     """What is a name."""
 
     def test_table(self) -> None:
         """Names are spelled in one canonical way, and wildcards, spaces, controls and look-alikes are refused."""
-        for text in ("a", "events", "a.b.c", "A-Z_0:9", "x" * 200, "1"):
+        for text in ("a", "events", "a.b.c", "A-Z_0:9", "x" * 200, "1", "capability", "a.capability:x", "Capability:x"):
             self.assertTrue(is_name(text), text)
         for text in ("", "x" * 201, "*", ">", "a.*", "a.>", "$system", "a..b", ".a", "a.", ".", "a b", "../x", "a\n",
-                     "a\x00", "ü", "a\u200b", "e\u0301", "a/b", "a,b", "$SYS.>", "\u0430"):  # fmt: skip
+                     "a\x00", "ü", "a\u200b", "e\u0301", "a/b", "a,b", "$SYS.>", "\u0430",
+                     "capability:x", "capability:", "capability:a.b"):  # fmt: skip
             self.assertFalse(is_name(text), repr(text))
             self.assertFalse(fits(text, Name), repr(text))
 
@@ -40,7 +60,23 @@ class NameTests(SynchronousTestCase):
         """Wildcards are whole segments, the one for the rest comes last."""
         for text in ("*", ">", "a.*", "*.a", "a.>", "*.>", "a.*.b.>", "a.b"):
             self.assertTrue(is_pattern(text), text)
-        for text in ("", "a*", "*a", "a.>.b", ">.a", ">>", "**", "a.*b", "$", "$system", "$system.*", "*\n", "a..>"):
+        for text in (
+            "",
+            "a*",
+            "*a",
+            "a.>.b",
+            ">.a",
+            ">>",
+            "**",
+            "a.*b",
+            "$",
+            "$system",
+            "$system.*",
+            "*\n",
+            "a..>",
+            "capability:x",
+            "capability:x.>",
+        ):
             self.assertFalse(is_pattern(text), repr(text))
             self.assertFalse(fits(text, Pattern), repr(text))
 
@@ -51,6 +87,19 @@ class NameTests(SynchronousTestCase):
             self.assertFalse(fits(text, Name))
         for text in ("$", "$other", "$system.x", "$SYSTEM", "x.$system"):
             self.assertFalse(fits(text, ChannelPattern), text)
+
+    def test_why(self) -> None:
+        """Why a text is no name or no pattern depends on what it looks like."""
+        rule = "a name is segments of A-Z a-z 0-9 _ - : joined by '.'"
+        own = "names that begin with $ belong to the gateway"
+        capability = "no name begins with capability:, which stands before capabilities in permissions"
+        for text, name, pattern in (
+            ("a b", rule, f"{rule}; in a pattern each may be *, and the last one >"),
+            ("$agents", own, own), ("capability:x", capability, capability),
+            ("a.*", "one name is needed, not a pattern", None),
+        ):  # fmt: skip
+            self.assertEqual(why_no_name(text), name)
+            self.assertTrue(pattern is None or why_no_pattern(text) == pattern)
 
     @given(st.text(alphabet="ab.*>$:-_ \n\u00e9", max_size=8))
     def test_types_agree(self, text: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.protocol.suggestions import MOST, Suggestions
+from cell0gw.protocol.suggestions import LONGEST, MOST, Choices, Suggestions
+from tests.steps import growth, steps
 
 few = st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "ab", "abc", "b", "ba", "cab"])), max_size=30)
 
@@ -19,6 +23,14 @@ class SuggestionsTests(SynchronousTestCase):
         for name in names:
             suggestions.add(name)
         return suggestions
+
+    def test_hidden_ones_take_no_places(self) -> None:
+        """Names that may not be shown leave no gap by which they could be told."""
+        suggestions = Suggestions()
+        suggestions.add("worker.9")
+        for number in range(50):
+            suggestions.add(f"worker.8{number:02}")
+        self.assertEqual(suggestions.near("worker.80", lambda name: name == "worker.9"), ["worker.9"])
 
     def test_typos(self) -> None:
         """A letter too many, too few, another or at another place, anywhere in the name: it is found, and best."""
@@ -38,9 +50,20 @@ class SuggestionsTests(SynchronousTestCase):
         asked: list[str] = []
         found = suggestions.near("worker.1234", lambda name: bool(asked.append(name)) or True)
         self.assertEqual(len(found), MOST)
-        self.assertTrue(all("1234" in name or "234" in name for name in found), found)
+        self.assertTrue(all(re.search("1.?2.?3.?4", name) for name in found), found)
         self.assertLess(len(asked), 100)
         self.assertEqual(suggestions.near("plannr"), ["planner"])
+
+    def test_long_names(self) -> None:
+        """Names that are twice as long are at most twice the work, and the longest are none."""
+
+        def asked(size: int) -> Callable[[], object]:
+            suggestions = self.make(*(f"{'ab' * (size // 2 - 1)}{number:02}" for number in range(48)))
+            return lambda: suggestions.near("ba" * (size // 2))
+
+        self.assertLessEqual(growth(asked, LONGEST // 2), 2.2)
+        self.assertLess(steps(asked(200)), steps(asked(LONGEST)))
+        self.assertEqual(self.make("a" * 65).near("a" * 66), [])
 
     def test_allowed(self) -> None:
         """What may not be shown is not, and takes no place from what may."""
@@ -82,3 +105,46 @@ class SuggestionsTests(SynchronousTestCase):
         for name in ("a", "ab", "abc", "b", "ba", "cab"):
             self.assertIs(name in suggestions.near(name), name in there)
         self.assertEqual(len(suggestions), len(set(there)))
+
+
+class ChoicesTests(SynchronousTestCase):
+    """L{Choices}"""
+
+    def test_typos(self) -> None:
+        """A letter too many, too few, another, two that changed places, another case: the choice is found, and best."""
+        choices = Choices(["busy", "online", "offline", "do_not_disturb"])
+        for typo, meant in (
+            ("bussy", "busy"), ("bsy", "busy"), ("bsuy", "busy"), ("Busy", "busy"), ("onlin", "online"),
+            ("do not disturb", "do_not_disturb"), ("offlien", "offline"), ("busy", "busy"),
+        ):  # fmt: skip
+            self.assertEqual(choices.near(typo)[0], meant, typo)
+
+    def test_unlike(self) -> None:
+        """What is not alike is not found, nor what is much less alike than the best one; nothing is like nothing."""
+        choices = Choices(["channel.publish", "channel.list", "agent.send"])
+        self.assertEqual(choices.near("chanel.publish"), ["channel.publish"])
+        for name in ("zzz", "", "x" * 5_000_000):
+            self.assertEqual(choices.near(name), [], name[:5])
+        self.assertEqual((Choices(()).near("a"), Choices(("",)).near("")), ([], []))
+
+    def test_spellings(self) -> None:
+        """A name may be asked for by another spelling; it is found once."""
+        choices = Choices(["channel.publish", "agent.send"], [("publish", "channel.publish"), ("send", "agent.send")])
+        self.assertEqual((choices.near("send"), choices.near("channel.publis")), (["agent.send"], ["channel.publish"]))
+
+    def test_few(self) -> None:
+        """Of many that are alike a handful is found, in an order that does not depend on how they were given."""
+        names = [f"name{number}" for number in range(20)]
+        self.assertEqual(Choices(names).near("name"), Choices(names[::-1]).near("name"))
+        self.assertEqual(len(Choices(names).near("name")), MOST)
+
+    @given(st.lists(st.text(max_size=8), max_size=8), st.text(max_size=20))
+    def test_anything(self, names: list[str], name: str) -> None:
+        """Whatever is asked for, what is found is among the choices, and one of them is the best of all."""
+        choices = Choices(names)
+        self.assertLessEqual(set(choices.near(name)), set(names))
+        for present in names:
+            found = choices.near(present)
+            self.assertTrue(
+                not present or found[0].lower() == present.lower() or present.lower() in map(str.lower, found)
+            )

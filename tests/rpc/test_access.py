@@ -13,7 +13,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "rpc.echo": {"message": 1},
     "auth.authenticate": {"token": "wrong"},
     "auth.generateToken": {"entity_id": "caller"},
-    "auth.revokeToken": {"token_id": "tok_none"},
+    "auth.revokeToken": {"entity_id": "nobody"},
+    "auth.listTokens": {"entity_id": "caller"},
     "presence.update": {"status": "busy"},
     "channel.subscribe": {"channel": "events"},
     "channel.unsubscribe": {"channel": "events"},
@@ -25,9 +26,23 @@ PARAMS: dict[str, dict[str, Any]] = {
     "agent.send": {"agent_id": "caller", "message": 1},
     "agent.ack": {"message_id": "msg_none", "status": "received"},
     "agent.getDelivery": {"message_id": "msg_none"},
+    "agent.release": {"message_id": "msg_none"},
+    "agent.recall": {"message_id": "msg_none"},
     "agent.call": {"agent_id": "other", "message": 1},
+    "agent.describe": {"agent_id": "other"},
     "agent.cancel": {"request_id": 1},
     "agent.progress": {"call_id": "call_none", "data": 1},
+    "agent.ask": {"call_id": "task_none.1", "message": 1},
+    "task.create": {"agent_id": "other", "message": 1},
+    "task.get": {"task_id": "task_none"},
+    "task.cancel": {"task_id": "task_none"},
+    "task.answer": {"task_id": "task_none", "question": "none", "message": 1},
+    "task.subscribe": {"task_id": "task_none"},
+    "task.unsubscribe": {"task_id": "task_none"},
+    "task.complete": {"task_id": "task_none", "attempt": 1, "result": 1},
+    "gateway.getDeadLetters": {"agent_id": "caller"},
+    "gateway.resend": {"message_id": "msg_1", "agent_id": "caller"},
+    "gateway.discard": {"agent_id": "caller"},
     "gateway.explain": {"method": "agent.send", "params": {"agent_id": "caller", "message": 1}},
 }
 # The contract; whatever is not named here needs the permission of its name.
@@ -35,7 +50,10 @@ ANYONE = {"rpc.ping", "rpc.echo", "rpc.listMethods", "rpc.getServerInfo", "rpc.d
 READERS = {"presence.get", "agent.list"}
 SESSIONS = {
     "auth.refresh", "auth.renew", "session.getInfo", "session.resume", "presence.update", "presence.subscribe",
-    "presence.unsubscribe", "channel.unsubscribe", "agent.ack", "agent.getDelivery", "agent.cancel", "agent.progress",
+    "presence.unsubscribe", "channel.unsubscribe", "agent.ack", "agent.receive", "agent.release", "agent.recall",
+    "agent.getDelivery", "agent.cancel", "agent.progress", "agent.describe",
+    "agent.ask", "task.get", "task.list", "task.cancel", "task.answer", "task.subscribe", "task.unsubscribe",
+    "task.receive", "task.complete",
 }  # fmt: skip
 REFUSED = {"not_authenticated", "permission_denied"}
 

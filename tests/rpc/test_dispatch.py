@@ -18,7 +18,7 @@ from cell0gw.rpc.access import anonymous_read, anyone, permission, session
 from cell0gw.rpc.dispatch import Dispatcher
 from cell0gw.sessions.session import Caller, Session
 from cell0gw.testing import RecordingConnection
-from tests.guard.guards import quiet_guard
+from tests.guard.guards import quiet_guard, quiet_sessions
 
 
 class Lab(Service):
@@ -93,7 +93,7 @@ class DispatchTestCase(SynchronousTestCase):
         self.caller = Caller()
 
     def make(self, answered: Any = None, anonymous_reads: bool = True) -> Dispatcher:
-        return Dispatcher(self.services, quiet_guard(self.limits), answered, anonymous_reads)
+        return Dispatcher(self.services, quiet_guard(self.limits), quiet_sessions(), answered, anonymous_reads)
 
     def bearer(self, *permissions: str) -> Caller:
         return Caller(
@@ -212,9 +212,33 @@ class FailureTests(DispatchTestCase):
         """An answer beyond the limit is an error in its place, alone and in a batch."""
         self.assertEqual(self.call("lab.large", [900]), "x" * 900)
         self.assertEqual(self.call("lab.large", [1000]), -32005)
-        entry = {"jsonrpc": "2.0", "method": "lab.large", "params": [400], "id": 1}
-        self.assertEqual(len(self.send([entry] * 2)), 2)
-        self.assertEqual(self.send([entry] * 3)["error"]["code"], -32005)
+
+    def test_too_large_together(self) -> None:
+        """In a batch each answer that does not fit beside the others is an error with its own id; the others come."""
+
+        def entry(id: Any, size: int) -> dict[str, Any]:
+            return {"jsonrpc": "2.0", "method": "lab.large", "params": [size], "id": id}
+
+        def sent(*entries: tuple[Any, int]) -> list[Any]:
+            answers = self.send([entry(id, size) for id, size in entries])
+            self.assertLessEqual(len(json.dumps(answers, separators=(",", ":"))), 1000)
+            self.assertEqual([answer["id"] for answer in answers], [id for id, _ in entries])
+            return [answer["error"]["code"] if "error" in answer else len(answer["result"]) for answer in answers]
+
+        self.assertEqual(sent((1, 400), (2, 400)), [400, 400])
+        self.assertEqual(sent((1, 300), ("b", 1), (3, 300), (4, 300)), [300, 1, 300, -32005])
+        self.assertEqual(sent((1, 900), (2, 100)), [-32005, 100])
+        self.assertEqual(sent((1, 400), (2, 900), (3, 10)), [400, -32005, 10])
+        before = self.dispatcher.errors
+        self.assertEqual(sent(*((id, 900) for id in range(5))), [-32005] * 5)
+        self.assertEqual(self.dispatcher.errors, before + 5)
+
+    def test_no_room(self) -> None:
+        """A batch whose answers have no room even as errors is refused before anything of it is done."""
+        entry = {"jsonrpc": "2.0", "method": "lab.note", "params": ["x"], "id": "i" * 126}
+        self.assertEqual(self.send([entry] * 4)["error"]["code"], -32600)
+        self.assertEqual(self.lab.ran, [])
+        self.assertEqual(len(self.send([entry] * 3)), 3)
 
 
 class LookupTests(DispatchTestCase):
@@ -236,7 +260,7 @@ class LookupTests(DispatchTestCase):
             self.call(f"lab.nosuch{n}")
         names = {method.name for method in self.dispatcher.methods()}
         self.assertEqual(len(names), 11)
-        self.assertEqual(set(self.dispatcher._methods), names)
+        self.assertEqual(set(self.dispatcher._lookup.located), names)
 
     def test_plain_services(self) -> None:
         """A service without a name may stand beside the namespaces."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -162,6 +163,32 @@ class IdempotencyTests(SynchronousTestCase):
         self.once(key("k4"))
         self.assertRaises(RateLimited, self.once, key("k5"))
         self.assertEqual(self.once(key("k5", entity="b")), "done")
+
+    def test_who_has_most(self) -> None:
+        """Where there are too many keys, who has most loses the oldest, as long as others have fewer."""
+        self.patch(idempotency, "MAX_KEYS", 10)
+        for number in range(10):
+            self.once(key(f"k{number}"))
+        self.assertRaises(RateLimited, self.once, key("more"))
+        for number in range(5):
+            self.once(key(f"k{number}", entity="b"))
+        self.assertRaises(RateLimited, self.once, key("more", entity="b"))
+        self.assertEqual([self.once(key(f"k{n}", entity=who)) for n in (5, 9) for who in "a"], ["done before"] * 2)
+        self.assertEqual([self.once(key(f"k{n}", entity="b")) for n in range(5)], ["done before"] * 5)
+        self.assertEqual(len(self.keys), 10)
+        self.clock.advance(WINDOW)
+        self.keys.sweep()
+        self.nothing_is_left()
+
+    def test_memory(self) -> None:
+        """A key takes no more than half a kilobyte and a bit, however long it is."""
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1000):
+            self.once(key(chr(0x1F600) * 196 + f"{number:04}"))
+        after, _ = tracemalloc.get_traced_memory()
+        self.assertLess(after - before, 1000 * 640)
 
     def test_digest(self) -> None:
         """Params that are written otherwise, or split otherwise, are others."""

@@ -140,8 +140,10 @@ class TruthTests(Case):
         self.assertEqual(
             [param["name"] for param in method["params"]], ["channel", "message", "exclude_self", "idempotency_key"]
         )
-        self.assertEqual(method["params"][1], {"name": "message", "required": True, "schema": {}})
-        self.assertEqual(method["params"][2]["schema"], {"type": "boolean"})
+        message, exclude_self = method["params"][1:3]
+        self.assertEqual(message, {"name": "message", "description": "what to publish", "required": True, "schema": {}})
+        self.assertEqual(exclude_self["schema"], {"type": "boolean", "default": False})
+        self.assertEqual(method["x-errors"]["conflict"], "the key stands for other params")
         self.assertEqual(method["summary"], "Publish a message to a channel.")
         self.assertEqual(method["paramStructure"], "either")
         result = self.resolve(self.document(), method["result"]["schema"]["$ref"])
@@ -157,6 +159,9 @@ class TruthTests(Case):
             ("channel.publish", "permission"),
         ):
             self.assertIn(word, methods[name]["description"])
+        narrowed = "Needs the permission `agent.call`, which a pattern can narrow to some values of `agent_id` or "
+        self.assertTrue(methods["agent.call"]["description"].startswith(f"{narrowed}`capability`."))
+        self.assertIn("`$agents` and `$presence` need none.", methods["channel.subscribe"]["description"])
 
     def test_described(self) -> None:
         """Each method and each notification has a summary, a sentence of one line."""
@@ -173,10 +178,26 @@ class TruthTests(Case):
             self.assertNotRegex(text, MARKUP)
 
     def test_details_of_notifications(self) -> None:
-        """A notification whose docstring goes on after its first line has the rest as its description."""
+        """A notification whose docstring goes on after its first line has the rest as its description, but for the
+        items about its members, which describe those.
+        """
         notifications = self.methods("server-to-client")
-        self.assertIn("`heartbeat_interval`", notifications["connection.welcome"]["description"])
+        self.assertTrue(notifications["agent.cancelled"]["description"].startswith("The agent stops if it can"))
+        self.assertNotIn("- `", notifications["agent.cancelled"]["description"])
         self.assertNotIn("description", notifications["heartbeat"])
+        (timestamp,) = notifications["heartbeat"]["params"]
+        self.assertEqual(timestamp["description"], "the gateway's time")
+
+    def test_what_may_be_absent(self) -> None:
+        """A member that may be absent has the type that it has when it is there, and no default."""
+        (detail,) = (p for p in self.methods("server-to-client")["agent.receipt"]["params"] if p["name"] == "detail")
+        self.assertEqual((detail["required"], detail["schema"]), (False, {"type": "string"}))
+
+    def test_inherited_members(self) -> None:
+        """A struct describes its members, those that it inherits included."""
+        entry = self.document()["components"]["schemas"]["AgentEntry"]["properties"]
+        for member in ("entity_id", "last_seen", "inflight"):
+            self.assertTrue(entry[member]["description"], member)
 
     def test_notifications(self) -> None:
         """What the gateway sends unasked is in it, marked as such, by name, and with no result."""
@@ -274,8 +295,9 @@ class MarkedUpTests(Case):
         """Their markup becomes that of Markdown, in summaries and in the descriptions of structs."""
         self.gateway.register(MarkedUp())
         self.assertEqual(self.methods()["marked.up"]["summary"], "Get `Marked`, or `None`.")
-        described = self.document()["components"]["schemas"]["Marked"]["description"]
-        self.assertEqual(described, "See `Sent`, or `Sent`.\n\n- `copies`: how many `copies` there are.")
+        described = self.document()["components"]["schemas"]["Marked"]
+        self.assertEqual(described["description"], "See `Sent`, or `Sent`.")
+        self.assertEqual(described["properties"]["copies"]["description"], "how many `copies` there are.")
         for text in self.texts():
             self.assertNotRegex(text, MARKUP)
 

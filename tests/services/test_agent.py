@@ -32,6 +32,7 @@ class AgentServiceTests(SynchronousTestCase):
                 "conversation_id": answer["message_id"].split("-")[0].replace("msg", "conv"),
                 "in_reply_to": None,
                 "hops": 0,
+                "attempt": 1,
             },
         )
 

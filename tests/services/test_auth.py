@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from cell0gw.auth import records
 from cell0gw.auth.tokens import digest, token_id
 from cell0gw.protocol.errors import CloseCode
-from cell0gw.protocol.limits import MAX_BAD_TOKENS, MAX_PERMISSIONS, RENEWAL_RATE
+from cell0gw.protocol.limits import MAX_BAD_TOKENS, MAX_PERMISSIONS, RENEWAL_RATE, TOKEN_SIZE
 from cell0gw.testing import Client, MemoryGateway
 
 HOUR = 3600
@@ -49,13 +51,20 @@ class AuthenticateTests(AuthTestCase):
                 "success": True,
                 "entity_id": "agent_001",
                 "entity_type": "agent",
-                "permissions": ["session.*", "presence.*", "channel.*", "agent.*"],
+                "permissions": ["session.*", "presence.*", "channel.*", "agent.*", "task.create"],
                 "expires_at": "2026-02-13T10:30:00.000Z",
+                "renew_until": "2026-03-14T10:30:00.000Z",
             },
         )
         entry = self.gateway.presence.directory.get("agent_001")
         assert entry is not None
         self.assertEqual(entry.capabilities, ("chat", "task_execution"))
+
+    def test_not_renewable(self) -> None:
+        """A session whose token can't be renewed is told of no end of renewing."""
+        for times in ({"expires_in_hours": 1}, {"renewable_for_hours": 0}):
+            answer = self.gateway.connect().call("auth.authenticate", token=self.gateway.token("a", **times))
+            self.assertNotIn("renew_until", answer)
 
     def test_foreign_identity(self) -> None:
         """A token opens no session for another id or of another type, and the connection stays as it was."""
@@ -137,7 +146,7 @@ class GenerateTokenTests(AuthTestCase):
             answer,
             {
                 "entity_id": "agent_002",
-                "permissions": ["session.*", "presence.*", "channel.*", "agent.*"],
+                "permissions": ["session.*", "presence.*", "channel.*", "agent.*", "task.create"],
                 "expires_in_hours": 24.0,
                 "expires_at": "2026-02-13T10:30:00.000Z",
                 "renew_until": "2026-03-14T10:30:00.000Z",
@@ -216,7 +225,7 @@ class RenewTests(AuthTestCase):
             answer,
             {
                 "entity_id": "agent_001",
-                "permissions": ["session.*", "presence.*", "channel.*", "agent.*"],
+                "permissions": ["session.*", "presence.*", "channel.*", "agent.*", "task.create"],
                 "expires_in_hours": 1.0,
                 "expires_at": "2026-02-12T11:31:00.000Z",
                 "renew_until": "2026-02-12T15:30:00.000Z",
@@ -252,7 +261,8 @@ class RenewTests(AuthTestCase):
                 if refused := "error" in answer:
                     self.assertEqual((minute, answer["error"]["data"]["code"]), (298, "permission_denied"))
                 else:
-                    client.call("auth.refresh", token=answer["result"]["token"])
+                    session = client.call("auth.refresh", token=answer["result"]["token"])
+                    self.assertEqual(session["renew_until"], "2026-02-12T15:30:00.000Z")
                     renewed += 1
         self.assertEqual((renewed, refused, client.close_code), (5, True, CloseCode.TOKEN_ENDED))
 
@@ -395,3 +405,62 @@ class ListTokensTests(AuthTestCase):
             },
         )
         self.assertEqual(entries["ops"]["issued_by"], "process")
+
+    def pages(self, client: Client, **params: Any) -> list[list[str]]:
+        """The ids of the entities, page by page."""
+        answer = client.call("auth.listTokens", **params)
+        pages = [[entry["entity_id"] for entry in answer["tokens"]]]
+        while "next" in answer:
+            answer = client.call("auth.listTokens", **params, after=answer["next"])
+            pages.append([entry["entity_id"] for entry in answer["tokens"]])
+        return pages
+
+    def test_pages(self) -> None:
+        """A list comes in pages, oldest first; tokens of one moment are on one of them each."""
+        operator = self.operator()
+        names = [f"a{number}" for number in range(5)]
+        for name in names:
+            operator.call("auth.generateToken", entity_id=name)
+            self.gateway.advance(0.0005 if name == "a2" else 0)
+        pages = self.pages(operator, limit=2)
+        self.assertEqual(sorted(itertools.chain(*pages)), sorted([*names, "ops"]))
+        self.assertEqual([len(page) for page in pages], [2, 2, 2])
+        self.assertEqual(self.pages(operator, limit=6), self.pages(operator))
+        self.assertEqual(self.code(operator, "auth.listTokens", after="x"), "invalid_params")
+
+    def test_more_than_an_answer_holds(self) -> None:
+        """Without a limit a page has as many as fit the answer."""
+        self.gateway.guard.limits.max_message_size = 20_000
+        operator = self.operator()
+        permissions = [f"channel.publish:{'x' * 180}{number}" for number in range(20)]
+        for number in range(12):
+            operator.call("auth.generateToken", entity_id=f"a{number}", permissions=permissions)
+        pages = self.pages(operator)
+        self.assertEqual(len(set(itertools.chain(*pages))), 13)
+        self.assertGreater(len(pages), 1)
+
+    def test_expired(self) -> None:
+        """Those that have expired are listed for who asks for them, for a week."""
+        operator = self.operator()
+        self.gateway.token("a", expires_in_hours=1)
+        self.gateway.advance(HOUR, step=60)
+        self.assertEqual((self.pages(operator), self.pages(operator, expired=True)), ([["ops"]], [["ops", "a"]]))
+        self.gateway.clock.rightNow += 7 * 24 * HOUR
+        self.gateway.advance(1)
+        operator = self.operator()
+        self.assertEqual(set(self.pages(operator, expired=True)[0]), {"ops"})
+
+    def test_too_many_of_a_minter(self) -> None:
+        """An entity mints so many and no more; an operator of the type system goes on, and so does another entity."""
+        self.patch(records, "MAX_TOKENS_OF_MINTER_SIZE", 2 * TOKEN_SIZE)
+        minters = [
+            self.gateway.connect(token=self.gateway.token(name, permissions=["auth.generateToken"])) for name in "mn"
+        ]
+        for _ in range(2):
+            minters[0].call("auth.generateToken", entity_id="m", permissions=[], expires_in_hours=1)
+        refusal = minters[0].refusal("auth.generateToken", entity_id="m", permissions=[])
+        self.assertEqual((refusal["code"], refusal["data"]["limit"]), (-32003, "tokens_of_minter"))
+        minters[1].call("auth.generateToken", entity_id="n", permissions=[])
+        self.operator().call("auth.generateToken", entity_id="m")
+        self.gateway.advance(HOUR, step=60)
+        minters[0].call("auth.generateToken", entity_id="m", permissions=[])

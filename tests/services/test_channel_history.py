@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from cell0gw.channels.recovery import SLICE_BYTES
+from cell0gw.channels import registry
+from cell0gw.channels.replay import SLICE_BYTES
 from cell0gw.channels.rules import ChannelRule
 from cell0gw.protocol import limits
 from cell0gw.protocol.limits import MAX_PAGE
 from cell0gw.services import channel as service
 from cell0gw.testing import Client
 from tests.channels.test_recovery import RecoveryCase
+from tests.steps import growth
 
 INVALID, NOT_FOUND, CONFLICT, FORBIDDEN = -32602, -32006, -32007, -32002
 
@@ -40,7 +45,7 @@ class HistoryTests(HistoryCase):
             {"offset": 2, "message": "two", "timestamp": "2026-02-12T10:30:01.500Z", "from": "a"},
         ]
         whole = {"channel": "x", "epoch": self.epoch(), "messages": expected, "oldest": 1, "newest": 2}
-        self.assertEqual(self.history(), whole)
+        self.assertEqual(self.history(), whole | {"beginning": self.since(0), "end": self.since(2)})
 
     def test_directions(self) -> None:
         """Without a position from the oldest on, or back from the newest; with one after it, or before it."""
@@ -82,21 +87,36 @@ class HistoryTests(HistoryCase):
         """A channel with subscribers and without messages has an empty history."""
         epoch = self.subscribe()["epoch"]
         page = {"channel": "x", "epoch": epoch, "messages": [], "oldest": 1, "newest": 0}
+        page |= {key: {"offset": 0, "epoch": epoch} for key in ("beginning", "end")}
         self.assertEqual(self.history(), page)
         self.assertEqual(self.history(reverse=True), page)
 
     def test_paging_through_all(self) -> None:
-        """Page after page, in either direction, shows everything once, also when pages are shorter than asked for."""
+        """Page after page, in either direction, shows everything once, also when pages are shorter than asked for; the
+        last one has no next, and no number need be computed.
+        """
         for channel in ("x", "durable.x"):
             self.publish(*["y" * (SLICE_BYTES // 3) if n % 50 < 5 else n for n in range(333)], channel=channel)
             for reverse in (False, True):
+                page = self.history(channel, limit=0, reverse=reverse)
                 seen: list[int] = []
-                position: dict[str, Any] = {}
-                while page := self.page(channel, limit=50, reverse=reverse, **position):
-                    seen += page
-                    position = {"since": self.since(page[-1], channel)}
+                while "next" in page:
+                    page = self.history(channel, limit=50, reverse=reverse, since=page["next"])
+                    self.assertTrue(page["messages"])
+                    seen += [message["offset"] for message in page["messages"]]
                 expected = list(range(1, 334))
                 self.assertEqual(seen, expected[::-1] if reverse else expected, (channel, reverse))
+
+    def test_positions(self) -> None:
+        """The beginning brings all that is held, the end nothing; they go on behind what is no longer held."""
+        for channel, held in (("three", [6, 7, 8]), ("durable.x", list(range(1, 9))), ("none", [])):
+            self.fill(8, channel)
+            page = self.history(channel, limit=0)
+            self.assertEqual(self.page(channel, since=page["beginning"]), held)
+            self.assertEqual(self.page(channel, since=page["end"]), [])
+            self.assertEqual("next" in page, bool(held))
+            for position in (page["beginning"], page["end"]):
+                self.assertIs(self.subscribe(channel, since=position)["recovered"], True)
 
     def test_limit(self) -> None:
         """A limit beyond the largest is cut, and the answer says to what; one that is not is not mentioned."""
@@ -165,9 +185,9 @@ class ListTests(HistoryCase):
             listed["channels"],
             [
                 {"channel": "durable.x", "subscribers": 0, "offset": 2, "epoch": self.epoch("durable.x"),
-                 "messages": 2, "durable": True},
+                 "position": self.since(2, "durable.x"), "messages": 2, "durable": True},
                 {"channel": "three", "subscribers": 2, "offset": 5, "epoch": self.epoch("three"),
-                 "messages": 3, "durable": False},
+                 "position": self.since(5, "three"), "messages": 3, "durable": False},
             ],
         )  # fmt: skip
 
@@ -195,6 +215,52 @@ class ListTests(HistoryCase):
         listed = self.b.call("channel.list", limit=4)
         self.assertEqual((len(listed["channels"]), listed["total"], listed["limit"]), (3, 5, 3))
         self.assertEqual(self.names(limit=0), [])
+
+    def pages(self, **params: Any) -> list[list[str]]:
+        """All pages of a list."""
+        pages, after = [], {}
+        while True:
+            listed = self.b.call("channel.list", **params, **after)
+            pages.append([entry["channel"] for entry in listed["channels"]])
+            if "next" not in listed:
+                return pages
+            after = {"after": listed["next"]}
+
+    def test_pages(self) -> None:
+        """Each channel is on one page, in order; a page has as many as asked for, or as fit the answer."""
+        names = [f"{first}.{second}" for first in "abc" for second in "xyz"]
+        for channel in names:
+            self.subscribe(channel)
+        self.assertEqual(self.pages(limit=4), [names[:4], names[4:8], names[8:]])
+        self.assertEqual(self.pages(limit=3, pattern="*.x"), [["a.x", "b.x", "c.x"]])
+        self.assertEqual(self.pages(limit=2, pattern="b.*"), [["b.x", "b.y"], ["b.z"]])
+        self.assertEqual(self.pages(limit=1, pattern="b.x"), [["b.x"]])
+        self.assertEqual(self.names(pattern="b.x", after="b.x"), [])
+        entry = len(json.dumps(self.b.call("channel.list", limit=1)["channels"][0], separators=(",", ":")))
+        self.gateway.guard.limits.max_message_size = 2 * (2 * entry + 8)  # half of it is for what is around the page
+        self.assertEqual(self.pages(), [names[at : at + 2] for at in range(0, 9, 2)])
+
+    def test_far_between(self) -> None:
+        """For one page no more than so many names are looked at: it may have few, and a next one; and no total."""
+        for number in range(9):
+            self.subscribe(f"{number}.{'x' if number % 4 else 'y'}")
+        self.patch(registry, "MAX_LOOKED", 4)
+        self.assertEqual(self.pages(pattern="*.y"), [["0.y"], ["4.y"], ["8.y"]])
+        self.assertNotIn("total", self.b.call("channel.list", pattern="*.y"))
+        self.assertEqual(self.b.call("channel.list", pattern="4.>")["total"], 1)
+        self.assertEqual(self.b.call("channel.list", pattern="4.*")["total"], 1)
+        self.assertEqual(self.b.call("channel.list")["total"], 9)
+
+    def test_growth(self) -> None:
+        """However many channels there are, a page is as much work."""
+
+        def listed(pattern: str, size: int) -> Callable[[], object]:
+            for number in range(size):
+                self.gateway.publish(f"a.{size}.{number}", 1, "a")
+            return lambda: self.b.call("channel.list", limit=1, pattern=pattern)
+
+        for pattern in (">", "a.>"):
+            self.assertLessEqual(growth(partial(listed, pattern), 200), 1.1)
 
     def test_those_that_are_gone(self) -> None:
         """A channel is listed while it has subscribers or holds messages."""

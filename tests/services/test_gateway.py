@@ -15,7 +15,7 @@ from cell0gw.protocol.errors import CloseCode, NotFound
 from cell0gw.rpc.access import anyone, permission
 from cell0gw.sessions.ending import Ending
 from cell0gw.sessions.observers import ISessionObserver
-from cell0gw.sessions.session import Caller, Session
+from cell0gw.sessions.session import Caller, ClientAddress, Session
 from cell0gw.testing import Client, MemoryGateway
 
 
@@ -35,6 +35,9 @@ class WeatherService(Service):
 
     def session_opened(self, session: Session) -> None:
         self.seen.append(session.entity_id)
+
+    def session_detached(self, session: Session, ending: Ending) -> None:
+        """Its place is kept."""
 
     def session_closed(self, session: Session, ending: Ending) -> None:
         self.seen.remove(session.entity_id)
@@ -82,7 +85,11 @@ class StatisticsTests(GatewayTestCase):
         agent.refusal("auth.listTokens")
         stats = operator.call("gateway.getStats")
         services = stats["services"]
-        self.assertEqual(services["channel"], {"channels": 1, "patterns": 0, "publications": 1, "deliveries": 1})
+        self.assertGreater(services["channel"].pop("history_bytes"), 2000)
+        self.assertEqual(
+            services["channel"],
+            {"channels": 1, "patterns": 0, "publications": 1, "publications_refused": 0, "deliveries": 1},
+        )
         self.assertEqual(
             services["session"], {"sessions": 2, "sessions_detached": 0, "sessions_opened": 2, "sessions_resumed": 0}
         )
@@ -97,9 +104,20 @@ class StatisticsTests(GatewayTestCase):
                 "calls": 6,
                 "errors": 1,
                 "stalls": 0,
+                "log_lines_dropped": 0,
+                "audit_lines_dropped": 0,
             },
         )
         self.assertEqual(stats["version"], "cell0-1.0.0")
+        self.assertEqual(stats["tls_failures"], {})
+
+    def test_tls_failures(self) -> None:
+        """Handshakes of TLS that failed are counted by cause."""
+        report = self.gateway.tls_failures.handshake_failed
+        for cause in ("certificate", "timeout", "certificate"):
+            report(cause, ClientAddress("192.0.2.1", "192.0.2.1:1"), "")
+        stats = self.operator().call("gateway.getStats")
+        self.assertEqual(stats["tls_failures"], {"certificate": 2, "timeout": 1})
 
     def test_rates(self) -> None:
         """Rates are per second, over the last minute."""

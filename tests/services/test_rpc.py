@@ -53,7 +53,7 @@ class RPCServiceTests(SynchronousTestCase):
                 "jsonrpc_version": "2.0",
                 "capabilities": [
                     "jsonrpc_2.0", "event_streaming", "presence", "channels", "filters", "history", "recovery", "mail",
-                    "agent_calls", "idempotency", "token_renewal",
+                    "agent_calls", "idempotency", "token_renewal", "positions", "tasks",
                 ],
                 "timestamp": "2026-02-12T10:30:00.000Z",
             },
@@ -63,7 +63,7 @@ class RPCServiceTests(SynchronousTestCase):
         """The document is written once, until a namespace comes: a stranger could keep the gateway busy with it."""
         gateway = MemoryGateway()
         self.addCleanup(gateway.close)
-        service: Any = gateway.rpc.dispatcher._services.getServiceNamed("rpc")
+        service: Any = gateway.getServiceNamed("rpc")
         first = service.rpc_discover(None)
         self.assertIs(service.rpc_discover(None), first)
 

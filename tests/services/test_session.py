@@ -29,7 +29,7 @@ class SessionServiceTests(SynchronousTestCase):
                 "connected_at": "2026-02-12T10:30:00.000Z",
                 "last_activity": "2026-02-12T10:30:10.000Z",
                 "authenticated": True,
-                "permissions": ["session.*", "presence.*", "channel.*", "agent.*"],
+                "permissions": ["session.*", "presence.*", "channel.*", "agent.*", "task.create"],
                 "subscriptions": ["y"],
             },
         )

@@ -54,6 +54,7 @@ class RefreshTests(RefreshCase):
                 "entity_type": "agent",
                 "permissions": ["channel.*", "session.*", "presence.*"],
                 "expires_at": "2026-02-12T11:40:00.000Z",
+                "ended": [],
             },
         )
         self.assertEqual(client.call("session.getInfo")["subscriptions"], ["x"])
@@ -107,16 +108,31 @@ class RefreshTests(RefreshCase):
         self.assertEqual(client.call("session.getInfo")["permissions"], ["channel.publish:y"])
 
     def test_subscriptions_that_are_lost(self) -> None:
-        """What the new token does not allow ends, patterns too; the gateway's open channels stay open."""
+        """What the new token does not allow ends, patterns too, and is named; the gateway's open channels stay open."""
         client = self.gateway.connect(token=self.token())
         names = ("x", "y.1", "y.>", "z.*", ">", "$agents")
         for name in names:
             client.call("channel.subscribe", channel=name)
-        self.refresh(client, self.token(permissions=["channel.subscribe:y.>", "channel.subscribe:z.1", "session.*"]))
+        narrow = self.token(permissions=["channel.subscribe:y.>", "channel.subscribe:z.1", "session.*"])
+        self.assertEqual(self.refresh(client, narrow)["ended"], ["x", "z.*", ">"])
+        self.assertEqual(self.refresh(client, narrow)["ended"], [])
         self.assertEqual(client.call("session.getInfo")["subscriptions"], ["y.1", "y.>", "$agents"])
         self.assertEqual([self.publish(c) for c in ("x", "y.1", "y.2", "z.1")], [0, 1, 1, 0])
         self.gateway.connect("c")
         self.assertEqual(len(client.received("event")), 1)
+
+    def test_more_than_an_answer_has_room_for(self) -> None:
+        """However many subscriptions end, the answer comes: with as many names as it has room for, and their number."""
+        self.gateway = MemoryGateway(max_message_size=4096)
+        self.addCleanup(self.gateway.close)
+        client = self.gateway.connect(token=self.token())
+        names = [f"x.{number}".ljust(200, "x") for number in range(30)]
+        for name in names:
+            client.call("channel.subscribe", channel=name)
+        answer = self.refresh(client, self.token(permissions=["session.*"]))
+        self.assertEqual((answer["ended"], answer["ended_total"]), (names[: len(answer["ended"])], 30))
+        self.assertIn(len(answer["ended"]), range(5, 15))
+        self.assertEqual(client.call("session.getInfo")["subscriptions"], [])
 
     def test_in_the_middle_of_the_past(self) -> None:
         """What was still to be brought of a channel that is not allowed any more is not brought."""
@@ -232,6 +248,16 @@ class WarningTests(RefreshCase):
         self.assertEqual(self.warnings(client), [])
         self.gateway.advance(11)
         self.assertEqual(len(self.warnings(client)), 1)
+
+    def test_refresh_into_the_last_minute(self) -> None:
+        """One that refreshes to a token of whose end others were told already is told as well."""
+        token = self.token(seconds=100)
+        self.gateway.connect(token=token)
+        self.gateway.advance(50)
+        client = self.gateway.connect(token=self.token(seconds=3600))
+        self.refresh(client, token)
+        self.gateway.advance(1)
+        self.assertEqual([event["data"]["token_id"] for event in self.warnings(client)], [token_id(digest(token))])
 
     def test_short_tokens(self) -> None:
         """Who comes with less than a minute left is told at once."""

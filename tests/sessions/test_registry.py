@@ -65,7 +65,7 @@ class SessionsCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.events: list[tuple[str, Any]] = []
-        self.sessions = Sessions(stated(self.clock), 120.0, lambda type, data: self.events.append((type, data)))
+        self.sessions = Sessions(stated(self.clock), 120.0, lambda type, data, about: self.events.append((type, data)))
         self.witness = Witness()
         self.sessions.observers.append(self.witness)
 
@@ -200,26 +200,26 @@ class DetachedTests(SessionsCase):
         secret = self.sessions.new_secret(old)
         assert secret is not None
         self.sessions.leave(old, LOST)
-        self.assertIsNone(self.sessions.resume(secret, stranger))
-        self.assertIsNone(self.sessions.resume("resume_wrong", self.open()))
-        self.assertIs(self.sessions.resume(secret, self.open()), old)
-        self.assertIsNone(self.sessions.resume(secret, self.open()))
+        self.assertIsNone(self.sessions.resumable(secret, stranger))
+        self.assertIsNone(self.sessions.resumable("resume_wrong", self.open()))
+        for _ in range(2):
+            self.assertIs(self.sessions.resumable(secret, self.open()), old)
+        self.sessions.close_resumed(old)
+        self.assertIsNone(self.sessions.resumable(secret, self.open()))
 
     def test_only_the_last_secret(self) -> None:
         """A new secret makes the one before it worthless; a session can't take its own place."""
         session = self.open()
         first, second = self.sessions.new_secret(session), self.sessions.new_secret(session)
         assert first and second
-        self.assertIsNone(self.sessions.resume(second, session))
-        self.assertIsNone(self.sessions.resume(first, self.open()))
-        self.assertIs(self.sessions.resume(second, self.open()), session)
+        self.assertIsNone(self.sessions.resumable(second, session))
+        self.assertIsNone(self.sessions.resumable(first, self.open()))
+        self.assertIs(self.sessions.resumable(second, self.open()), session)
 
     def test_half_open(self) -> None:
         """A session that seems connected still is cut off by whoever takes its place, and heard of as detached."""
         old = self.open()
-        secret = self.sessions.new_secret(old)
-        assert secret is not None
-        self.assertIs(self.sessions.resume(secret, self.open()), old)
+        self.sessions.cut_off(old)
         self.assertTrue(old.connection.aborted)  # type: ignore[attr-defined]
         self.assertIn(("detached", "a", "resumed"), self.witness.told)
 

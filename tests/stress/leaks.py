@@ -34,6 +34,7 @@ class Leaks:
         """Look how things are."""
         stranger = await Lean("127.0.0.3").open(self._gateway.port)
         await stranger.refusal("auth.authenticate", token="cell0_wrong_1")  # opens the audit log
+        await self._admin.call("auth.generateToken", entity_id="leaks")  # and that of tokens
         await stranger.close()
         self._resident = self._gateway.resident
         await asyncio.sleep(0.2)

@@ -35,7 +35,7 @@ LIMITS: Final[dict[str, Any]] = {
     "entity_calls_burst": 1500,
     "outbound_limit": 128 * KIB,
     "total_outbound_limit": 2048 * KIB,
-    "mailbox_messages": 300,
+    "mailbox_messages": 600,
     "history_bytes": 1024 * KIB,
     "total_history_bytes": 16 * 1024 * KIB,
     "allowed_origins": [ORIGIN],

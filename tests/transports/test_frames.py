@@ -11,7 +11,18 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from cell0gw.protocol.messages import LONG, Batch, LongMessage
-from cell0gw.transports.frames import PING, UNMASK_BELOW, frames_of, join, read_text_frames, unmask
+from cell0gw.transports.frames import (
+    COMPRESSED_MESSAGES,
+    LONGEST_HEADER,
+    MESSAGES,
+    PING,
+    UNMASK_BELOW,
+    end_of_messages,
+    frames_of,
+    join,
+    read_text_frames,
+    unmask,
+)
 from cell0gw.transports.websocket.lean import unmask_long
 from tests.transports.framing import text_frame
 
@@ -53,6 +64,40 @@ class FrameTests(SynchronousTestCase):
     def test_ping(self) -> None:
         """The ping of the heartbeat is a ping."""
         self.assertEqual(parsed(PING), Frame(Opcode.PING, b""))
+
+
+class MessagesTests(SynchronousTestCase):
+    """Where the messages end that bytes begin with."""
+
+    @given(st.lists(st.tuples(st.sampled_from([0, 1, 2, 8, 9]), st.booleans(), st.integers(0, 300)), max_size=8))
+    def test_any(self, frames: list[tuple[int, bool, int]]) -> None:
+        """It is before the first frame that is no message, or is too long, or may be cut within its header."""
+        data, ends, other = b"", 0, False
+        for opcode, fin, length in frames:
+            control = opcode >= 8
+            payload = b"x" * (min(length, 125) if control else length)
+            data += Frame(Opcode(opcode), payload, fin=fin or control).serialize(mask=True)
+            other = other or opcode not in (1, 2) or not fin or length > 200
+            ends = ends if other else len(data)
+        found = end_of_messages(data, MESSAGES, 200)
+        self.assertLessEqual(found, ends)
+        self.assertLess(len(data[found:ends]), LONGEST_HEADER)
+
+    def test_lengths(self) -> None:
+        """Lengths of one, two and eight bytes are read; what is cut, unmasked, or not in its shortest form is left."""
+        for length in (9, 125, 126, 65_535, 65_536):
+            whole = Frame(Opcode.TEXT, b"x" * length).serialize(mask=True)
+            self.assertEqual(end_of_messages(whole + whole[:-1], MESSAGES, length), len(whole), length)
+            unmasked = Frame(Opcode.TEXT, b"x" * length).serialize(mask=False)
+            self.assertEqual(end_of_messages(unmasked, MESSAGES, length), 0)
+        for header in (b"\x81\xfe\x00\x05", b"\x81\xff" + bytes(6) + b"\xff\xff"):
+            self.assertEqual(end_of_messages(header + bytes(70_000), MESSAGES, 70_000), 0)
+
+    def test_compressed(self) -> None:
+        """Compressed messages are among them where that was negotiated."""
+        whole = b"\xc1" + Frame(Opcode.TEXT, b"x" * 20).serialize(mask=True)[1:]
+        self.assertEqual(end_of_messages(whole, MESSAGES, 20), 0)
+        self.assertEqual(end_of_messages(whole, COMPRESSED_MESSAGES, 20), len(whole))
 
 
 class MaskingTests(SynchronousTestCase):

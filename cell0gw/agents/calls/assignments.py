@@ -10,16 +10,20 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from cell0gw.agents.calls.call import Call, CallRequest
+from cell0gw.agents.calls.circles import circle
 from cell0gw.agents.calls.pools import Pool, Worker
+from cell0gw.agents.calls.refusals import RETRY_AFTER_MS, reads, takes, too_long, why_nobody_can
 from cell0gw.agents.calls.workers import IWorkerObserver, Workers
+from cell0gw.agents.conversations import Conversations
 from cell0gw.process.interfaces import ISweeper
 from cell0gw.protocol import jsonrpc
-from cell0gw.protocol.errors import AgentFailed, NotFound, RateLimited, RPCError, Unavailable
+from cell0gw.protocol.errors import RateLimited, RPCError, Unavailable
+from cell0gw.protocol.limits import in_share
+from cell0gw.protocol.notifications import AgentCancelled
+from cell0gw.sessions.session import Session
 
 MAX_WAITING: Final = 1000
-"""Maximum calls that wait for one agent or capability while all workers are busy."""
-
-RETRY_AFTER_MS: Final = 1000
+"""Maximum calls that wait for one agent or capability while all workers are busy. An entity has a share of it."""
 
 
 @implementer(ISweeper, IWorkerObserver)
@@ -33,11 +37,13 @@ class Assignments:
     def __init__(
         self,
         workers: Workers,
+        conversations: Conversations,
         clock: IReactorTime,
         moved: Callable[[Call], None],
         failed: Callable[[Call, RPCError], None],
     ) -> None:
         self._workers = workers
+        self._conversations = conversations
         self._clock = clock
         # Where calls wait.
         self._queues: dict[Pool, None] = {}
@@ -51,7 +57,7 @@ class Assignments:
         return sum(len(pool.waiting) for pool in self._queues)
 
     def pool(self, request: CallRequest) -> Pool | None:
-        """The pool of workers that can take a call; None: there are none."""
+        """The pool of workers that can take a call, now or when they come back; None: there are none."""
         if request.agent_id is not None:
             return self._workers.of_agent(request.agent_id)
         return self._workers.of_capability(request.capability or "")
@@ -67,17 +73,29 @@ class Assignments:
         else:
             self._invoke(call, worker)
 
-    def pick(self, call: Call) -> Worker | None:
-        """The worker that takes a call now: one that has capacity, has not had the call, and keeps up with reading."""
+    def pick(self, call: Call, silent: bool = True) -> Worker | None:
+        """The worker that takes a call now: one that has capacity, has not had the call, and keeps up with reading, and
+        whose client takes calls as long as this.
+
+        @param silent: whether it may be one that shows no sign of life, if there is no other.
+        """
         tried = call.tried
         fits = (lambda worker: worker not in tried and reads(worker)) if tried else reads
-        return call.pool.pick(call.request.policy, call.request.key, fits)
+        policy, key, caller = call.request.policy, call.request.key, call.invocation.sender
+        worker = call.pool.pick(policy, key, fits, caller, silent)
+        if worker is None or worker.session.max_message_size is None or takes(worker, call):
+            return worker
+        return call.pool.pick(policy, key, lambda other: fits(other) and takes(other, call), caller, silent)
 
-    def pass_on(self, call: Call) -> None:
-        """Called when a worker gave a call back without having begun: it goes to the next one."""
+    def pass_on(self, call: Call, lost: bool = False) -> None:
+        """Called when a worker gave a call back without having begun: it goes to the next one.
+
+        @param lost: whether it did not refuse the call, but is gone.
+        """
         assert call.worker is not None
-        call.tried.append(call.worker)
+        call.tried.append(None if lost else call.worker)
         call.idle_until = None
+        self._leave_queue(call)
         self._take_back(call)
         call.pool = self.pool(call.request) or call.pool  # nobody was in the one it came from for a moment
         try:
@@ -90,11 +108,29 @@ class Assignments:
         self._leave_queue(call)
         self._take_back(call)
 
+    def give_up(self, call: Call) -> None:
+        """Called when nobody waits for a call any more. Who has it may still be at it: until that one answers, or its
+        session ends, the call counts among those that it takes at once.
+        """
+        self._leave_queue(call)
+        worker, call.worker = call.worker, None
+        if worker is not None:
+            worker.give_up(call.call_id)
+            self._workers.changed(worker)
+
+    def begun(self, call: Call) -> None:
+        """Called when a worker says that it has begun with a call: it is not for others any more."""
+        call.begun = True
+        self._leave_queue(call)
+
+    def answered_late(self, session: Session, call_id: str) -> None:
+        """Called when a session has answered a call that it has no more."""
+        self._workers.answered_late(session, call_id)
+
     def interruption(self, call: Call) -> RPCError:
         """The error of a call that the gateway can't wait for."""
-        if call.worker is not None and has_begun(call):
-            agent_id = call.worker.session.entity_id
-            return AgentFailed(f"The gateway goes down, and {agent_id} had begun", agent_id=agent_id)
+        if call.worker is not None and call.may_have_begun:
+            return call.failed(call.worker.session.entity_id, "had begun, and the gateway goes down")
         return Unavailable("The gateway goes down")
 
     def sweep(self) -> None:
@@ -115,34 +151,79 @@ class Assignments:
         for call in list(worker.calls.values()):
             if call.worker is not worker:  # it ended when another one's caller was notified
                 continue
-            if has_begun(call):
-                self._failed(call, AgentFailed(f"{agent_id} was lost after it had begun", agent_id=agent_id))
+            if call.may_have_begun:
+                self._failed(call, call.failed(agent_id, "was lost after it had begun"))
             else:
-                self.pass_on(call)
+                self.pass_on(call, lost=True)
+
+    def worker_silent(self, worker: Worker) -> None:
+        """See L{IWorkerObserver}: a call that it has not begun goes to another one, now or when one has room. Until
+        that takes it the call stays where it is: the worker may be slow, and not gone.
+        """
+        for call in list(worker.calls.values()):
+            if call.worker is worker and not call.may_have_begun:
+                other = self.pick(call, silent=False)
+                if other is None:
+                    self._lend(call)
+                else:
+                    self._invoke(call, other)
+
+    def worker_heard(self, worker: Worker) -> None:
+        """See L{IWorkerObserver}: what it has stays with it."""
+        for call in worker.calls.values():
+            self._leave_queue(call)
+        self._serve(worker)
 
     def pool_shrunk(self, pool: Pool) -> None:
         """See L{IWorkerObserver}: calls that no worker can take any more fail at once."""
         for call in list(pool.waiting.values()):
-            hopeless = why_nobody_can(call) if call.call_id in pool.waiting else None
+            waits = call.call_id in pool.waiting and call.worker is None
+            hopeless = self._hopeless(call) if waits else None
             if hopeless is not None:
                 self._failed(call, hopeless)
 
     def _wait(self, call: Call) -> None:
-        hopeless = why_nobody_can(call)
+        hopeless = self._hopeless(call)
         if hopeless is not None:
             raise hopeless
+        waiting, caller = call.pool.waiting, call.invocation.sender
+        own = call.pool.waiting_of[caller]
+        # What has been with an agent already keeps its place.
+        if not in_share(0 if call.tried else own, 1, len(waiting), MAX_WAITING):
+            held = f"{len(waiting)} calls wait for {call.request.target}, {own} of them those of {caller}"
+            raise RateLimited(held, retry_after_ms=RETRY_AFTER_MS)
+        self._enqueue(call)
+        self._moved(call)
+
+    def _hopeless(self, call: Call) -> RPCError | None:
+        """Why nobody will take a call that nobody takes now, however long it waits; None: somebody may."""
+        refusal = too_long(call) or why_nobody_can(call)
+        if refusal is not None or call.parent is None:
+            return refusal
+        found = circle(call.pool, call.tried, call.parent)
+        if found is None:
+            return None
+        return self._conversations.circle(call.lineage, call.invocation.sender, call.request.target, found.own)
+
+    def _lend(self, call: Call) -> None:
+        """Who has a call may be gone: the call waits for another one as well."""
+        if len(call.pool.waiting) < MAX_WAITING:
+            self._enqueue(call)
+
+    def _enqueue(self, call: Call) -> None:
         waiting = call.pool.waiting
-        if len(waiting) >= MAX_WAITING:
-            raise RateLimited(f"{len(waiting)} calls wait for {call.request.target}", retry_after_ms=RETRY_AFTER_MS)
         waiting[call.call_id] = call
-        if call.tried:  # it was there before the others, but for some that came back as well
+        call.pool.waiting_of[call.invocation.sender] += 1
+        if call.tried or call.worker:  # it was there before the others, but for some that came back as well
             before = list(itertools.takewhile(lambda other: other.created < call.created, waiting.values()))
             for each in (call, *reversed(before)):
                 waiting.move_to_end(each.call_id, last=False)
         self._queues[call.pool] = None
-        self._moved(call)
 
     def _invoke(self, call: Call, worker: Worker) -> None:
+        if call.worker is not None:
+            self._take_away(call, call.worker)
+        self._workers.signs.ask(worker.session)
         call.worker = worker
         worker.calls[call.call_id] = call
         if call.request.idle is not None:
@@ -150,6 +231,8 @@ class Assignments:
         worker.session.connection.send(jsonrpc.request("agent.invoke", call.invocation, call.call_id))
         self._workers.changed(worker)
         self._moved(call)
+        if worker.session.silent and self._workers.signs.is_long_silent(worker.session) and not call.may_have_begun:
+            self._lend(call)
 
     def _serve(self, worker: Worker) -> None:
         """Called when a worker may have capacity: give it the calls that have waited longest."""
@@ -161,43 +244,40 @@ class Assignments:
             self._leave_queue(call)
             self._invoke(call, worker)
 
+    def _take_away(self, call: Call, worker: Worker) -> None:
+        """Another worker takes a call over from one that is silent, and that may be at it, if it is not gone."""
+        call.tried.append(worker)
+        worker.give_up(call.call_id)
+        self._workers.changed(worker)
+        worker.session.connection.notify("agent.cancelled", AgentCancelled(call_id=call.call_id, reason="lost"))
+
     def _take_back(self, call: Call) -> None:
         worker, call.worker = call.worker, None
         if worker is not None:
             del worker.calls[call.call_id]
             self._workers.changed(worker)
-            self._serve(worker)
+            self._workers.freed(worker)
 
     def _leave_queue(self, call: Call) -> None:
-        call.pool.waiting.pop(call.call_id, None)
-        if not call.pool.waiting:
-            self._queues.pop(call.pool, None)
-
-
-def has_begun(call: Call) -> bool:
-    """Whether the worker of a call has begun with it, or can't say that it has not."""
-    return call.begun or (call.worker is not None and not call.worker.session.acknowledges)
-
-
-def reads(worker: Worker) -> bool:
-    """Whether a worker keeps up with what it is sent."""
-    return not worker.session.connection.behind
-
-
-def why_nobody_can(call: Call) -> RPCError | None:
-    """Why nobody will take a call, however long it waits; None: somebody may."""
-    pool, target = call.pool, call.request.target
-    if not pool.workers:
-        return NotFound(f"Nobody serves {target} any more")
-    if pool.wants(call.tried):
-        return None
-    if any(worker in pool.workers for worker in call.tried):
-        return Unavailable(
-            f"Every worker for {target} has refused the call or accepts no calls now", refusal=call.refusal
-        )
-    return Unavailable(f"No worker for {target} accepts calls now")
+        pool = call.pool
+        if pool.waiting.pop(call.call_id, None) is None:
+            return
+        caller = call.invocation.sender
+        pool.waiting_of[caller] -= 1
+        if not pool.waiting_of[caller]:
+            del pool.waiting_of[caller]
+        if not pool.waiting:
+            self._queues.pop(pool, None)
 
 
 def _first(pool: Pool, worker: Worker) -> Iterator[Call]:
-    """The call that has waited longest in a pool and that a worker has not had yet, if there is one."""
-    yield from itertools.islice((call for call in pool.waiting.values() if worker not in call.tried), 1)
+    """The call that has waited longest in a pool and that a worker has not had yet, if there is one. What a silent one
+    has goes to none that is silent as well, and so not to itself.
+    """
+    silent = worker.session.silent
+    fits = (
+        call
+        for call in pool.waiting.values()
+        if worker not in call.tried and not (silent and call.worker) and takes(worker, call)
+    )
+    yield from itertools.islice(fits, 1)

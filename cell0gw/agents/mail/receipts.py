@@ -23,6 +23,8 @@ from cell0gw.sessions.session import Session
 
 SLICE: Final = 100
 
+SEND: Final = "agent.send"
+
 
 @implementer(ISessionObserver, ISweeper)
 class Receipts:
@@ -140,12 +142,18 @@ class Receipts:
                 self._unreported.add(sender)
 
     def _notify(self, sessions: Iterable[Session], receipt: Receipt) -> bool:
+        """Notify the sessions that may know of the recipient.
+
+        @return: whether there are any sessions: what they may not know is left out.
+        """
         reported = False
         for session in sessions:
+            reported = True
+            if not session.sight.knows(SEND, receipt.recipient):
+                continue
             session.connection.notify("agent.receipt", receipt_of(receipt))
             self._last_reports.pop(session.entity_id, None)
             self._last_reports[session.entity_id] = self._clock.seconds()
-            reported = True
         return reported
 
     def _catch_up(self, session: Session) -> None:

@@ -42,6 +42,10 @@ class Recipients:
     def __contains__(self, entity_id: str) -> bool:
         return entity_id in self._holders or self._credentials.names(entity_id)
 
+    def may_come(self, entity_id: str) -> bool:
+        """Whether a valid token is for a pattern that covers an id."""
+        return self._credentials.covers(entity_id)
+
     def near(self, entity_id: str, allowed: Callable[[str], bool]) -> list[str]:
         """Existing ids that look like one that is unknown.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     @ivar sequence: its number among all that were ever kept; 0: it is not kept yet.
     @ivar time: when it was sent, in seconds since the epoch; C{expires_at}: until when it may wait.
     @ivar receipts: whether what becomes of it is reported to its sender.
+    @ivar attempts: how often it was brought to its recipient before.
     """
 
     message_id: str
@@ -36,6 +38,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     receipts: bool = False
     key: Key | None = None
     sequence: int = 0
+    attempts: int = 0
 
 
 class KeptLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +69,28 @@ class Outcome(Receipt, frozen=True, kw_only=True):
 
     @ivar recipient: whose letter it must be.
     @ivar settles: whether it need not be delivered any more.
+    @ivar brought: whether it is brought to its recipient, one more time.
+    @ivar until: if it is not settled, it may wait until this date at least, in seconds since the epoch.
+    @ivar after: 0: this happens now. Else an attempt has failed, which is counted, and this happens when that number is
+        reached.
     """
 
     settles: bool = False
+    brought: bool = False
+    until: float = 0.0
+    after: int = 0
+
+
+def expired(message_id: str, recipient: str, time: float) -> Outcome:
+    """A letter has waited too long."""
+    return Outcome(
+        message_id=message_id,
+        recipient=recipient,
+        status="expired",
+        time=time,
+        detail="it has waited too long",
+        settles=True,
+    )
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,15 +100,31 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     @ivar taken: whether this outcome brought it there.
     @ivar receipt: the number of the receipt for it, which is to be reported to its sender; 0: there is none.
     @ivar settled: whether it took the letter out of its recipient's mailbox, where it took C{size} bytes.
+    @ivar waits: whether the letter is still there.
     """
 
     outcome: Outcome
     status: str | None
     taken: bool
     settled: bool = False
+    waits: bool = False
     sender: str = ""
     receipt: int = 0
     size: int = 0
+
+
+def revived(letter: Letter, time: float, receipt: int) -> Transition:
+    """A letter waits again; C{receipt}: the number of the receipt for that, if its sender wants any."""
+    outcome = Outcome(message_id=letter.message_id, recipient=letter.recipient, status="queued", time=time)
+    return Transition(
+        outcome=outcome,
+        status="queued",
+        taken=True,
+        waits=True,
+        sender=letter.sender,
+        receipt=receipt,
+        size=len(letter.message),
+    )
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,9 +148,10 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredMailbox(msgspec.Struct, frozen=True, kw_only=True):
-    """How many letters wait for a recipient, and how many bytes they are."""
+    """How many letters of a sender wait for a recipient, and how many bytes they are."""
 
     recipient: str
+    sender: str
     messages: int
     size: int
 
@@ -121,7 +160,6 @@ class StoredMail(msgspec.Struct, frozen=True, kw_only=True):
     """What a store has when the gateway starts.
 
     @ivar key: with which ids are made, see L{cell0gw.agents.message_ids.MessageIds}.
-    @ivar senders: how many of the letters that wait are whose.
     @ivar holders: who has ever had a session, and when that was noted last, the longest ago first.
     @ivar unreported: the senders to whom not every receipt was reported.
     @ivar newest_report: when a receipt was reported last, by the clock of L{IMailStore.mark_reported}.
@@ -130,7 +168,6 @@ class StoredMail(msgspec.Struct, frozen=True, kw_only=True):
 
     key: bytes
     mailboxes: list[StoredMailbox]
-    senders: dict[str, int]
     holders: dict[str, float]
     unreported: set[str]
     newest_report: float
@@ -208,11 +245,29 @@ class IMailStore(Interface):
         @param since: by the clock of C{mark_reported}.
         """
 
-    def dead(recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
+    def dead(
+        recipient: str | None, limit: int, shown: Callable[[str], bool] | None = None, before: str | None = None
+    ) -> Deferred[tuple[list[DeadLetter], int] | None]:
         """The undeliverable letters, newest first.
 
         @param recipient: only theirs; None: all.
-        @return: at most C{limit} of them, and how many there are in all.
+        @param shown: whether those to a recipient count; None: they do. It may be called in another thread.
+        @param before: the id of a letter, dead or not: only those that are older.
+        @return: at most C{limit} of them, and how many there are in all, also newer ones; None: there is no letter
+            C{before}.
+        """
+
+    def revive(message_id: str, time: float, expires_at: float) -> Deferred[tuple[Letter, Transition] | None]:
+        """Have an undeliverable letter wait again, as queued, for as often as a new one.
+
+        @param time: now, in seconds since the epoch; C{expires_at}: until when it may wait.
+        @return: the letter, and what has changed; None: there is no such one, or its text is no longer kept.
+        """
+
+    def discard(message_id: str | None, recipient: str | None, limit: int) -> Deferred[int]:
+        """Forget the text of an undeliverable letter, or of those to a recipient, which are none any more.
+
+        @return: of how many; at most C{limit}.
         """
 
     def purge(

@@ -23,8 +23,10 @@ from cell0gw.agents.mail.store import (
     StoredMail,
     StoredMailbox,
     Transition,
+    expired,
+    revived,
 )
-from cell0gw.engines.memory.letters import LetterRecord, same
+from cell0gw.engines.memory.letters import LetterRecord, dead, discard, same
 from cell0gw.protocol.errors import Conflict, RPCError, Unavailable
 
 _Result = TypeVar("_Result")
@@ -53,15 +55,15 @@ class MemoryMailStore:
         """See L{IMailStore}."""
         last = max(self._reported.values(), default=0.0)
         self._unreported.update(number for number, time in self._reported.items() if time >= last - LAST_REPORTS)
-        boxes: dict[str, list[int]] = {}
-        senders: dict[str, int] = {}
+        boxes: dict[tuple[str, str], list[int]] = {}
         for letter in self._unsettled():
-            boxes.setdefault(letter.recipient, []).append(len(letter.message))
-            senders[letter.sender] = senders.get(letter.sender, 0) + 1
+            boxes.setdefault((letter.recipient, letter.sender), []).append(len(letter.message))
         return StoredMail(
             key=bytes(32),
-            mailboxes=[StoredMailbox(recipient=r, messages=len(sizes), size=sum(sizes)) for r, sizes in boxes.items()],
-            senders=senders,
+            mailboxes=[
+                StoredMailbox(recipient=recipient, sender=sender, messages=len(sizes), size=sum(sizes))
+                for (recipient, sender), sizes in boxes.items()
+            ],
             unreported={e.letter.sender for e in self._records.values() if not self._unreported.isdisjoint(e.numbers)},
             newest_report=last,
             holders=dict(sorted(self._holders.items(), key=lambda item: item[1])),
@@ -104,7 +106,8 @@ class MemoryMailStore:
 
     def delivery(self, message_id: str) -> Deferred[Delivery | None]:
         """See L{IMailStore}."""
-        return self._soon(lambda: self._delivery(message_id))
+        record = self._records.get
+        return self._soon(lambda: None if (found := record(message_id)) is None else found.delivery)
 
     def take_unreported(self, sender: str, limit: int, now: float) -> Deferred[list[Receipt]]:
         """See L{IMailStore}."""
@@ -118,9 +121,23 @@ class MemoryMailStore:
         """See L{IMailStore}."""
         return self._soon(lambda: self._mark_unreported(sender, since))
 
-    def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
+    def dead(
+        self,
+        recipient: str | None,
+        limit: int,
+        shown: Callable[[str], bool] | None = None,
+        before: str | None = None,
+    ) -> Deferred[tuple[list[DeadLetter], int] | None]:
         """See L{IMailStore}."""
-        return self._soon(lambda: self._dead(recipient, limit))
+        return self._soon(lambda: dead(self._records, recipient, limit, shown, before))
+
+    def revive(self, message_id: str, time: float, expires_at: float) -> Deferred[tuple[Letter, Transition] | None]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: self._revive(message_id, time, expires_at))
+
+    def discard(self, message_id: str | None, recipient: str | None, limit: int) -> Deferred[int]:
+        """See L{IMailStore}."""
+        return self._soon(lambda: discard(self._records, message_id, recipient, limit))
 
     def purge(
         self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
@@ -198,9 +215,16 @@ class MemoryMailStore:
         record = self._records.get(outcome.message_id)
         if record is None or record.letter.recipient != outcome.recipient:
             return Transition(outcome=outcome, status=None, taken=False)
+        waits = record.settled is None
+        if outcome.after:
+            record.failures += 1
+            if not waits or record.failures < outcome.after:
+                return Transition(outcome=outcome, status=record.status, taken=False, waits=waits)
+        if waits:
+            record.bring(outcome.brought, outcome.until)
         letter = record.letter
         taken = advances(record.status, outcome.status)
-        settles = outcome.settles and record.settled is None
+        settles = outcome.settles and waits and (taken or outcome.status != "recalled")
         receipt = self._add(record, outcome.status, outcome.time, outcome.detail) if taken else 0
         if settles:
             record.settled = outcome.time
@@ -211,6 +235,7 @@ class MemoryMailStore:
             status=record.status,
             taken=taken,
             settled=settles,
+            waits=waits and not settles,
             sender=letter.sender,
             receipt=receipt if letter.receipts else 0,
             size=len(letter.message),
@@ -218,16 +243,7 @@ class MemoryMailStore:
 
     def _expire(self, now: float) -> tuple[list[Transition], float | None]:
         transition = [
-            self._advance(
-                Outcome(
-                    message_id=letter.message_id,
-                    recipient=letter.recipient,
-                    status="expired",
-                    time=now,
-                    detail="it has waited too long",
-                    settles=True,
-                )
-            )
+            self._advance(expired(letter.message_id, letter.recipient, now))
             for letter in self._unsettled()
             if letter.expires_at <= now
         ]
@@ -236,20 +252,6 @@ class MemoryMailStore:
     def _shift(self, seconds: float) -> None:
         for record in self._records.values():
             record.letter = msgspec.structs.replace(record.letter, expires_at=record.letter.expires_at + seconds)
-
-    def _delivery(self, message_id: str) -> Delivery | None:
-        record = self._records.get(message_id)
-        if record is None:
-            return None
-        letter = record.letter
-        return Delivery(
-            message_id=message_id,
-            recipient=letter.recipient,
-            sender=letter.sender,
-            status=record.status,
-            expires_at=letter.expires_at,
-            receipts=list(record.receipts),
-        )
 
     def _take_unreported(self, sender: str, limit: int, now: float) -> list[Receipt]:
         unreported = sorted(
@@ -271,18 +273,14 @@ class MemoryMailStore:
         self._unreported.difference_update(receipts)
         self._reported.update(dict.fromkeys(receipts, now))
 
-    def _dead(self, recipient: str | None, limit: int) -> tuple[list[DeadLetter], int]:
-        dead = [
-            DeadLetter(
-                letter=record.letter,
-                status=record.status,
-                time=record.receipts[-1].time,
-                detail=record.receipts[-1].detail,
-            )
-            for record in reversed(self._records.values())
-            if record.settled is not None and record.letter.message and recipient in (None, record.letter.recipient)
-        ]
-        return dead[:limit], len(dead)
+    def _revive(self, message_id: str, time: float, expires_at: float) -> tuple[Letter, Transition] | None:
+        record = self._records.get(message_id)
+        if record is None or not record.dead:
+            return None
+        record.letter = msgspec.structs.replace(record.letter, expires_at=expires_at)
+        record.settled, record.failures = None, 0
+        receipt = self._add(record, "queued", time, None)
+        return record.letter, revived(record.letter, time, receipt if record.letter.receipts else 0)
 
     def _purge(
         self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int

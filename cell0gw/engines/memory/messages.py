@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -23,16 +23,30 @@ class MemoryMessageStore:
         self._newest: dict[str, int] = {}
         self._keys: dict[tuple[str, str, str], tuple[Key, Position, float]] = {}
         self._waiting: list[tuple[NewMessage, Deferred[Stored]]] = []
+        self._redated: dict[tuple[float, float], float] = {}
+        self._seen: float | None = None
         self.held = False
         self.broken = False
 
     def load(self) -> list[StoredChannel]:
         """See L{IMessageStore}."""
         return [
-            StoredChannel(name=name, epoch=epoch, oldest=min(kept), newest=max(kept), time=kept[max(kept)].time)
+            StoredChannel(
+                name=name,
+                epoch=epoch,
+                oldest=min(kept, default=1),
+                newest=max(kept, default=0),
+                time=self._time(kept[max(kept)]) if kept else None,
+            )
             for name, (epoch, kept) in self._channels.items()
-            if kept
         ]
+
+    def begin(self, channel: str, epoch: str, opener: str) -> Deferred[bool]:
+        """See L{IMessageStore}."""
+        if self.broken:
+            return fail(Unavailable("Storage is out of order"))
+        self._channels.setdefault(channel, (epoch, {}))
+        return succeed(True)
 
     def append(self, message: NewMessage) -> Deferred[Stored]:
         """See L{IMessageStore}."""
@@ -65,7 +79,9 @@ class MemoryMessageStore:
         changed = {}
         for name, before in too_old.items():
             kept = self._channels[name][1] if name in self._channels else {}
-            since = next((offset for offset in sorted(kept) if kept[offset].time >= before), max(kept, default=0))
+            since = next(
+                (offset for offset in sorted(kept) if self._time(kept[offset]) >= before), max(kept, default=0)
+            )
             gone = [offset for offset in kept if offset < since]
             for offset in gone:
                 del kept[offset]
@@ -73,12 +89,31 @@ class MemoryMessageStore:
                 changed[name] = min(kept)
         return succeed(changed)
 
+    def seen(self) -> float | None:
+        """See L{IMessageStore}."""
+        return self._seen
+
+    def note(self, date: float) -> Deferred[None]:
+        """See L{IMessageStore}."""
+        self._seen = date
+        return succeed(None)
+
+    def redate(self, first: float, last: float, seconds: float) -> Deferred[None]:
+        """See L{IMessageStore}."""
+        self._redated[first, last] = seconds
+        return succeed(None)
+
     def drop(self, channel: str, newest: int) -> Deferred[bool]:
         """See L{IMessageStore}."""
-        if self._newest.get(channel, newest) == newest:
+        if self._newest.get(channel, 0) == newest:
             self._channels.pop(channel, None)
             self._newest.pop(channel, None)
         return succeed(channel not in self._channels)
+
+    def _time(self, message: StoredMessage) -> float:
+        """The time of a message, as it counts."""
+        younger = [s for (first, last), s in self._redated.items() if first <= message.time <= last]
+        return message.time + max(0.0, *younger, 0.0)
 
     def _append(self, message: NewMessage) -> Stored | Failure:
         if self.broken:

@@ -14,15 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cell0gw.engines.sqlite.file import PATIENCE, check, connect, has_space, identify, try_out
-from cell0gw.engines.sqlite.outage import SAME_FILE, Outage, cause_of
+from cell0gw.engines.interfaces import EngineError
+from cell0gw.engines.sqlite.file import PATIENCE, check, connect, has_space, identify, shorten_log, try_out
+from cell0gw.engines.sqlite.jobs import Job, Outcome, Result, Work, deliver
+from cell0gw.engines.sqlite.outage import SAME_FILE, Outage, advice, cause_of
 from cell0gw.protocol.errors import Unavailable
 
 _MAX_GROUP: Final = 1000
@@ -35,23 +37,6 @@ SLOW: Final = 10.0
 
 MAX_CHECKPOINTS: Final = 5
 """Maximum checkpoints that are tried before the file is reopened without the write-ahead log."""
-
-Result = TypeVar("Result")
-
-Work = Callable[[sqlite3.Connection], Result]
-"""Something to do with the file, on the writer's thread."""
-
-
-class _Job(NamedTuple):
-    """Something to do with the file; C{reads}: and it changes nothing."""
-
-    work: Work[object]
-    deferred: Deferred[Any]
-    reads: bool
-
-
-_Outcome = tuple[Deferred[Any], object]
-"""The outcome of a job, and the Deferred that waits for it."""
 
 
 class Database:
@@ -78,7 +63,7 @@ class Database:
         self._reactor = reactor
         self._seconds = seconds
         self._tell = tell
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -107,9 +92,15 @@ class Database:
         check(self._connection, seconds)
 
     def read(self, query: str) -> list[Any]:
-        """The rows of a query, at once: for the time before the first write."""
+        """The rows of a query, at once: for the time before the first write.
+
+        @raise EngineError: the file can't be read, or not be written where that is asked for.
+        """
         assert self._connection is not None
-        return self._connection.execute(query).fetchall()
+        try:
+            return self._connection.execute(query).fetchall()
+        except sqlite3.Error as problem:
+            raise EngineError(advice(self._path, problem, has_space(self._path))) from None
 
     def write(self, work: Work[Result]) -> Deferred[Result]:
         """Do something in a transaction.
@@ -149,7 +140,7 @@ class Database:
             self._slow = True
             self._tell("slow")
         deferred: Deferred[Result] = Deferred()
-        self._jobs.put(_Job(work, deferred, reads))
+        self._jobs.put(Job(work, deferred, reads))
         return deferred
 
     # From here on: on the writer's thread.
@@ -159,16 +150,27 @@ class Database:
         while True:
             group = self._gather()
             jobs = [entry for entry in group if entry is not None]
+            self._busy_since = self._seconds() if jobs else None
+            outcomes = self._guarded(jobs or [Job(try_out, Deferred(), False)]) if jobs or not group else []
             if jobs:
-                self._busy_since = self._seconds()
-                self._reactor.callFromThread(_deliver, self._carry_out(jobs))
-                self._busy_since = None
-            elif not group:
-                self._carry_out([_Job(try_out, Deferred(), False)])
+                self._reactor.callFromThread(deliver, outcomes)
+            if self._connection is not None and self._outage.cause is None:
+                shorten_log(self._connection, self._path)
+            self._busy_since = None
             if len(jobs) < len(group):
                 return
 
-    def _gather(self) -> list[_Job | None]:
+    def _guarded(self, jobs: list[Job]) -> list[Outcome]:
+        """Carry out jobs. Whatever goes wrong, the thread goes on: without it every later write would wait for ever."""
+        try:
+            return self._carry_out(jobs)
+        except Exception as error:
+            self.rollbacks += 1
+            self._outage.failed("failing", error)
+            self.log.failure("the writer of {path} failed", event="storage.failed", path=str(self._path))
+            return [(job.deferred, Failure(self._outage.refusal())) for job in jobs]
+
+    def _gather(self) -> list[Job | None]:
         """All that waits; nothing when it is time to try what has failed."""
         try:
             group = [self._jobs.get(timeout=self._outage.wait)]
@@ -178,7 +180,7 @@ class Database:
             group.append(self._jobs.get())
         return group
 
-    def _carry_out(self, jobs: list[_Job]) -> list[_Outcome]:
+    def _carry_out(self, jobs: list[Job]) -> list[Outcome]:
         if all(job.reads for job in jobs) or self._outage.wait or not self._fit():
             return [self._without_writing(job) for job in jobs]
         try:
@@ -189,7 +191,7 @@ class Database:
         self._in_order()
         return outcomes
 
-    def _commit(self, jobs: list[_Job]) -> list[_Outcome]:
+    def _commit(self, jobs: list[Job]) -> list[Outcome]:
         """One transaction for all; a job that fails takes back only its own part."""
         connection = self._connection
         assert connection is not None
@@ -211,7 +213,7 @@ class Database:
         connection.execute("RELEASE job")
         return outcome
 
-    def _without_writing(self, job: _Job) -> _Outcome:
+    def _without_writing(self, job: Job) -> Outcome:
         """What only reads is done still; the rest is refused."""
         if not job.reads:
             return job.deferred, Failure(self._outage.refusal())
@@ -293,8 +295,3 @@ class Database:
     def _defect(self) -> Failure:
         self.log.failure("a job of the database failed", event="storage.failed")
         return Failure(Unavailable("Storage is out of order"))
-
-
-def _deliver(outcomes: list[_Outcome]) -> None:
-    for deferred, outcome in outcomes:
-        deferred.callback(outcome)  # a Failure takes the errback path

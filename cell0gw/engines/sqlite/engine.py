@@ -22,8 +22,11 @@ from cell0gw.engines.sqlite.file import has_space
 from cell0gw.engines.sqlite.mail import SQLiteMailStore
 from cell0gw.engines.sqlite.messages import SQLiteMessageStore
 from cell0gw.engines.sqlite.outage import Damaged, advice
+from cell0gw.engines.sqlite.room import Room
 from cell0gw.engines.sqlite.schema import SchemaTooNew
+from cell0gw.engines.sqlite.tasks.store import SQLiteTaskStore
 from cell0gw.engines.sqlite.tokens import SQLiteTokenStore
+from cell0gw.tasks.store import ITaskStore
 
 FIRST_CHECK: Final = 0.5
 """Maximum seconds that the file is checked for damage before the start."""
@@ -34,16 +37,19 @@ class SQLiteEngine:
     """Stores in one SQLite file.
 
     @param path: the file; made when there is none.
-    @param max_size: bytes that the file may have, about; beyond it the longest channels lose their oldest messages.
+    @param max_size: bytes to which durable messages may fill the file; beyond it they are refused.
+    @param max_dead: maximum bytes of dead letters.
     @param reactor: results come back on its thread; L{probe} does without.
     """
 
-    def __init__(self, path: Path, max_size: int, reactor: IReactorFromThreads) -> None:
+    def __init__(self, path: Path, max_size: int, max_dead: int, reactor: IReactorFromThreads) -> None:
         self._path = path
         self._database = Database(path, reactor, tell=self._tell)
         self.tokens: ITokenStore = SQLiteTokenStore(self._database)
-        self.messages: IMessageStore = SQLiteMessageStore(self._database, max_size)
-        self.mail: IMailStore = SQLiteMailStore(self._database)
+        room = Room(self._database, max_size, max_dead)
+        self.messages: IMessageStore = SQLiteMessageStore(self._database, room)
+        self.mail: IMailStore = SQLiteMailStore(self._database, room)
+        self.tasks: ITaskStore = SQLiteTaskStore(self._database, room)
         self.changed: list[Callable[[str | None], object]] = []
 
     def probe(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -17,6 +18,14 @@ PATIENCE: Final = 5.0
 SPACE: Final = 512 * 1024
 """Minimum free bytes before a disk that was full counts as writable again."""
 
+LOG: Final = 4 * 1024 * 1024
+"""Bytes of the write-ahead log from which on it is brought into the file, see L{shorten_log}."""
+
+LONGEST_LOG: Final = 4 * LOG
+"""Bytes of it from which on SQLite does so itself, in the middle of a commit."""
+
+_PAGE: Final = 4096
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a file that is there, as safe as it can be, and bring its schema up to date.
@@ -29,6 +38,9 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        # Once all of the log is in the file, the next commit cuts it: its size tells how much is in it.
+        connection.execute(f"PRAGMA journal_size_limit={LOG}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LONGEST_LOG // _PAGE}")
         migrate(connection)
     except BaseException:
         connection.close()
@@ -40,6 +52,17 @@ def try_out(connection: sqlite3.Connection) -> None:
     """Write as much as a message may be, and leave nothing of it."""
     connection.execute("CREATE TABLE trial AS SELECT zeroblob(65536) AS room")
     connection.execute("DROP TABLE trial")
+
+
+def shorten_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a long write-ahead log into the file. Called after a commit whose results are told already.
+
+    The log itself is never opened: closing it would drop the locks that SQLite holds on it in this process.
+    """
+    # What is in the log is safe. If the disk fails here, the next commit meets the same.
+    with contextlib.suppress(OSError, sqlite3.Error):
+        if path.with_name(f"{path.name}-wal").stat().st_size > LOG:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def identify(path: Path, inode: int) -> None:

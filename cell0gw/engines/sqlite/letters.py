@@ -8,13 +8,13 @@ from typing import Any, Final
 from cell0gw.agents.mail.status import advances
 from cell0gw.agents.mail.store import (
     LAST_REPORTS,
-    DeadLetter,
     Delivery,
     KeptLetter,
     Letter,
     Outcome,
     Receipt,
     Transition,
+    expired,
 )
 from cell0gw.protocol.errors import Conflict
 
@@ -25,13 +25,13 @@ _FIELDS: Final = (
     "message_id", "recipient", "sender", "sender_type", "conversation_id", "in_reply_to", "hops", "message", "time",
     "expires_at", "receipts",
 )  # fmt: skip
-_COLUMNS: Final = ", ".join(("sequence", *_FIELDS))
+_COLUMNS: Final = ", ".join(("sequence", *_FIELDS, "attempts"))
 
-_LETTERS: Final = f"SELECT {_COLUMNS} FROM letters"
+LETTERS: Final = f"SELECT {_COLUMNS} FROM letters"
+"""Begins the query for letters that L{letter_of} reads."""
 _WAITING: Final = (
-    f"{_LETTERS} WHERE settled IS NULL AND recipient = ? AND sequence > ? AND expires_at > ? ORDER BY sequence LIMIT ?"
+    f"{LETTERS} WHERE settled IS NULL AND recipient = ? AND sequence > ? AND expires_at > ? ORDER BY sequence LIMIT ?"
 )
-_DEAD: Final = "settled IS NOT NULL AND message <> x''"
 _MARK_UNREPORTED: Final = """
 UPDATE receipts SET told = NULL WHERE sender = ? AND told >= ?
 AND message_id IN (SELECT message_id FROM letters WHERE letters.message_id = receipts.message_id AND receipts = 1)
@@ -45,7 +45,7 @@ _INSERT: Final = (
     f"INSERT INTO letters ({', '.join(_FIELDS)}, method, key, digest, status) "
     f"VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?, ?, 'queued')"
 )
-_RECEIPT: Final = "INSERT INTO receipts (message_id, sender, status, time, detail, told) VALUES (?, ?, ?, ?, ?, ?)"
+RECEIPT: Final = "INSERT INTO receipts (message_id, sender, status, time, detail, told) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 def put(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> KeptLetter | Conflict:
@@ -59,7 +59,7 @@ def put(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> Ke
     sequence = connection.execute(_INSERT, values).lastrowid
     assert sequence is not None
     row = (letter.message_id, letter.sender, "queued", letter.time, None, None if letter.receipts else 0.0)
-    receipt = connection.execute(_RECEIPT, row).lastrowid or 0
+    receipt = connection.execute(RECEIPT, row).lastrowid or 0
     return KeptLetter(sequence=sequence, message_id=letter.message_id, receipt=receipt)
 
 
@@ -85,20 +85,21 @@ def find(connection: sqlite3.Connection, letter: Letter, keys_since: float) -> K
 
 def waiting(connection: sqlite3.Connection, recipient: str, after: int, limit: int, now: float) -> list[Letter]:
     """See L{IMailStore.waiting}."""
-    return _slice(connection.execute(_WAITING, (recipient, after, now, limit)))
+    return read_slice(connection.execute(_WAITING, (recipient, after, now, limit)))
 
 
 def letters(connection: sqlite3.Connection, message_ids: list[str]) -> list[Letter]:
     """See L{IMailStore.letters}."""
     places = ", ".join("?" * len(message_ids))
-    query = f"{_LETTERS} WHERE settled IS NULL AND message_id IN ({places}) ORDER BY sequence"
-    return _slice(connection.execute(query, message_ids))
+    query = f"{LETTERS} WHERE settled IS NULL AND message_id IN ({places}) ORDER BY sequence"
+    return read_slice(connection.execute(query, message_ids))
 
 
-def _slice(cursor: sqlite3.Cursor) -> list[Letter]:
+def read_slice(cursor: sqlite3.Cursor) -> list[Letter]:
+    """The first letters of an answer, about L{READ_BYTES}, one at least."""
     letters, size = [], 0
     for row in cursor:
-        letters.append(_letter(row))
+        letters.append(letter_of(row))
         size += len(letters[-1].message)
         if size > READ_BYTES:
             break
@@ -106,28 +107,41 @@ def _slice(cursor: sqlite3.Cursor) -> list[Letter]:
     return letters
 
 
-def _letter(row: tuple[Any, ...]) -> Letter:
-    facts = dict(zip(_FIELDS, row[1:], strict=True))
+def letter_of(row: tuple[Any, ...]) -> Letter:
+    """A letter from its columns."""
+    sequence, *rest, attempts = row
+    facts = dict(zip(_FIELDS, rest, strict=True))
     facts["receipts"] = bool(facts["receipts"])
-    return Letter(sequence=row[0], **facts)
+    return Letter(sequence=sequence, attempts=attempts, **facts)
 
 
 def advance(connection: sqlite3.Connection, outcome: Outcome) -> Transition:
     """See L{IMailStore.record}."""
     found = connection.execute(
-        "SELECT sender, status, settled, receipts, LENGTH(message) FROM letters WHERE message_id = ? AND recipient = ?",
+        "SELECT sender, status, settled, receipts, LENGTH(message), failures FROM letters "
+        "WHERE message_id = ? AND recipient = ?",
         (outcome.message_id, outcome.recipient),
     ).fetchone()
     if found is None:
         return Transition(outcome=outcome, status=None, taken=False)
-    sender, status, settled, receipts, size = found
-    settles = outcome.settles and settled is None
+    sender, status, settled, receipts, size, failures = found
+    if outcome.after and (settled is not None or failures + 1 < outcome.after):
+        query = "UPDATE letters SET failures = failures + 1 WHERE message_id = ?"
+        connection.execute(query, (outcome.message_id,))
+        return Transition(outcome=outcome, status=status, taken=False, waits=settled is None)
     taken = advances(status, outcome.status)
+    settles = outcome.settles and settled is None and (taken or outcome.status != "recalled")
     receipt = 0
     if taken:
         row = (outcome.message_id, sender, outcome.status, outcome.time, outcome.detail, None if receipts else 0.0)
-        receipt = connection.execute(_RECEIPT, row).lastrowid or 0
-        connection.execute("UPDATE letters SET status = ? WHERE message_id = ?", (outcome.status, outcome.message_id))
+        receipt = connection.execute(RECEIPT, row).lastrowid or 0
+        status = outcome.status
+    if taken or outcome.brought:
+        query = "UPDATE letters SET status = ?, attempts = attempts + ? WHERE message_id = ?"
+        connection.execute(query, (status, outcome.brought, outcome.message_id))
+    if outcome.until and settled is None:
+        query = "UPDATE letters SET expires_at = MAX(expires_at, ?) WHERE message_id = ?"
+        connection.execute(query, (outcome.until, outcome.message_id))
     if settles:
         kept = "message" if taken and outcome.status in ("expired", "failed") else "x''"
         connection.execute(
@@ -135,9 +149,10 @@ def advance(connection: sqlite3.Connection, outcome: Outcome) -> Transition:
         )
     return Transition(
         outcome=outcome,
-        status=outcome.status if taken else status,
+        status=status,
         taken=taken,
         settled=settles,
+        waits=settled is None and not settles,
         sender=sender,
         receipt=receipt if receipts else 0,
         size=size,
@@ -148,17 +163,7 @@ def expire(connection: sqlite3.Connection, now: float) -> tuple[list[Transition]
     """See L{IMailStore.expire}."""
     query = "SELECT message_id, recipient FROM letters WHERE settled IS NULL AND expires_at <= ? LIMIT 1000"
     transition = [
-        advance(
-            connection,
-            Outcome(
-                message_id=message_id,
-                recipient=recipient,
-                status="expired",
-                time=now,
-                detail="it has waited too long",
-                settles=True,
-            ),
-        )
+        advance(connection, expired(message_id, recipient, now))
         for message_id, recipient in connection.execute(query, (now,)).fetchall()
     ]
     return transition, connection.execute("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL").fetchone()[0]
@@ -214,15 +219,6 @@ def mark_reported(connection: sqlite3.Connection, receipts: list[int], now: floa
     connection.executemany("UPDATE receipts SET told = ? WHERE number = ?", [(now, number) for number in receipts])
 
 
-def dead(connection: sqlite3.Connection, recipient: str | None, limit: int) -> tuple[list[DeadLetter], int]:
-    """See L{IMailStore.dead}."""
-    condition, values = (_DEAD, ()) if recipient is None else (f"{_DEAD} AND recipient = ?", (recipient,))
-    ((total,),) = connection.execute(f"SELECT COUNT(*) FROM letters WHERE {condition}", values)
-    rows = connection.execute(f"{_LETTERS} WHERE {condition} ORDER BY sequence DESC LIMIT ?", (*values, limit))
-    letters = _slice(rows)
-    return [_dead_letter(connection, letter) for letter in letters], total
-
-
 def mark_unreported(connection: sqlite3.Connection, sender: str, since: float) -> None:
     """See L{IMailStore.mark_unreported}."""
     connection.execute(_MARK_UNREPORTED, (sender, since))
@@ -233,14 +229,6 @@ def saw(connection: sqlite3.Connection, entity_id: str, time: float) -> None:
     connection.execute("INSERT OR REPLACE INTO holders VALUES (?, ?)", (entity_id, time))
 
 
-def _dead_letter(connection: sqlite3.Connection, letter: Letter) -> DeadLetter:
-    status, time, detail = connection.execute(
-        "SELECT status, time, detail FROM receipts WHERE message_id = ? ORDER BY number DESC LIMIT 1",
-        (letter.message_id,),
-    ).fetchone()
-    return DeadLetter(letter=letter, status=status, time=time, detail=detail)
-
-
 def purge(
     connection: sqlite3.Connection,
     settled_before: float,
@@ -248,18 +236,24 @@ def purge(
     keep: int,
     holders_before: float,
     max_holders: int,
-) -> None:
-    """See L{IMailStore.purge}."""
+) -> list[tuple[str, int]]:
+    """See L{IMailStore.purge}.
+
+    @return: of each letter and receipt that is gone the sender, and the bytes of its text.
+    """
     gone = (
         "SELECT message_id FROM letters WHERE settled IS NOT NULL AND (settled < ? AND (message = x'' OR settled < ?) "
         "OR sequence IN (SELECT sequence FROM letters WHERE settled IS NOT NULL ORDER BY settled DESC, sequence DESC "
         "LIMIT -1 OFFSET ?))"
     )
     values = (settled_before, dead_before, keep)
-    connection.execute(f"DELETE FROM receipts WHERE message_id IN ({gone})", values)
-    connection.execute(f"DELETE FROM letters WHERE message_id IN ({gone})", values)
+    said = "RETURNING sender, COALESCE(LENGTH(CAST(detail AS BLOB)), 0)"
+    deleted = connection.execute(f"DELETE FROM receipts WHERE message_id IN ({gone}) {said}", values).fetchall()
+    deleting = f"DELETE FROM letters WHERE message_id IN ({gone}) RETURNING sender, LENGTH(message)"
+    deleted += connection.execute(deleting, values).fetchall()
     connection.execute("DELETE FROM holders WHERE time < ?", (holders_before,))
     connection.execute(
         "DELETE FROM holders WHERE entity_id IN (SELECT entity_id FROM holders ORDER BY time DESC LIMIT -1 OFFSET ?)",
         (max_holders,),
     )
+    return deleted

@@ -22,8 +22,9 @@ from cell0gw.agents.mail.store import (
     StoredMailbox,
     Transition,
 )
-from cell0gw.engines.sqlite import letters
+from cell0gw.engines.sqlite import dead_letters, letters
 from cell0gw.engines.sqlite.database import Database
+from cell0gw.engines.sqlite.room import Room
 from cell0gw.protocol.errors import Conflict
 
 _P = ParamSpec("_P")
@@ -33,10 +34,14 @@ _Statement = Callable[Concatenate[sqlite3.Connection, _P], _Result]
 
 @implementer(IMailStore)
 class SQLiteMailStore:
-    """Letters and receipts."""
+    """Letters and receipts.
 
-    def __init__(self, database: Database) -> None:
+    @param room: the room in the file, of which dead letters have a part.
+    """
+
+    def __init__(self, database: Database, room: Room) -> None:
         self._database = database
+        self._room = room
 
     def load(self) -> StoredMail:
         """See L{IMailStore}."""
@@ -44,14 +49,13 @@ class SQLiteMailStore:
         read(letters.MARK_LAST_UNREPORTED)
         ((key,),) = read("SELECT value FROM secrets WHERE name = 'provenance'")
         boxes = read(
-            "SELECT recipient, COUNT(*), SUM(LENGTH(message)) FROM letters WHERE settled IS NULL GROUP BY recipient"
+            "SELECT recipient, sender, COUNT(*), SUM(LENGTH(message)) FROM letters WHERE settled IS NULL GROUP BY 1, 2"
         )
         ((newest_report,),) = read("SELECT MAX(told) FROM receipts")
         ((next_expiry,),) = read("SELECT MIN(expires_at) FROM letters WHERE settled IS NULL")
         return StoredMail(
             key=key,
-            mailboxes=[StoredMailbox(recipient=box[0], messages=box[1], size=box[2]) for box in boxes],
-            senders=dict(read("SELECT sender, COUNT(*) FROM letters WHERE settled IS NULL GROUP BY sender")),
+            mailboxes=[StoredMailbox(**dict(zip(StoredMailbox.__struct_fields__, box, strict=True))) for box in boxes],
             holders=dict(read("SELECT entity_id, time FROM holders ORDER BY time")),
             unreported={sender for (sender,) in read("SELECT DISTINCT sender FROM receipts WHERE told IS NULL")},
             newest_report=newest_report or 0.0,
@@ -76,11 +80,11 @@ class SQLiteMailStore:
 
     def record(self, outcomes: list[Outcome]) -> Deferred[list[Transition]]:
         """See L{IMailStore}."""
-        return self._database.write(lambda connection: [letters.advance(connection, outcome) for outcome in outcomes])
+        return self._database.write(lambda connection: self._record(connection, outcomes))
 
     def expire(self, now: float) -> Deferred[tuple[list[Transition], float | None]]:
         """See L{IMailStore}."""
-        return self._write(letters.expire, now)
+        return self._database.write(lambda connection: self._expire(connection, now))
 
     def shift(self, seconds: float) -> Deferred[None]:
         """See L{IMailStore}."""
@@ -102,19 +106,87 @@ class SQLiteMailStore:
         """See L{IMailStore}."""
         return self._write(letters.mark_unreported, sender, since)
 
-    def dead(self, recipient: str | None, limit: int) -> Deferred[tuple[list[DeadLetter], int]]:
+    def dead(
+        self,
+        recipient: str | None,
+        limit: int,
+        shown: Callable[[str], bool] | None = None,
+        before: str | None = None,
+    ) -> Deferred[tuple[list[DeadLetter], int] | None]:
         """See L{IMailStore}."""
-        return self._look(letters.dead, recipient, limit)
+        return self._look(dead_letters.dead, recipient, limit, shown, before)
+
+    def revive(self, message_id: str, time: float, expires_at: float) -> Deferred[tuple[Letter, Transition] | None]:
+        """See L{IMailStore}."""
+        return self._database.write(lambda connection: self._revive(connection, message_id, time, expires_at))
+
+    def discard(self, message_id: str | None, recipient: str | None, limit: int) -> Deferred[int]:
+        """See L{IMailStore}."""
+        return self._database.write(lambda connection: self._discard(connection, message_id, recipient, limit))
 
     def purge(
         self, settled_before: float, dead_before: float, keep: int, holders_before: float, max_holders: int
     ) -> Deferred[None]:
         """See L{IMailStore}."""
-        return self._write(letters.purge, settled_before, dead_before, keep, holders_before, max_holders)
+        bounds = (settled_before, dead_before, keep, holders_before, max_holders)
+        return self._database.write(lambda connection: self._purge(connection, *bounds))
 
     def saw(self, entity_id: str, time: float) -> Deferred[None]:
         """See L{IMailStore}."""
         return self._write(letters.saw, entity_id, time)
+
+    def _record(self, connection: sqlite3.Connection, outcomes: list[Outcome]) -> list[Transition]:
+        self._room.look(connection)
+        return self._bury(connection, [letters.advance(connection, outcome) for outcome in outcomes])
+
+    def _expire(self, connection: sqlite3.Connection, now: float) -> tuple[list[Transition], float | None]:
+        self._room.look(connection)
+        transitions, following = letters.expire(connection, now)
+        return self._bury(connection, transitions), following
+
+    def _revive(
+        self, connection: sqlite3.Connection, message_id: str, time: float, expires_at: float
+    ) -> tuple[Letter, Transition] | None:
+        self._room.look(connection)
+        found = dead_letters.revive(connection, message_id, time, expires_at)
+        if found is not None:
+            self._room.died(found[0].sender, -len(found[0].message))
+        return found
+
+    def _discard(
+        self, connection: sqlite3.Connection, message_id: str | None, recipient: str | None, limit: int
+    ) -> int:
+        self._room.look(connection)
+        forgotten = dead_letters.discard(connection, message_id, recipient, limit)
+        for sender, size in forgotten:
+            self._room.died(sender, -size)
+        return len(forgotten)
+
+    def _bury(self, connection: sqlite3.Connection, transitions: list[Transition]) -> list[Transition]:
+        """Count the letters that are dead now, and what receipts say; forget others if there are too many."""
+        before = self._room.kept
+        for each in transitions:
+            if each.taken and each.outcome.detail:
+                self._room.died(each.sender, len(each.outcome.detail.encode()))
+            if each.settled and each.taken and each.status in ("expired", "failed"):
+                self._room.died(each.sender, each.size)
+        if self._room.kept != before:
+            self._room.clear(connection)
+        return transitions
+
+    def _purge(
+        self,
+        connection: sqlite3.Connection,
+        settled_before: float,
+        dead_before: float,
+        keep: int,
+        holders_before: float,
+        max_holders: int,
+    ) -> None:
+        self._room.look(connection)
+        for sender, size in letters.purge(connection, settled_before, dead_before, keep, holders_before, max_holders):
+            self._room.died(sender, -size)
+        self._room.clear(connection)
 
     def _write(self, statement: _Statement[_P, _Result], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_Result]:
         return self._database.write(lambda connection: statement(connection, *args, **kwargs))

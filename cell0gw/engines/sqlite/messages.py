@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from collections import deque
 from typing import Final
@@ -13,11 +12,24 @@ from zope.interface import implementer
 
 from cell0gw.channels.store import IMessageStore, NewMessage, Position, Stored, StoredChannel, StoredMessage
 from cell0gw.engines.sqlite.database import Database
-from cell0gw.protocol.errors import Conflict, Unavailable
-from cell0gw.protocol.keys import Key
-
-CHANNEL: Final = 1 << 40
-"""Maximum offset of a channel. A message's row is its channel times this, plus its offset: a channel is contiguous."""
+from cell0gw.engines.sqlite.room import Room
+from cell0gw.engines.sqlite.rows import (
+    AFTER,
+    BEFORE,
+    FIRST_SINCE,
+    HEADS,
+    Head,
+    Row,
+    begin,
+    insert,
+    known_by,
+    note,
+    redate,
+    remember,
+)
+from cell0gw.engines.sqlite.shares import CHANNEL, ROW, Shares
+from cell0gw.protocol.errors import RateLimited, RPCError, Unavailable
+from cell0gw.protocol.limits import in_share
 
 READ_BYTES: Final = 1024 * 1024
 """Approximate maximum bytes that are read at once; one message at least."""
@@ -25,23 +37,8 @@ READ_BYTES: Final = 1024 * 1024
 SLACK: Final = 10
 """The part of a channel, one in this many, by which it grows before it is trimmed: trimming costs a statement."""
 
-_Row = tuple[int, float, str, bytes]
-"""Position, time, sender and message."""
-
-_ROWS: Final = (256, 64, 16, 4, 1)
-"""Maximum rows that one statement inserts: for each statement the thread waits for its turn with the others."""
-
-
-class _Head:
-    """What the writer knows of a channel. Offsets C{oldest} to C{newest} are kept."""
-
-    __slots__ = ("base", "epoch", "newest", "oldest")
-
-    def __init__(self, channel_id: int, epoch: str, oldest: int = 1, newest: int = 0) -> None:
-        self.base = channel_id * CHANNEL
-        self.epoch = epoch
-        self.oldest = oldest
-        self.newest = newest
+RETRYAFTER_MS: Final = 60_000
+"""Milliseconds after which what had no room may have some: so often the store is asked to forget what is too old."""
 
 
 @implementer(IMessageStore)
@@ -50,26 +47,29 @@ class SQLiteMessageStore:
 
     All that is published while the disk is busy is written by one job, in few statements.
 
-    @param max_size: approximate maximum bytes of the file; beyond it the longest channels lose their oldest messages.
+    @param room: the room in the file. A publisher and a channel have a share of it; what is beyond is refused.
     """
 
-    def __init__(self, database: Database, max_size: int) -> None:
+    def __init__(self, database: Database, room: Room) -> None:
         self._database = database
-        self._max_size = max_size
+        self._room = room
         # The writer's, on its thread; rebuilt from the file when a transaction was rolled back.
-        self._heads: dict[str, _Head] = {}
+        self._heads: dict[str, Head] = {}
+        self._shares: Shares
         self._as_of: int | None = None
         self._unwritten: deque[tuple[NewMessage, Deferred[Stored]]] = deque()
         self._asked = False
 
     def load(self) -> list[StoredChannel]:
         """See L{IMessageStore}."""
-        rows = self._database.read(_HEADS)
         return [
             StoredChannel(name=name, epoch=epoch, oldest=oldest % CHANNEL, newest=newest % CHANNEL, time=time)
-            for _, name, epoch, oldest, newest, time in rows
-            if newest is not None
+            for _, name, epoch, oldest, newest, time in self._database.read(HEADS)
         ]
+
+    def begin(self, channel: str, epoch: str, opener: str) -> Deferred[bool]:
+        """See L{IMessageStore}."""
+        return self._database.write(lambda connection: self._keep_epoch(connection, channel, epoch, opener))
 
     def append(self, message: NewMessage) -> Deferred[Stored]:
         """See L{IMessageStore}."""
@@ -95,13 +95,26 @@ class SQLiteMessageStore:
         """See L{IMessageStore}."""
         return self._database.write(lambda connection: self._purge(connection, too_old, keys_before))
 
+    def seen(self) -> float | None:
+        """See L{IMessageStore}."""
+        rows = self._database.read("SELECT date FROM dates WHERE name = 'seen'")
+        return rows[0][0] if rows else None
+
+    def note(self, date: float) -> Deferred[None]:
+        """See L{IMessageStore}."""
+        return self._database.write(lambda connection: note(connection, date))
+
+    def redate(self, first: float, last: float, seconds: float) -> Deferred[None]:
+        """See L{IMessageStore}."""
+        return self._database.write(lambda connection: redate(connection, first, last, seconds))
+
     def drop(self, channel: str, newest: int) -> Deferred[bool]:
         """See L{IMessageStore}."""
         return self._database.write(lambda connection: self._drop(connection, channel, newest))
 
-    def _appended(self, outcomes: list[Stored | Conflict], taken: list[tuple[NewMessage, Deferred[Stored]]]) -> None:
+    def _appended(self, outcomes: list[Stored | RPCError], taken: list[tuple[NewMessage, Deferred[Stored]]]) -> None:
         for outcome, (_, deferred) in zip(outcomes, taken, strict=True):
-            if isinstance(outcome, Conflict):
+            if isinstance(outcome, RPCError):
                 deferred.errback(Failure(outcome))
             else:
                 deferred.callback(outcome)
@@ -118,43 +131,69 @@ class SQLiteMessageStore:
 
     # From here on: on the writer's thread.
 
-    def _current_heads(self, connection: sqlite3.Connection) -> dict[str, _Head]:
+    def _current_heads(self, connection: sqlite3.Connection) -> dict[str, Head]:
         if self._as_of != self._database.rollbacks:
             self._as_of = self._database.rollbacks
             self._heads = {
-                name: _Head(channel_id, epoch, (oldest or 1) % CHANNEL, (newest or 0) % CHANNEL)
-                for channel_id, name, epoch, oldest, newest, _ in connection.execute(_HEADS)
+                name: Head(channel_id, epoch, oldest % CHANNEL, newest % CHANNEL)
+                for channel_id, name, epoch, oldest, newest, _ in connection.execute(HEADS)
             }
+            self._shares = Shares(connection)
         return self._heads
 
     def _append(
         self, connection: sqlite3.Connection, taken: list[tuple[NewMessage, Deferred[Stored]]]
-    ) -> list[Stored | Conflict]:
+    ) -> list[Stored | RPCError]:
         self._asked = False
         while self._unwritten:
             taken.append(self._unwritten.popleft())
-        heads = self._current_heads(connection)
-        rows: list[_Row] = []
-        outcomes: list[Stored | Conflict | tuple[_Head, int]] = []
-        keep: dict[_Head, int] = {}
+        heads, shares = self._current_heads(connection), self._shares
+        free = self._room.free(connection, shares.total)
+        rows: list[Row] = []
+        outcomes: list[Stored | RPCError | tuple[Head, int]] = []
+        keep: dict[Head, int] = {}
+        added: dict[tuple[Head, str], int] = {}
+        # As long as all together have less than is free, everybody has.
+        plenty, narrow = free - shares.total, False
         for message, _ in taken:
-            known = None if message.key is None else self._known(connection, message.key)
+            known = None if message.key is None else known_by(connection, message.key)
             if known is not None:
                 outcomes.append(known)
                 continue
-            head = heads.get(message.channel)
+            head, size = heads.get(message.channel), len(message.message) + ROW
+            plenty -= 2 * size
+            if plenty < 0:
+                if not narrow:
+                    narrow = True
+                    free = self._measured(connection, rows)
+                self._count(added)
+                refusal = self._refusal(head, message.sender, size, free)
+                if refusal is not None and head is not None and head.newest - head.oldest >= message.keep:
+                    # By its own rule the channel has a few too many.
+                    free = self._measured(connection, rows, head, message.keep)
+                    refusal = self._refusal(head, message.sender, size, free)
+                if refusal is not None:
+                    outcomes.append(refusal)
+                    continue
+            free -= size
             if head is None:
-                head = heads[message.channel] = self._begin(connection, message)
+                head = heads[message.channel] = begin(connection, message.channel, message.epoch)
             head.newest += 1
             rows.append((head.base + head.newest, message.time, message.sender, message.message))
+            whose = (head, message.sender)
+            added[whose] = added.get(whose, 0) + size
             keep[head] = message.keep
             if message.key is not None:
-                _remember(connection, message.key, Position(head.newest, head.epoch), message.time)
+                remember(connection, message.key, Position(head.newest, head.epoch), message.time)
             outcomes.append((head, head.newest))
-        _insert(connection, rows)
+        insert(connection, rows)
+        self._count(added)
         for head, count in keep.items():
             if head.newest - head.oldest + 1 > count + count // SLACK:
                 self._forget(connection, head, head.newest - count + 1)
+        shares.write(connection)
+        if narrow or self._room.needs_clearing(free):
+            self._room.clear(connection)
         return [
             Stored(position=Position(outcome[1], outcome[0].epoch), oldest=outcome[0].oldest)
             if isinstance(outcome, tuple)
@@ -162,24 +201,45 @@ class SQLiteMessageStore:
             for outcome in outcomes
         ]
 
-    def _begin(self, connection: sqlite3.Connection, message: NewMessage) -> _Head:
-        row = (message.channel, message.epoch)
-        channel_id = connection.execute("INSERT INTO channels (name, epoch) VALUES (?, ?)", row).lastrowid
-        assert channel_id is not None
-        return _Head(channel_id, message.epoch)
+    def _measured(
+        self, connection: sqlite3.Connection, rows: list[Row], head: Head | None = None, keep: int = 0
+    ) -> int:
+        """How much is free once rows are in the file, and a channel has no more messages than it is to keep."""
+        insert(connection, rows)
+        rows.clear()
+        if head is not None:
+            self._forget(connection, head, head.newest - keep + 1)
+        return self._room.free(connection)
 
-    def _known(self, connection: sqlite3.Connection, key: Key) -> Stored | Conflict | None:
-        """What became of the first one with this key."""
-        found = connection.execute(
-            "SELECT digest, offset, epoch FROM keys WHERE entity_id = ? AND method = ? AND key = ?",
-            (key.entity_id, key.method, key.key),
-        ).fetchone()
-        if found is None:
+    def _count(self, added: dict[tuple[Head, str], int]) -> None:
+        for (head, sender), size in added.items():
+            self._shares.add(head.base // CHANNEL, sender, size)
+        added.clear()
+
+    def _refusal(self, head: Head | None, sender: str, size: int, free: int) -> RateLimited | None:
+        """What is said of a message for which there is no room; None: there is.
+
+        @param free: bytes, see L{Room.free}: what is used is left out on both sides, as the limit is.
+        """
+        of_sender = self._shares.of_sender(sender)
+        of_channel = 0 if head is None else self._shares.of_channel(head.base // CHANNEL)
+        if in_share(max(of_sender, of_channel), size, 0, free):
             return None
-        digest, offset, epoch = found
-        if digest != key.digest:
-            return Conflict("The idempotency key was used with other params")
-        return Stored(position=Position(offset, epoch), oldest=0, replayed=True)
+        whose = "yours" if of_sender >= of_channel else "those on this channel"
+        return RateLimited(
+            f"Durable messages have {max(free, 0)} bytes left, and {whose} take {max(of_sender, of_channel)} already",
+            limit="max_database_size",
+            retry_after_ms=RETRYAFTER_MS,
+        )
+
+    def _keep_epoch(self, connection: sqlite3.Connection, channel: str, epoch: str, opener: str) -> bool:
+        if channel not in self._current_heads(connection):
+            # How many there are is bounded in memory, by the budget of histories.
+            size = 2 * len(channel) + len(epoch) + ROW  # the name is in the index as well
+            if self._refusal(None, opener, size, self._room.free(connection, size)) is not None:
+                return False
+            self._heads[channel] = begin(connection, channel, epoch)
+        return True
 
     def _read(
         self, connection: sqlite3.Connection, channel: str, bound: int, limit: int, forward: bool
@@ -187,7 +247,7 @@ class SQLiteMessageStore:
         head = self._current_heads(connection).get(channel)
         if head is None:
             return []
-        query = _AFTER if forward else _BEFORE
+        query = AFTER if forward else BEFORE
         # No offset is beyond CHANNEL; a number that is may be more than SQLite takes.
         bounds = (head.base + min(bound, CHANNEL), head.base, head.base + CHANNEL, limit)
         cursor = connection.execute(query, bounds)
@@ -206,21 +266,17 @@ class SQLiteMessageStore:
         changed: dict[str, int] = {}
         for name, before in too_old.items():
             head = heads.get(name)
-            if head is None:
+            if head is None or not head.newest:
                 continue
             # The newest stays whatever its age: it says where the numbering goes on.
             first, last = head.base + head.oldest, head.base + head.newest
-            row = connection.execute(_FIRST_SINCE, (first, last, before)).fetchone()
+            row = connection.execute(FIRST_SINCE, (first, last, before)).fetchone()
             since = head.newest if row is None else row[0] - head.base
             if since > head.oldest:
                 self._forget(connection, head, since)
                 changed[name] = head.oldest
-        while self._size(connection) > self._max_size:
-            name, head = max(heads.items(), key=lambda item: item[1].newest - item[1].oldest, default=("", None))
-            if head is None or head.newest - head.oldest < 1:
-                break
-            self._forget(connection, head, head.oldest + (head.newest - head.oldest + 1) // 2)
-            changed[name] = head.oldest
+        self._shares.write(connection)
+        self._room.clear(connection)
         return changed
 
     def _drop(self, connection: sqlite3.Connection, channel: str, newest: int) -> bool:
@@ -229,53 +285,13 @@ class SQLiteMessageStore:
             return head is None
         self._forget(connection, head, head.newest + 1)
         connection.execute("DELETE FROM channels WHERE channel_id = ?", (head.base // CHANNEL,))
+        self._shares.write(connection)
         del self._heads[channel]
         return True
 
-    def _forget(self, connection: sqlite3.Connection, head: _Head, oldest: int) -> None:
+    def _forget(self, connection: sqlite3.Connection, head: Head, oldest: int) -> None:
         """Delete what is older than an offset."""
         span = (head.base + head.oldest, head.base + oldest)
+        self._shares.forget(connection, *span)
         connection.execute("DELETE FROM messages WHERE position >= ? AND position < ?", span)
         head.oldest = oldest
-
-    def _size(self, connection: sqlite3.Connection) -> int:
-        """How many bytes of the file are in use."""
-        pages, free, size = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-        return int((pages - free) * size)
-
-
-_HEADS: Final = f"""
-SELECT channel_id, name, epoch, oldest, newest, (SELECT time FROM messages WHERE position = newest) FROM (
-    SELECT channel_id, name, epoch,
-        (SELECT MIN(position) FROM messages
-         WHERE position > channel_id * {CHANNEL} AND position < (channel_id + 1) * {CHANNEL}) AS oldest,
-        (SELECT MAX(position) FROM messages
-         WHERE position > channel_id * {CHANNEL} AND position < (channel_id + 1) * {CHANNEL}) AS newest
-    FROM channels
-)
-"""
-_ROW: Final = "SELECT position, time, sender, message FROM messages WHERE position"
-_AFTER: Final = f"{_ROW} > ?1 AND position > ?2 AND position < ?3 ORDER BY position LIMIT ?4"
-_BEFORE: Final = f"{_ROW} < ?1 AND position > ?2 AND position < ?3 ORDER BY position DESC LIMIT ?4"
-_FIRST_SINCE: Final = (
-    "SELECT position FROM messages WHERE position >= ? AND position <= ? AND time >= ? ORDER BY position LIMIT 1"
-)
-
-
-def _insert(connection: sqlite3.Connection, rows: list[_Row]) -> None:
-    start = 0
-    for count in _ROWS:
-        while len(rows) - start >= count:
-            places = ", ".join(["(?, ?, ?, ?)"] * count)
-            values = list(itertools.chain.from_iterable(rows[start : start + count]))
-            connection.execute(f"INSERT INTO messages (position, time, sender, message) VALUES {places}", values)
-            start += count
-
-
-def _remember(connection: sqlite3.Connection, key: Key, position: Position, time: float) -> None:
-    values = (key.entity_id, key.method, key.key, key.digest, position.offset, position.epoch, time)
-    connection.execute(
-        "INSERT INTO keys (entity_id, method, key, digest, offset, epoch, time) VALUES (?, ?, ?, ?, ?, ?, ?)", values
-    )

@@ -7,16 +7,29 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
-from twisted.internet.endpoints import _SystemdParser, serverFromString
+from OpenSSL import SSL
+from twisted.internet.endpoints import _parse, _SystemdParser, serverFromString
 from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory
 from zope.interface import implementer
 
 from cell0gw.transports.sockets.binding import BACKLOG, Binding, InheritedBinding, TCPBinding, UNIXBinding
+from cell0gw.transports.sockets.certificates import Names, read_certificate
 
 UNIX_MODE: Final = 0o660
 """Mode of the file of a unix socket, unless its endpoint says otherwise."""
+
+_USABLE: Final = "use tcp:, tcp6:, ssl:, unix: or systemd:"
+
+_PROXIED: Final = "haproxy"
+"""Twisted's endpoint for the PROXY protocol, which puts something around the gateway."""
+
+_NAMES: Final = Names(key="privateKey=", passphrase="passphraseFile=")
+"""What an C{ssl:} endpoint calls its files, for messages."""
+
+MAX_PORT: Final = 65535
 
 
 class EndpointError(Exception):
@@ -51,21 +64,17 @@ class StandIn:
 
 
 class Endpoint:
-    """One binding to listen on, and what stands between its connections and the gateway.
+    """One binding to listen on.
 
     @ivar text: its description.
-    @ivar factory: makes what a connection meets first: the stand-in, or what the endpoint has put around it.
-    @ivar stand_in: what a connection meets last.
-    @ivar tls: an C{ssl:} endpoint's own certificate, a L{CertificateOptions}.
+    @ivar stand_in: makes what a connection meets.
+    @ivar tls: an C{ssl:} endpoint's own certificate, see L{read_certificate}.
     """
 
-    def __init__(
-        self, text: str, binding: Binding, stand_in: StandIn | None = None, factory: Any = None, tls: Any = None
-    ) -> None:
+    def __init__(self, text: str, binding: Binding, tls: SSL.Context | None = None) -> None:
         self.text = text
         self.binding = binding
-        self.stand_in = StandIn() if stand_in is None else stand_in
-        self.factory = self.stand_in if factory is None else factory
+        self.stand_in = StandIn()
         self.tls = tls
 
 
@@ -79,13 +88,7 @@ class _Notebook:
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> None:
         """See L{IReactorTCP}."""
-        binding = TCPBinding(interface or "0.0.0.0", port, max(backlog, BACKLOG))
-        self._note(binding, factory)
-
-    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> None:
-        """See L{IReactorSSL}."""
-        binding = TCPBinding(interface or "0.0.0.0", port, max(backlog, BACKLOG))
-        self._note(binding, factory, contextFactory)
+        self._note(_tcp(port, backlog, interface), factory)
 
     def listenUNIX(
         self, address: str, factory: Any, backlog: int = 50, mode: int = UNIX_MODE, wantPID: bool = False
@@ -97,8 +100,20 @@ class _Notebook:
         """See L{IReactorSocket}. Twisted's endpoint would close the descriptor, which is needed for another start."""
         raise ValueError("nothing can be put around a socket that was handed over")
 
-    def _note(self, binding: Binding, factory: Any, tls: Any = None) -> None:
-        self.endpoints.append(Endpoint(self._text, binding, self.stand_in, factory, tls))
+    def _note(self, binding: Binding, factory: Any) -> None:
+        if factory is not self.stand_in:
+            # Its transports would know nothing of the limits that those of the gateway keep.
+            raise AttributeError("something is put around the gateway")
+        self.endpoints.append(Endpoint(self._text, binding))
+
+
+def _tcp(port: int, backlog: int, interface: str) -> TCPBinding:
+    """
+    @raise ValueError: there is no such port; the system would take another one for it.
+    """
+    if not 0 <= port <= MAX_PORT:
+        raise ValueError(f"a port is 0 to {MAX_PORT}, got {port}")
+    return TCPBinding(interface or "0.0.0.0", port, max(backlog, BACKLOG))
 
 
 def read_endpoints(texts: Iterable[str], given: Sequence[tuple[str, int]] | None = None) -> list[Endpoint]:
@@ -122,21 +137,58 @@ def _read(text: str, given: Sequence[tuple[str, int]]) -> list[Endpoint]:
     kind, _, rest = text.partition(":")
     if kind == "systemd":
         return [Endpoint(text, InheritedBinding(descriptor)) for descriptor in _chosen(text, rest, given)]
+    if kind == _PROXIED:
+        raise EndpointError(f"{text}: set the option proxy_protocol, and leave {_PROXIED}: out")
     notebook = _Notebook(text)
     problems: list[Any] = []
     try:
+        positions, words = _parse(text)
+        if kind == "ssl":
+            binding, tls = _ssl(*positions[1:], **words)
+            return [Endpoint(text, binding, tls)]
+        if "ssl" in positions:
+            raise AttributeError("something is put around TLS")
         # Every endpoint of sockets asks for them at once.
         serverFromString(notebook, _with_mode(text)).listen(notebook.stand_in).addErrback(problems.append)
         for failure in problems:
             failure.raiseException()
-    except OSError as problem:
-        where = "" if problem.filename is None else f"{problem.filename}: "
-        raise EndpointError(f"{text}: {where}{problem.strerror or problem}") from None
+    except (AttributeError, LookupError):  # it asks more of a reactor, or of a factory, than to listen
+        notebook.endpoints.clear()
+    except RuntimeError:  # as Twisted's parser raises it
+        raise EndpointError(f"{text}: nothing follows the last backslash") from None
     except Exception as problem:  # whatever the many parsers raise
-        raise EndpointError(f"{text}: {' '.join(str(problem).split()) or type(problem).__name__}") from None
+        hint = f"; {_USABLE}" if str(problem).startswith("Unknown endpoint type") else ""
+        raise EndpointError(f"{text}: {' '.join(str(problem).split()) or type(problem).__name__}{hint}") from None
     if not notebook.endpoints:
-        raise EndpointError(f"{text}: such an endpoint has no socket to listen on")
+        raise EndpointError(f"{text}: endpoints of this kind can't be used here; {_USABLE}")
     return notebook.endpoints
+
+
+def _ssl(
+    port: str,
+    privateKey: str = "server.pem",
+    certKey: str | None = None,
+    sslmethod: str | None = None,
+    interface: str = "",
+    backlog: str = "0",
+    extraCertChain: str | None = None,
+    dhParameters: str | None = None,
+    passphraseFile: str | None = None,
+) -> tuple[Binding, SSL.Context]:
+    """What follows C{ssl}, as Twisted's L{SSL4ServerEndpoint} takes it; that one would ask for pass phrases on the
+    terminal, and settles what the gateway decides itself.
+
+    @return: where to listen, and the certificate.
+    """
+    if sslmethod is not None:
+        raise ValueError("the gateway speaks TLS 1.2 and 1.3: leave sslmethod out")
+    binding = _tcp(int(port), int(backlog), interface)
+    passphrase, chain, parameters = (
+        None if name is None else Path(name) for name in (passphraseFile, extraCertChain, dhParameters)
+    )
+    key = Path(privateKey)
+    context = read_certificate(Path(certKey or key), key, passphrase, chain, parameters, _NAMES)
+    return binding, context
 
 
 def _with_mode(text: str) -> str:

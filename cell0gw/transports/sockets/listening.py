@@ -14,10 +14,13 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.failure import Failure
 
 from cell0gw.transports.sockets.binding import described, is_exposed
+from cell0gw.transports.sockets.certificates import Certificate
 from cell0gw.transports.sockets.endpoints import Endpoint, read_endpoints
+from cell0gw.transports.sockets.handshaking import Report
 from cell0gw.transports.sockets.poller import Poller, reactor_for_connections
-from cell0gw.transports.sockets.tcp import GatewayPort
-from cell0gw.transports.sockets.tls import Certificate, over_tls
+from cell0gw.transports.sockets.port import GatewayPort
+from cell0gw.transports.sockets.proxied import ProxiedFactory, Proxies
+from cell0gw.transports.sockets.tls import over_tls
 from cell0gw.transports.sockets.unix import UNIXPort
 
 Renewal = Callable[[], None]
@@ -26,13 +29,14 @@ Renewal = Callable[[], None]
 class ListenError(Exception):
     """An endpoint can't be listened on.
 
-    @ivar text: which one; C{reason}: why.
+    @ivar text: which one; C{reason}: why; C{errno}: the system's number for that.
     """
 
-    def __init__(self, text: str, reason: str) -> None:
-        super().__init__(f"{text} ({reason})")
+    def __init__(self, text: str, problem: OSError) -> None:
         self.text = text
-        self.reason = reason
+        self.reason = str(problem.strerror or problem)
+        self.errno = problem.errno
+        super().__init__(f"{text} ({self.reason})")
 
 
 def listen_on(listening: socket.socket, factory: IProtocolFactory, reactor: Any, connections: Any) -> GatewayPort:
@@ -98,7 +102,7 @@ class Listening(MultiService):
         super().__init__()
         self._listen = listen
         self._endpoints = endpoints
-        self._sockets: list[socket.socket] = []
+        self._sockets: list[tuple[Endpoint, list[socket.socket]]] = []
         self._own: list[tuple[str, Certificate]] = []
         self._connections: Any = None
         self.addresses: list[str] = []
@@ -112,35 +116,50 @@ class Listening(MultiService):
         """
         for endpoint in self._endpoints:
             try:
-                listening = endpoint.binding.open()
+                opened = endpoint.binding.open()
             except OSError as problem:
                 self.close()
-                raise ListenError(endpoint.text, str(problem.strerror or problem)) from None
-            self._sockets.append(listening)
-            self.addresses.append(described(listening))
-            if not self.port and listening.family != socket.AF_UNIX:
-                self.port = int(listening.getsockname()[1])
+                raise ListenError(endpoint.text, problem) from None
+            self._sockets.append((endpoint, opened))
+            self.addresses += map(described, opened)
+            if not self.port and opened[0].family != socket.AF_UNIX:
+                self.port = int(opened[0].getsockname()[1])
 
-    def serve(self, factory: IProtocolFactory, certificate: Certificate | None, reactor: Any) -> None:
+    def serve(
+        self,
+        factory: IProtocolFactory,
+        certificate: Certificate | None,
+        reactor: Any,
+        report: Report,
+        proxies: Proxies | None = None,
+    ) -> None:
         """Accept connections.
 
         @param factory: makes their protocols.
         @param certificate: for TCP; who comes by a Unix socket is on this machine, and an C{ssl:} endpoint has its own.
+        @param report: called when a handshake of TLS has failed.
+        @param proxies: where connections begin with a header of the PROXY protocol; None: nowhere.
         """
         self._connections = reactor_for_connections(reactor)
-        secured = factory if certificate is None else over_tls(factory, certificate, reactor)
-        for number, (endpoint, listening) in enumerate(zip(self._endpoints, self._sockets, strict=True)):
-            local, outer = listening.family == socket.AF_UNIX, endpoint.factory
-            endpoint.stand_in.factory = factory if local or endpoint.tls is not None else secured
-            if endpoint.tls is not None or endpoint.stand_in.factory is not factory:
-                self.addresses[number] += " with TLS"
-            elif is_exposed(listening):
-                self.exposed.append(self.addresses[number])
-            if endpoint.tls is not None:
-                self._own.append((endpoint.text, own := Certificate(endpoint.tls)))
-                outer = over_tls(outer, own, reactor)
-            listen = partial(self._listen, reactor=reactor, connections=self._connections)
-            ListeningService(listening, outer, listen).setServiceParent(self)
+        secured = factory if certificate is None else over_tls(factory, certificate, reactor, report)
+        listen = partial(self._listen, reactor=reactor, connections=self._connections)
+        self.addresses = []
+        for endpoint, opened in self._sockets:
+            local, own = opened[0].family == socket.AF_UNIX, endpoint.tls
+            endpoint.stand_in.factory = factory if local or own is not None else secured
+            outer: IProtocolFactory = endpoint.stand_in
+            if own is not None:
+                self._own.append((endpoint.text, renewed := Certificate(own)))
+                outer = over_tls(outer, renewed, reactor, report)
+            if proxies is not None:
+                outer = ProxiedFactory(outer, proxies)
+            tls = own is not None or endpoint.stand_in.factory is not factory
+            for listening in opened:
+                address = described(listening)
+                self.addresses.append(f"{address} with TLS" if tls else address)
+                if not tls and is_exposed(listening):
+                    self.exposed.append(address)
+                ListeningService(listening, outer, listen).setServiceParent(self)
         self._sockets = []
         self.startService()
 
@@ -150,7 +169,8 @@ class Listening(MultiService):
         @return: what has each take hold, for new handshakes.
         @raise EndpointError: one of them can't be used.
         """
-        return [partial(own.renew, read_endpoints([text])[0].tls) for text, own in self._own]
+        read = [(own, read_endpoints([text])[0].tls) for text, own in self._own]
+        return [partial(own.renew, tls) for own, tls in read if tls is not None]
 
     def stopService(self) -> Deferred[Any]:
         """See L{IService}; fires once no more connection is accepted. Those that are open stay open."""
@@ -160,8 +180,9 @@ class Listening(MultiService):
 
     def close(self) -> None:
         """Close all that is open, and abort the connections that are left."""
-        for listening in self._sockets:
-            listening.close()
+        for _, opened in self._sockets:
+            for listening in opened:
+                listening.close()
         self._sockets, self.addresses, self.exposed, self.port = [], [], [], 0
         self._release()
         if isinstance(self._connections, Poller):

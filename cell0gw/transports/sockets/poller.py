@@ -32,6 +32,7 @@ BURST: Final = 64
 """Maximum new and closing sockets handled per pass, so that a connection burst does not delay the others. The rest are
 the first of a later pass: the kernel reports all in turn."""
 
+WRITABLE: Final = getattr(select, "EPOLLOUT", 0)
 READING: Final = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLRDHUP", 0)
 GOING: Final = (
     READING & ~getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLHUP", 0) | getattr(select, "EPOLLERR", 0)
@@ -73,9 +74,14 @@ class Poller(_DisconnectSelectableMixin):
         self._blocked: set[Any] = set()
         self._passing = False
         self.callLater = reactor.callLater
-        self.seconds = reactor.seconds
         if self._nested:
             reactor.addReader(self)
+
+    @property
+    def seconds(self) -> Callable[[], float]:
+        """See L{IReactorTime}. The reactor's clock may be replaced, see L{cell0gw.process.clocks.make_monotonic}."""
+        seconds: Callable[[], float] = self._reactor.seconds
+        return seconds
 
     def close(self, reason: Failure) -> None:
         """Disconnect all that are still connected, and close the epoll."""
@@ -106,7 +112,7 @@ class Poller(_DisconnectSelectableMixin):
         self._writers.pop(transport, None)
         if transport in self._blocked:
             self._blocked.discard(transport)
-            self._watch(transport, remove=select.EPOLLOUT)
+            self._watch(transport, remove=WRITABLE)
 
     def doRead(self) -> None:
         """See L{IReadDescriptor}."""
@@ -135,7 +141,7 @@ class Poller(_DisconnectSelectableMixin):
         for descriptor, event in events:
             transport = transports.get(descriptor)
             if transport is not None:  # else another one's event has closed it
-                if event & ~select.EPOLLOUT:
+                if event != WRITABLE:
                     try:
                         why = transport.doRead()
                     except Exception:
@@ -145,7 +151,7 @@ class Poller(_DisconnectSelectableMixin):
                 if transport in writers:
                     del writers[transport]
                     self._try(transport)
-                elif event & select.EPOLLOUT and transport in blocked:
+                elif event & WRITABLE and transport in blocked:
                     self._try(transport)
             elif self._other is not None:
                 self._other(descriptor, event)
@@ -201,7 +207,7 @@ class Poller(_DisconnectSelectableMixin):
             self._disconnectSelectable(transport, why, False)
         elif transport not in self._blocked:
             self._blocked.add(transport)
-            self._watch(transport, add=select.EPOLLOUT)
+            self._watch(transport, add=WRITABLE)
 
     def _failed(self) -> BaseException | None:
         """What was raised by a transport or its protocol; it costs the connection, as everywhere in Twisted."""

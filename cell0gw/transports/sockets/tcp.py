@@ -1,8 +1,8 @@
-"""The port, and its connections, which write little and often at little cost."""
+"""The sockets of connections, which write little and often at little cost."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
@@ -10,42 +10,65 @@ from twisted.python.failure import Failure
 
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.messages import Batch
-from cell0gw.transports.frames import join
-from cell0gw.transports.sockets.poller import BURST, Poller
+from cell0gw.transports.frames import frames_of, join
+from cell0gw.transports.sockets.backlog import NOTED, Progress, Waiting, in_kernel
 
 
 class PlainTransport(tcp.Server):
     """A connection's socket on whatever reactor there is.
 
-    @ivar limits: C{outbound_limit}: maximum bytes that wait for the peer to read; None: unlimited.
+    @ivar limits: C{outbound_limit}, see L{Waiting}; None: any amount may wait for the peer to read.
+    @ivar taken: bytes that the kernel took off the fast path, ever since the connection was made.
+    @ivar waits_since: when it left the fast path last, in seconds of the reactor's clock.
     @ivar at_work: whether it is served at once in a connection burst, see L{Poller}.
+    @ivar client_address: of whom a proxy has said by the PROXY protocol that it connects for; None: of nobody.
+    @ivar relay: that proxy, as a host and a port with a colon between them; None: there is none.
     """
 
     limits: Limits | None = None
+    taken = 0
+    waits_since = 0.0
     at_work = False
+    client_address: Any = None
+    relay: str | None = None
+    _waiting: Waiting | None = None
+    _progress: Progress | None = None
+
+    def getPeer(self) -> Any:
+        """See L{ITransport}; who is behind a proxy, where that is known."""
+        return super().getPeer() if self.client_address is None else self.client_address
 
     def goes_to_work(self) -> None:
         """Called when the connection is authenticated."""
         self.at_work = True
 
-    def watch_backlog(self, limits: Limits) -> None:
-        """Let the protocol know by its C{fall_behind}, once, when more is to be written while more than
-        C{limits.outbound_limit} waits already. However long it is, it is written: an empty buffer takes a frame of any
-        length.
+    def watch_backlog(self, limits: Limits | None) -> None:
+        """Let the protocol know by its C{fall_behind}, once, when it writes what may not wait; that is dropped.
+
+        @param limits: C{outbound_limit}, see L{Waiting}; None: from now on, any amount may wait.
         """
         self.limits = limits
 
     def write(self, data: bytes) -> None:
         """See L{ITransport}."""
-        if self.limits is not None and self.backlog > self.limits.outbound_limit:
-            self._judge_backlog()
+        limits = self.limits
+        if limits is not None:
+            length = len(data)
+            if (length >= NOTED or self.backlog + length > limits.outbound_limit) and not self._may_wait(length):
+                return
         super().write(data)
 
     def writeSequence(self, iovec: Any) -> None:
-        """See L{ITransport}."""
-        if self.limits is not None and self.backlog > self.limits.outbound_limit:
-            self._judge_backlog()
-        super().writeSequence(iovec)
+        """See L{ITransport}. The parts are one message."""
+        if self.limits is None or self._may_wait(sum(map(len, iovec))):
+            super().writeSequence(iovec)
+
+    def writeSomeData(self, data: bytes) -> Any:
+        """See L{FileDescriptor.writeSomeData}."""
+        sent = super().writeSomeData(data)
+        if isinstance(sent, int) and sent > 0:
+            self.taken += sent
+        return sent
 
     def connectionLost(self, reason: Failure) -> None:
         """See L{IReadDescriptor}. A resumable session may be kept much longer than anybody needs what is here."""
@@ -55,20 +78,49 @@ class PlainTransport(tcp.Server):
 
     def try_to_send(self) -> None:
         """Let the kernel have as much as it takes: the peer may have read since it was asked last."""
-        if self.connected and not self.disconnected:
-            self.doWrite()
+        # What is to happen once all has left is the reactor's to do: nothing ends within a write.
+        while self.backlog and not (self.disconnected or self.disconnecting or self._writeDisconnecting):
+            taken = self.taken
+            super().doWrite()
+            if self.taken == taken:
+                break
 
-    def _judge_backlog(self) -> None:
-        self.try_to_send()
-        limits = self.limits
-        if limits is not None and self.backlog > limits.outbound_limit:
-            self.limits = None
-            self.protocol.fall_behind()  # type: ignore[attr-defined]
+    def look(self, since: float = 0.0) -> float:
+        """See L{Progress.look}."""
+        if self._progress is None:
+            self._progress = Progress()
+        return self._progress.look(self, in_kernel(self.socket), since)
+
+    def seconds(self) -> float:
+        """What the reactor's clock says."""
+        return float(self.reactor.seconds())  # type: ignore[attr-defined]
 
     @property
     def backlog(self) -> int:
         """Bytes that wait for the peer to read."""
         return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    @property
+    def unsent(self) -> int:
+        """The same; the fast path is not judged."""
+        return self.backlog
+
+    @property
+    def stalled(self) -> bool:
+        """See L{Waiting.stalls}."""
+        if self._waiting is None:
+            self._waiting = Waiting()
+        return self._waiting.stalls(self)
+
+    def _may_wait(self, length: int) -> bool:
+        """Whether one more message may wait; if not, the protocol knows now."""
+        if self._waiting is None:
+            self._waiting = Waiting()
+        if self._waiting.admits(self, length):
+            return True
+        self.limits = None
+        self.protocol.fall_behind()  # type: ignore[attr-defined]
+        return False
 
 
 class GatewayTransport(PlainTransport):
@@ -145,8 +197,10 @@ class GatewayTransport(PlainTransport):
         if sent == len(data):
             outgoing.clear()
         else:
+            self._begin_to_wait(outgoing)
             self.outgoing = None
             self.dataBuffer, self.offset = data, sent
+            self.taken += sent
         return None
 
     def writeSequence(self, iovec: Any) -> None:
@@ -192,9 +246,23 @@ class GatewayTransport(PlainTransport):
         """Give to Twisted what waits."""
         outgoing, self.outgoing = self.outgoing, None
         if outgoing:
+            self._begin_to_wait(outgoing)
             data = join(outgoing)
             self._tempDataBuffer.append(data)
             self._tempDataLen += len(data)
+
+    def _begin_to_wait(self, parts: list[Any]) -> None:
+        """What was written in this pass leaves the fast path, on which nothing is judged: note the long messages."""
+        self.waits_since = self.seconds()
+        if self.limits is None:
+            return
+        waiting, end = Waiting(), self.taken
+        for part in parts:
+            length = len(frames_of(part)) if part.__class__ is Batch else len(part)
+            end += length
+            if length >= NOTED and (part.__class__ is not Batch or part.long is not None):
+                waiting.note(end, length)
+        self._waiting = waiting
 
     def _do_write(self) -> Any:
         """Twisted's way; then, if nothing is left that needs it, the fast path is open again."""
@@ -211,27 +279,3 @@ class GatewayTransport(PlainTransport):
         ):
             self.outgoing = []
         return why
-
-
-class GatewayPort(tcp.Port):
-    """Accepts connections and gives them to another reactor, see L{Poller}.
-
-    @cvar on_poller: makes the transports of connections on a L{Poller}; C{elsewhere}: on any other reactor.
-    @ivar connections_reactor: that one.
-    """
-
-    on_poller: ClassVar[type[tcp.Server]] = GatewayTransport
-    elsewhere: ClassVar[type[tcp.Server]] = PlainTransport
-    connections_reactor: Any
-
-    def doRead(self) -> None:
-        """See L{IReadDescriptor}. Of a connection burst a few are accepted at a time, as a L{Poller} serves them."""
-        self.numberAccepts = min(self.numberAccepts, BURST)
-        super().doRead()
-
-    def transport(  # type: ignore[override]
-        self, skt: Any, protocol: Any, address: Any, port: Any, number: int, reactor: Any
-    ) -> tcp.Server:
-        """Twisted's port looks up the class of its transports here."""
-        kind = self.on_poller if isinstance(self.connections_reactor, Poller) else self.elsewhere
-        return kind(skt, protocol, address, port, number, self.connections_reactor)

@@ -2,101 +2,74 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IProtocolFactory
-from twisted.internet.ssl import CertificateOptions
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.messages import Batch
+from cell0gw.transports.sockets.backlog import NOTED, Waiting
+from cell0gw.transports.sockets.certificates import Certificate
+from cell0gw.transports.sockets.handshaking import HandshakingTransport, Report
 
 
-class CertificateError(Exception):
-    """A certificate or its key can't be used; the message names the file."""
+class TLSTransport(HandshakingTransport):
+    """The transport of a protocol over TLS. What is not here it asks of the transport below.
 
-
-def read_certificate(certificate: Path, key: Path) -> CertificateOptions:
-    """What a server needs to speak TLS 1.2 and 1.3.
-
-    @param certificate: a PEM file with the certificate, and those between it and its root.
-    @param key: a PEM file with its private key; may be the same one.
-    @raise CertificateError: one of them can't be read, or they don't belong together.
+    @ivar limits: see L{PlainTransport}; what waits is judged here, before it is encrypted.
     """
-    options = CertificateOptions()
-    context = options.getContext()
-    for path, use in ((certificate, context.use_certificate_chain_file), (key, context.use_privatekey_file)):
-        try:
-            path.open("rb").close()
-            use(str(path))
-        except OSError as problem:
-            raise CertificateError(f"{path}: {problem.strerror}") from None
-        except SSL.Error as problem:
-            raise CertificateError(f"{path}: {_reason(problem)}") from None
-    return options
-
-
-@implementer(IOpenSSLServerConnectionCreator)
-class Certificate:
-    """What handshakes are made with; L{renew} changes it for those that begin later."""
-
-    def __init__(self, options: CertificateOptions) -> None:
-        self._context = options.getContext()
-
-    def renew(self, options: CertificateOptions) -> None:
-        """Take over another one."""
-        self._context = options.getContext()
-
-    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
-        """See L{IOpenSSLServerConnectionCreator}."""
-        return SSL.Connection(self._context)
-
-
-def _reason(problem: SSL.Error) -> str:
-    """What OpenSSL says last is the cause."""
-    reasons = [text for *_, text in problem.args[0] if text] if problem.args else []
-    return reasons[-1] if reasons else "not a PEM file of that kind"
-
-
-class TLSTransport(TLSMemoryBIOProtocol):
-    """The transport of a protocol over TLS. What is not here it asks of the transport below."""
 
     TLS = True
-    _limits: Limits | None = None
+    limits: Limits | None = None
+    _waiting: Waiting | None = None
 
     @property
     def backlog(self) -> int:
         """Bytes that wait for the peer to read, some of them encrypted."""
         return sum(map(len, self._appSendBuffer)) + int(getattr(self.transport, "backlog", 0))
 
-    def watch_backlog(self, limits: Limits) -> None:
+    @property
+    def unsent(self) -> int:
+        """Bytes that the kernel does not have yet, some of them encrypted."""
+        return self.backlog + sum(map(len, getattr(self.transport, "outgoing", None) or ()))
+
+    @property
+    def stalled(self) -> bool:
+        """See L{Waiting.stalls}."""
+        if self._waiting is None:
+            self._waiting = Waiting()
+        return self._waiting.stalls(self)
+
+    def watch_backlog(self, limits: Limits | None) -> None:
         """See L{PlainTransport.watch_backlog}."""
-        self._limits = limits
+        self.limits = limits if hasattr(self.transport, "look") else None
 
     def write(self, data: bytes) -> None:
         """See L{ITransport}."""
-        if self._limits is not None and self.backlog > self._limits.outbound_limit:
-            self._judge_backlog(self._limits)
+        limits = self.limits
+        if limits is not None:
+            length = len(data)
+            if (length >= NOTED or self.backlog + length > limits.outbound_limit) and not self._may_wait(length):
+                return
         super().write(data)
 
     def writeSequence(self, iovec: Any) -> None:
-        """See L{ITransport}; Twisted's own makes a copy of all parts together."""
-        first, *others = iovec
-        self.write(first)
-        for part in others:
-            super().write(part)
+        """See L{ITransport}. The parts are one message. Twisted's own makes a copy of all together."""
+        if self.limits is None or self._may_wait(sum(map(len, iovec))):
+            for part in iovec:
+                super().write(part)
 
-    def _judge_backlog(self, limits: Limits) -> None:
-        below: Any = self.transport
-        if hasattr(below, "try_to_send"):
-            below.try_to_send()
-        if self.backlog > limits.outbound_limit:
-            self._limits = None
-            self.wrappedProtocol.fall_behind()  # type: ignore[attr-defined]
+    def _may_wait(self, length: int) -> bool:
+        """See L{PlainTransport}."""
+        if self._waiting is None:
+            self._waiting = Waiting()
+        if self._waiting.admits(self, length):
+            return True
+        self.limits = None
+        self.wrappedProtocol.fall_behind()  # type: ignore[attr-defined]
+        return False
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """See L{IProtocol}."""
@@ -109,9 +82,13 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
 
 class TLSFactory(TLSMemoryBIOFactory):
-    """Makes protocols that speak over TLS, if the one below makes any."""
+    """Makes protocols that speak over TLS, if the one below makes any.
+
+    @ivar report: called when a handshake has failed.
+    """
 
     protocol = TLSTransport
+    report: Report
 
     def buildProtocol(self, addr: Any) -> Any:
         """See L{IProtocolFactory}."""
@@ -119,9 +96,12 @@ class TLSFactory(TLSMemoryBIOFactory):
         return None if wrapped is None else self.protocol(self, wrapped)
 
 
-def over_tls(factory: IProtocolFactory, certificate: Certificate, clock: Any) -> TLSFactory:
+def over_tls(factory: IProtocolFactory, certificate: Certificate, clock: Any, report: Report) -> TLSFactory:
     """A factory whose protocols speak over TLS.
 
     @param factory: makes those that speak.
+    @param report: called when a handshake has failed.
     """
-    return TLSFactory(certificate, isClient=False, wrappedFactory=factory, clock=clock)
+    secured = TLSFactory(certificate, isClient=False, wrappedFactory=factory, clock=clock)
+    secured.report = report
+    return secured

@@ -11,7 +11,8 @@ from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
 from cell0gw.transports.sockets.binding import described
-from cell0gw.transports.sockets.tcp import GatewayPort, GatewayTransport, PlainTransport
+from cell0gw.transports.sockets.port import GatewayPort
+from cell0gw.transports.sockets.tcp import GatewayTransport, PlainTransport
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -28,12 +29,15 @@ class _Local:
     """What a transport says of its ends."""
 
     socket: socket.socket
+    client_address: Any
 
     def __init__(self, skt: Any, protocol: Any, address: Any, *arguments: Any) -> None:
         super().__init__(skt, protocol, LocalAddress(), *arguments)  # type: ignore[call-arg]
 
-    def getPeer(self) -> LocalAddress:
-        """See L{ITransport}."""
+    def getPeer(self) -> Any:
+        """See L{PlainTransport.getPeer}."""
+        if self.client_address is not None:
+            return self.client_address
         if not hasattr(socket, "SO_PEERCRED"):
             return LocalAddress()
         credentials = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

@@ -1,4 +1,4 @@
 """The WebSocket protocol, Autobahn's, hardened.
 
-Imports of transports: frames.
+Imports of transports: deflate, frames.
 """

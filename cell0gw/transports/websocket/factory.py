@@ -8,6 +8,8 @@ from autobahn.twisted.websocket import WebSocketServerFactory
 from zope.interface import implementer
 
 from cell0gw.guard.guard import Guard
+from cell0gw.monitoring.health import Health
+from cell0gw.monitoring.refusals import Refusals
 from cell0gw.process.interfaces import IDraining, IReconfigurable
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.notifications import ConnectionWelcome
@@ -16,10 +18,13 @@ from cell0gw.protocol.version import CAPABILITIES, PROTOCOL_VERSION, SERVER_VERS
 from cell0gw.rpc.dispatch import Dispatcher
 from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import IConnection
+from cell0gw.transports.deflate import accept_deflate
 from cell0gw.transports.websocket.admission import Admission
-from cell0gw.transports.websocket.deflate import accept_deflate
-from cell0gw.transports.websocket.handshake import SUBPROTOCOL
+from cell0gw.transports.websocket.handshake import SUBPROTOCOL, PageRequest, RequestReader
 from cell0gw.transports.websocket.lean import LeanProtocol, with_options
+from cell0gw.transports.websocket.pages import Pages
+from cell0gw.transports.websocket.refusals import REFUSALS, Refused
+from cell0gw.transports.websocket.turns import Turns
 
 
 class _Options(Protocol):
@@ -34,6 +39,12 @@ class _Options(Protocol):
     @property
     def trusted_proxies(self) -> tuple[str, ...]: ...
 
+    @property
+    def max_head_size(self) -> int: ...
+
+    @property
+    def path(self) -> str | None: ...
+
 
 @implementer(IDraining, IReconfigurable)
 class GatewayFactory(WebSocketServerFactory):
@@ -42,6 +53,8 @@ class GatewayFactory(WebSocketServerFactory):
     @param protocol: what a connection speaks.
     @param compression: whether messages may be compressed.
     @ivar admission: says who may connect.
+    @ivar reader: reads requests.
+    @ivar refusals: counts the requests that become no connection.
     @ivar draining: whether the gateway is going down; new connections are closed.
     """
 
@@ -55,6 +68,7 @@ class GatewayFactory(WebSocketServerFactory):
         guard: Guard,
         sessions: Sessions,
         compression: bool,
+        health: Health,
         runtime: Runtime,
     ) -> None:
         super().__init__(protocols=[SUBPROTOCOL], server=None, reactor=runtime.clock)
@@ -62,11 +76,19 @@ class GatewayFactory(WebSocketServerFactory):
         self.seconds = runtime.clock.seconds
         self.dispatch = dispatcher.dispatch
         self.connections = guard.connections
+        self.arrivals = guard.arrivals
+        self.charge = guard.throttle.charge
+        self.work = guard.work
+        self.spent = guard.anonymous.spent
+        self.turns = Turns(runtime.clock)
         self.sessions = sessions
         self.heartbeats = guard.heartbeats
         self.limits = limits = guard.limits
         self.limit_exceeded = guard.alarms.limit_exceeded
         self.admission = Admission(self.connections, self.limit_exceeded)
+        self.reader = RequestReader()
+        self._pages = Pages(health)
+        self.refusals = Refusals(self.seconds, REFUSALS)
         self.new_id = runtime.new_id
         self._wall = runtime.wall
         # Autobahn's own limits are off unless asked for; and setting any option flips allowNullOrigin, so it is named.
@@ -89,12 +111,33 @@ class GatewayFactory(WebSocketServerFactory):
         self.draining = draining
 
     def reconfigure(self, config: _Options) -> None:
-        """See L{IReconfigurable}: the rules of admission change for new connections."""
+        """See L{IReconfigurable}: handshakes are judged by them from now on."""
         self.admission.allow(config.allowed_origins, config.allowed_hosts, config.trusted_proxies)
+        self.reader = RequestReader(config.max_head_size, config.path)
 
     def buildProtocol(self, addr: Any) -> Any:
         """See L{IProtocolFactory}. None, and so a closed socket, when there is no capacity."""
         return super().buildProtocol(addr) if self.connections.free_capacity(self.admission.source(addr)) else None
+
+    def serve(self, connection: Any, request: PageRequest) -> bytes:
+        """Answer a request that asks for no WebSocket.
+
+        @return: the whole response.
+        @raise Refused: the gateway is not called as the request calls it. Probes may call it by any address.
+        """
+        if not request.health:
+            self.admission.judge_host(connection, request.host)
+        return self._pages.response(request)
+
+    def refused(self, connection: Any, refusal: Refused) -> None:
+        """Count a request that becomes no connection, and tell of it."""
+        cause = refusal.cause
+        if REFUSALS[cause].limit:
+            self.refusals.count(cause)
+            return
+        if connection.forwarded is None:
+            connection.forwarded = self.admission.forwarded(connection, refusal.forwarded)
+        self.refusals.refused(cause, REFUSALS[cause].reason, connection.client)
 
     def welcome(self, connection: IConnection) -> ConnectionWelcome:
         """The first message on a connection."""

@@ -17,8 +17,6 @@ from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from cell0gw.transports.websocket.deflate import forget_context
-
 
 class NullDeferred:
     """Stands for a Future that nobody waits for."""
@@ -74,11 +72,9 @@ class LeanProtocol(WebSocketServerProtocol):
         return Utf8Validator()
 
     def forget_message(self) -> None:
-        """Let go of what Autobahn keeps after a message for the next one: 42 KiB if it was compressed."""
+        """Let go of what Autobahn keeps after a message for the next one."""
         self.current_frame_masker: Any = None
         self.__dict__.pop("utf8validator", None)
-        if self._perMessageCompress is not None:
-            forget_context(self._perMessageCompress)
 
     def connectionMade(self) -> None:
         """See L{IProtocol}."""

@@ -9,13 +9,16 @@ from twisted.internet.interfaces import IPushProducer
 
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.messages import LONG, Batch
+from cell0gw.transports.deflate import deflated, sharing_deflated
 from cell0gw.transports.frames import FINAL_TEXT, PING, SHORT_TEXT_HEADERS, header
-from cell0gw.transports.websocket.deflate import deflated, sharing_deflated
 from cell0gw.transports.websocket.hardened import HardenedProtocol
 
 
 class SendingProtocol(HardenedProtocol):
-    """A connection that messages can be sent to, from L{begin_sending} until L{stop_sending}."""
+    """A connection that messages can be sent to, from L{begin_sending} until L{stop_sending}.
+
+    Nothing that a write raises reaches its caller: other connections wait for the same message.
+    """
 
     __slots__ = ("_write",)
 
@@ -33,9 +36,12 @@ class SendingProtocol(HardenedProtocol):
         self.share = share  # type: ignore[method-assign]
 
     def stop_sending(self) -> None:
-        """Drop everything that is sent from now on."""
-        self._write = None
-        del self.share
+        """Drop everything that is sent from now on. What is written still is Autobahn's, and short."""
+        if self._write is not None:
+            self._write = None
+            del self.share
+            if hasattr(self.transport, "watch_backlog"):
+                self.transport.watch_backlog(None)
 
     @property
     def backlog(self) -> int:
@@ -45,7 +51,16 @@ class SendingProtocol(HardenedProtocol):
     @property
     def behind(self) -> bool:
         """See L{IConnection}."""
-        return self.backlog > self.factory.limits.outbound_limit
+        return self._write is None or self.backlog > self.factory.limits.outbound_limit
+
+    @property
+    def stalled(self) -> bool:
+        """See L{IConnection}."""
+        return getattr(self.transport, "stalled", False)
+
+    def last_taken(self, since: float = 0.0) -> float:
+        """See L{IConnection}."""
+        return float(self.transport.look(since)) if hasattr(self.transport, "look") else 0.0
 
     def notify(self, method: str, params: Any) -> None:
         """See L{IConnection}."""
@@ -55,11 +70,14 @@ class SendingProtocol(HardenedProtocol):
         """See L{IConnection}."""
         write = self._write
         if write is not None:
-            length = len(message)
-            if length < LONG:
-                write(SHORT_TEXT_HEADERS[length] + message)
-            else:
-                self._send_long(message, write)
+            try:
+                length = len(message)
+                if length < LONG:
+                    write(SHORT_TEXT_HEADERS[length] + message)
+                else:
+                    self._send_long(message, write)
+            except Exception:
+                self.write_failed()  # type: ignore[attr-defined]
 
     def share(self, batch: Batch) -> bool:
         """See L{IConnection}. While messages can be sent, that of the transport stands in this one's place."""
@@ -68,8 +86,16 @@ class SendingProtocol(HardenedProtocol):
     def beat(self, message: bytes) -> None:
         """See L{IConnection}. The ping makes browsers, whose scripts may not answer, send a sign of life."""
         self.send(message)
-        if self._write is not None:
-            self._write(PING)
+        self.ping()
+
+    def ping(self) -> None:
+        """See L{IConnection}."""
+        write = self._write
+        if write is not None:
+            try:
+                write(PING)
+            except Exception:
+                self.write_failed()  # type: ignore[attr-defined]
 
     def register_producer(self, producer: IPushProducer) -> None:
         """See L{IConnection}."""

@@ -126,12 +126,12 @@ class PassingOnTests(AssignmentCase):
         self.assertEqual(self.outcome(request), "done")
 
     def test_to_nobody(self) -> None:
-        """A call that was refused by the last who served its capability is told that nobody does."""
+        """A call that was refused by the last who served its capability is told that nobody is here now who does."""
         worker = self.worker("a", "dance")
         request = self.call(capability="dance")
         worker.call("auth.refresh", token=self.gateway.token("a", permissions=["session.*"]))
         self.refuse(worker, self.last(worker))
-        self.assertEqual(self.outcome(request), -32006)
+        self.assertEqual((self.outcome(request), self.error(request)["data"]["retry_after_ms"]), (-32000, 1000))
         self.assertNothingLeft()
 
     def test_patience_while_it_waits_again(self) -> None:

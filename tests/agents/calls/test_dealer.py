@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cell0gw.agents.calls.call import MAX_TOLD, call_request, read_error
+from cell0gw.agents.calls.call import MAX_TOLD, OVERHEAD, call_request, read_error
 from cell0gw.agents.calls.dealer import MAX_SIZE, Dealer
 from cell0gw.agents.calls.pools import Policy
 from cell0gw.auth.permissions import Permissions
@@ -127,20 +127,39 @@ class CallerTests(CallsCase):
             answer.addErrback(lambda failure: None)
 
     def test_long_messages(self) -> None:
-        """What the calls of a session hold is bounded, and what all hold; one alone may be as long as any message."""
+        """What the calls of a session hold is bounded; one alone may be as long as any message."""
         worker, long = self.worker("w", max_inflight=1), Raw(b'"%b"' % (b"x" * 9 * MIB))
         first = self.begin(self.caller, b"1", agent_id="w", message=long)
         self.assertRaises(RateLimited, self.begin, self.caller, b"2", agent_id="w", message=long)
         pending = [first, self.begin(self.caller, b"3", agent_id="w")]
-        pending += [self.begin(agent_id="w", message=long) for _ in range(MAX_SIZE // (9 * MIB) - 1)]
-        self.assertRaises(RateLimited, self.begin, agent_id="w", message=long)
         self.answer(worker, self.asked(worker)[0]["call_id"], 1)
         self.successResultOf(first)
         pending.append(self.begin(self.caller, b"2", agent_id="w", message=long))
         for answer in pending[1:]:
             answer.addErrback(lambda failure: None)
-        worker.vanish()
+        worker.disconnect()
         self.assertNothingLeft()
+
+    def test_share_of_an_entity(self) -> None:
+        """All sessions of an entity together have a share of what calls hold, and leave room for others'."""
+        worker, long = self.worker("w"), Raw(b'"%b"' % (b"x" * 9 * MIB))
+        sessions = [self.gateway.connect("evil") for _ in range(MAX_SIZE // (9 * MIB))]
+        pending = []
+        for client in sessions:
+            try:
+                pending.append(self.begin(client, b"1", agent_id="w", message=long))
+            except RateLimited as refusal:
+                taken = len(pending) * (9 * MIB + 2 + OVERHEAD)
+                self.assertIn(f"{taken} of them those of evil", refusal.message)
+        self.assertEqual(len(pending), MAX_SIZE // 2 // (9 * MIB))
+        pending.append(self.begin(self.caller, b"1", agent_id="w", message=long))
+        sessions[0].disconnect()
+        pending.append(self.begin(sessions[-1], b"2", agent_id="w", message=long))
+        for answer in pending:
+            answer.addErrback(lambda failure: None)
+        worker.disconnect()
+        self.assertNothingLeft()
+        self.assertEqual((self.calls._size, self.calls._sizes), (0, {}))
 
     def test_refused_leaves_nothing(self) -> None:
         """A call that is refused at once was none: its id is free, it is not counted, and no clock runs for it."""
@@ -197,7 +216,7 @@ class ClockTests(CallsCase):
 
     def test_to_the_moment(self) -> None:
         """Time is up when it is, and not before."""
-        self.worker("w", max_inflight=1)
+        self.worker("w")
         for whole, idle, clock, seconds in ((3, None, "timeout", 3), (9, 2, "idle", 2), (2, 2, "timeout", 2)):
             idle_ms = None if idle is None else idle * 1000
             pending = self.begin(agent_id="w", timeout_ms=whole * 1000, idle_ms=idle_ms)

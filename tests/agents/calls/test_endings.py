@@ -11,7 +11,7 @@ class ProgressTests(CallCase):
     """Before the answer."""
 
     def test_stream(self) -> None:
-        """Progress reaches the caller in order, under the id of its request."""
+        """Progress reaches the caller in order, numbered, under the id of its request."""
         worker = self.worker("w")
         request = self.call(agent_id="w")
         call_id = self.asked(worker)[0]["call_id"]
@@ -20,7 +20,10 @@ class ProgressTests(CallCase):
         self.answer(worker, call_id, "once upon a time")
         self.assertEqual(
             self.caller.received("agent.progress"),
-            [{"request_id": request, "call_id": call_id, "data": token} for token in ("once", "upon", "a")],
+            [
+                {"request_id": request, "call_id": call_id, "sequence": number, "data": token}
+                for number, token in enumerate(("once", "upon", "a"), 1)
+            ],
         )
         self.assertEqual(self.caller.messages[-1]["result"], "once upon a time")
 
@@ -55,18 +58,6 @@ class ProgressTests(CallCase):
         self.gateway.advance(4)
         self.assertEqual((self.outcome(request), self.error(request)["data"]["clock"]), (-32004, "idle"))
         self.assertEqual(worker.received("agent.cancelled")[0]["reason"], "idle")
-
-    def test_caller_does_not_read(self) -> None:
-        """A caller that does not read its progress is sent away, and its calls end."""
-        worker = self.worker("w")
-        self.call(agent_id="w")
-        call_id = self.asked(worker)[0]["call_id"]
-        self.caller.server.__class__ = type("Slow", (type(self.caller.server),), {"backlog": 2**21})
-        worker.call("agent.progress", call_id=call_id, data=1)
-        self.caller.flush()
-        self.assertEqual(self.caller.close_code, 4008)
-        self.assertEqual(worker.received("agent.cancelled")[0]["reason"], "caller_gone")
-        self.assertNothingLeft()
 
 
 class CancelTests(CallCase):
@@ -110,6 +101,60 @@ class CancelTests(CallCase):
         self.assertEqual([m["reason"] for m in worker.received("agent.cancelled")], ["caller_gone"])
         self.assertEqual(len(self.asked(worker)), 1)
         self.assertNothingLeft()
+
+
+class TruthTests(CallCase):
+    """What an error says of the work."""
+
+    def told(self, request: int) -> tuple[int, bool, bool | None]:
+        error = self.error(request)
+        return error["code"], error["data"]["retryable"], error["data"].get("begun")
+
+    def test_timed_out(self) -> None:
+        """A call that was too late may be made again if nobody has begun, and not if somebody has, or may have."""
+        plain, acks = self.worker("plain"), self.worker("acks", "ack", max_inflight=2)
+        requests = [self.call(agent_id=name, timeout_ms=1000) for name in ("plain", "acks", "acks", "acks")]
+        acks.call("agent.ack", message_id=self.asked(acks)[0]["call_id"], status="started")
+        self.gateway.advance(1)
+        self.assertEqual(len(self.asked(plain)), 1)
+        self.assertEqual(
+            [self.told(request) for request in requests],
+            [(-32004, False, True), (-32004, False, True), (-32004, True, False), (-32004, True, False)],
+        )
+
+    def test_idle(self) -> None:
+        """It is the same for who was silent for too long."""
+        acks = self.worker("acks", "ack")
+        requests = [self.call(agent_id="acks", idle_ms=1000) for _ in range(2)]
+        acks.call("agent.progress", call_id=self.asked(acks)[0]["call_id"], data=1)
+        self.gateway.advance(1)
+        self.assertEqual([self.told(request)[1:] for request in requests], [(False, True), (True, False)])
+
+    def test_after_a_refusal(self) -> None:
+        """What was refused, or lost before it had begun, and then waited for too long, nobody has begun."""
+        one, two = self.worker("one", "dance"), self.worker("two", "dance", "ack", max_inflight=1)
+        self.call(agent_id="two")
+        request = self.call(capability="dance", timeout_ms=1000)
+        self.refuse(one, self.asked(one)[0]["call_id"])
+        self.assertEqual(len(self.asked(two)), 1)
+        self.gateway.advance(1)
+        self.assertEqual(self.told(request), (-32004, True, False))
+
+    def test_failed_and_cancelled(self) -> None:
+        """An agent that has failed, or was lost, had begun; one whose call was cancelled maybe, and that is said."""
+        worker, acks = self.worker("w"), self.worker("acks", "ack")
+        failed, lost, cancelled = (self.call(agent_id="w") for _ in range(3))
+        unbegun = self.call(agent_id="acks")
+        self.answer(worker, self.asked(worker)[0]["call_id"], code=1, message="no")
+        for request in (cancelled, unbegun):
+            self.caller.call("agent.cancel", request_id=request)
+        worker.vanish()
+        self.caller.flush()
+        self.assertEqual(len(self.asked(acks)), 1)
+        self.assertEqual(
+            [self.told(request) for request in (failed, lost, cancelled, unbegun)],
+            [(-32008, False, True), (-32008, False, True), (-32009, False, True), (-32009, False, False)],
+        )
 
 
 class DrainTests(CallCase):

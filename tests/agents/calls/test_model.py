@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
+from cell0gw.agents.calls.refusals import MAX_LOSSES
 from cell0gw.testing import Client, MemoryGateway
 
 SKILLS = ("x", "y")
+WINDOW = 10
+"""Seconds for which the place of an agent is kept whose connection broke."""
 
 places = st.integers(0, 20)
 skills = st.sets(st.sampled_from(SKILLS))
@@ -24,11 +27,16 @@ class Agent:
 
     @ivar skills: what it declares; C{serves}: those of them that it may.
     @ivar has: the calls it was asked for and that are not over, by call id; C{begun}: those that it has begun.
+    @ivar given_up: the ids of those that are over, and that it has not answered.
     @ivar refused: the callers' ids of the calls that it has refused.
+    @ivar until: how long it is waited for, once its connection has broken.
+    @ivar brought: how many calls it has that it had before it said how many it takes.
     """
 
     def __init__(self, client: Client, name: str, skills: set[str], most: int | None, acknowledges: bool) -> None:
         self.client = client
+        self.token = self.secret = ""
+        self.until = math.inf
         self.name = name
         self.skills = skills
         self.serves: set[str] = set()
@@ -37,18 +45,24 @@ class Agent:
         self.resting = False
         self.has: dict[str, int] = {}
         self.begun: set[str] = set()
+        self.given_up: set[str] = set()
         self.refused: set[int] = set()
-        self.seen = 0
+        self.seen = self.brought = 0
+
+    @property
+    def load(self) -> int:
+        return len(self.has) + len(self.given_up)
 
     @property
     def full(self) -> bool:
-        return self.most is not None and len(self.has) >= self.most
+        return self.most is not None and self.load >= self.most
 
 
 class Asked:
     """A call that was made.
 
     @ivar until: by when there must be progress, as long as somebody has it.
+    @ivar losses: how many agents were lost with it before they had begun.
     """
 
     def __init__(self, number: int, target: dict[str, str], deadline: float, idle: int | None, caller: Client) -> None:
@@ -60,6 +74,7 @@ class Asked:
         self.caller = caller
         self.may_end_with: set[Any] = set()
         self.must_end = False
+        self.losses = 0
 
 
 class RouterMachine(RuleBasedStateMachine):
@@ -67,9 +82,11 @@ class RouterMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gateway = MemoryGateway()
+        self.gateway = MemoryGateway(resume_window=float(WINDOW))
         self.callers = [self.gateway.connect(f"caller{n}") for n in range(2)]
         self.agents: list[Agent] = []
+        self.absent: list[Agent] = []
+        self.known: set[str] = set()
         self.calls: dict[int, Asked] = {}
         self.made: set[int] = set()
         self.numbers = 100
@@ -83,10 +100,9 @@ class RouterMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         # At the end everyone leaves: whatever is open is told, and nothing is left.
         for agent in list(self.agents):
-            self.leave(agent)
+            self.leave(agent, goodbye=True)
             self.look()
-        self.gateway.advance(200, step=10)
-        self.look()
+        self.wait(WINDOW + 1)
         assert not self.calls, self.calls
         calls = self.gateway.agents.calls
         assert (len(calls), calls.waiting) == (0, 0)
@@ -95,17 +111,18 @@ class RouterMachine(RuleBasedStateMachine):
         assert not any(self.gateway.agents.workers.of_capability(skill) for skill in SKILLS)
         self.gateway.close()
 
-    def could(self, asked: Asked) -> list[Agent]:
+    def could(self, asked: Asked, among: list[Agent]) -> list[Agent]:
         """Who serves what was asked for."""
         target = asked.target
-        return [a for a in self.agents if a.name == target.get("agent_id") or target.get("capability") in a.serves]
+        return [a for a in among if a.name == target.get("agent_id") or target.get("capability") in a.serves]
 
     def hopeless(self, asked: Asked) -> set[int]:
-        """What a call ends with because nobody will take it; nothing, if somebody may."""
-        could = self.could(asked)
-        if any(not agent.resting and asked.number not in agent.refused for agent in could):
+        """What a call ends with because nobody will take it; nothing, if somebody may, now or when it comes back."""
+        if any(not a.resting and asked.number not in a.refused for a in self.could(asked, self.agents)):
             return set()
-        return {-32000} if could else {-32006}
+        if asked.losses < MAX_LOSSES and any(not a.resting for a in self.could(asked, self.absent)):
+            return set()
+        return {-32000} if self.known & {*asked.target.values()} else {-32006}
 
     @rule(skills=skills, most=st.sampled_from([None, 1, 2]), acknowledges=st.booleans(), permitted=st.booleans())
     def comes(self, skills: set[str], most: int | None, acknowledges: bool, permitted: bool) -> None:
@@ -116,14 +133,30 @@ class RouterMachine(RuleBasedStateMachine):
             return
         self.numbers += 1
         name = f"agent{self.numbers % 3}"  # some have several sessions
-        client = self.gateway.connect(
-            token=self.token(name, permitted),
-            capabilities=[*skills, *(["ack"] if acknowledges else [])],
-            max_inflight=most,
-        )
-        agent = Agent(client, name, skills, most, acknowledges)
+        agent = Agent(self.gateway.connect(), name, skills, most, acknowledges)
+        agent.token = self.token(name, permitted)
         agent.serves = skills if permitted else set()
+        self.authenticate(agent, capabilities=[*skills, *(["ack"] if acknowledges else [])], max_inflight=most)
+
+    def authenticate(self, agent: Agent, **declared: Any) -> None:
+        opened = agent.client.call("auth.authenticate", token=agent.token, **declared)
+        agent.secret = opened["resume_token"]
+        self.known |= {agent.name, *agent.serves}
         self.agents.append(agent)
+
+    @precondition(lambda self: self.absent)
+    @rule(place=places)
+    def comes_back(self, place: int) -> None:
+        """Who was lost takes up its place, and what it had said: its skills, how many it takes, that it rests."""
+        old = self.absent[place % len(self.absent)]
+        new = Agent(self.gateway.connect(), old.name, set(), None, False)
+        new.token, new.serves = old.token, set()
+        self.authenticate(new)
+        self.look()
+        new.skills, new.serves, new.most, new.resting = old.skills, old.serves, old.most, old.resting
+        new.acknowledges, new.brought = old.acknowledges, new.load
+        assert new.client.call("session.resume", resume_token=old.secret)["resumed"]
+        self.absent.remove(old)
 
     def token(self, name: str, permitted: bool) -> str:
         """One that lets its bearer serve what it can, or nothing."""
@@ -136,7 +169,9 @@ class RouterMachine(RuleBasedStateMachine):
         agent = self.agents[place % len(self.agents)]
         permitted = not agent.serves
         agent.serves = agent.skills if permitted else set()
-        agent.client.call("auth.refresh", token=self.token(agent.name, permitted))
+        agent.token = self.token(agent.name, permitted)
+        agent.secret = agent.client.call("auth.refresh", token=agent.token)["resume_token"]
+        self.known |= agent.serves
 
     @rule(
         who=st.integers(0, 1),
@@ -186,8 +221,18 @@ class RouterMachine(RuleBasedStateMachine):
                 self.calls[number].must_end = True
             else:
                 agent.refused.add(number)
+                self.calls[number].until = math.inf
             error = {"code": code, "message": "no"}
             agent.client.send(json.dumps({"jsonrpc": "2.0", "id": call_id, "error": error}))
+
+    @precondition(lambda self: any(agent.given_up for agent in self.agents))
+    @rule(place=places, body=st.sampled_from([{"result": 1}, {"error": {"code": -32000}}, {}]))
+    def answer_late(self, place: int, body: dict[str, Any]) -> None:
+        """Somebody has done with what nobody waits for, or says so in the wrong way: it has room again."""
+        late = [(agent, call_id) for agent in self.agents for call_id in sorted(agent.given_up)]
+        agent, call_id = late[place % len(late)]
+        agent.given_up.remove(call_id)
+        agent.client.send(json.dumps({"jsonrpc": "2.0", "id": call_id, **body}))
 
     @rule(place=places, progress=st.booleans())
     def begin(self, place: int, progress: bool) -> None:
@@ -199,8 +244,9 @@ class RouterMachine(RuleBasedStateMachine):
             asked.until = math.inf if asked.idle is None else self.now + asked.idle
             if progress:
                 assert agent.client.call("agent.progress", call_id=call_id, data=[call_id])["success"]
-                shown = {"request_id": asked.number, "call_id": call_id, "data": [call_id]}
-                assert asked.caller.received("agent.progress") == [shown]
+                (shown,) = asked.caller.received("agent.progress")
+                assert shown.pop("sequence") > 0
+                assert shown == {"request_id": asked.number, "call_id": call_id, "data": [call_id]}
             else:
                 agent.client.call("agent.ack", message_id=call_id, status="started")
 
@@ -224,16 +270,24 @@ class RouterMachine(RuleBasedStateMachine):
         agent.client.call("presence.update", status="do_not_disturb" if agent.resting else "online")
 
     @precondition(lambda self: self.agents)
-    @rule(place=places)
-    def go(self, place: int) -> None:
-        self.leave(self.agents[place % len(self.agents)])
+    @rule(place=places, goodbye=st.booleans())
+    def go(self, place: int, goodbye: bool) -> None:
+        self.leave(self.agents[place % len(self.agents)], goodbye)
 
-    def leave(self, agent: Agent) -> None:
+    def leave(self, agent: Agent, goodbye: bool) -> None:
         self.agents.remove(agent)
         for call_id, number in agent.has.items():
             begun = call_id in agent.begun or not agent.acknowledges
             self.calls[number].may_end_with = {-32008} if begun else set()
             self.calls[number].must_end = begun
+            if not begun:
+                self.calls[number].losses += 1
+                self.calls[number].until = math.inf
+        if goodbye:
+            agent.client.disconnect()
+            return
+        agent.until = self.now + WINDOW
+        self.absent.append(agent)
         agent.client.vanish()
 
     @rule(place=places)
@@ -261,12 +315,16 @@ class RouterMachine(RuleBasedStateMachine):
             for asked in self.calls.values():
                 if min(asked.deadline, asked.until) <= self.now:
                     asked.may_end_with = {-32004}
+                    if any(agent.until <= self.now for agent in self.absent):
+                        asked.may_end_with.add(-32000)  # nobody came back in that very moment
                     self.forget(asked.number)
+            self.absent = [agent for agent in self.absent if agent.until > self.now]
             self.look()
 
     def forget(self, number: int) -> None:
-        """Nobody has that call any more."""
+        """Nobody has that call any more; who had it may still be at it."""
         for agent in self.agents:
+            agent.given_up |= {call_id for call_id, one in agent.has.items() if one == number}
             agent.has = {call_id: one for call_id, one in agent.has.items() if one != number}
         if number in self.calls:
             self.calls[number].until = math.inf
@@ -291,7 +349,7 @@ class RouterMachine(RuleBasedStateMachine):
                 assert number not in agent.refused, "asked again for what it has refused"
                 if number in self.calls:
                     assert not self.calls[number].must_end, "what another one has begun"
-                    assert agent in self.could(self.calls[number]), "asked for what it does not serve"
+                    assert agent in self.could(self.calls[number], self.agents), "asked for what it does not serve"
                     self.forget(number)
                     agent.has[invoked["call_id"]] = number
                     asked = self.calls[number]
@@ -304,12 +362,14 @@ class RouterMachine(RuleBasedStateMachine):
         self.look()
         waiting = set(self.calls) - {number for agent in self.agents for number in agent.has.values()}
         for agent in self.agents:
-            assert agent.most is None or len(agent.has) <= agent.most, "more than it takes"
+            agent.brought = min(agent.brought, agent.load)
+            assert agent.most is None or agent.load <= max(agent.most, agent.brought), "more than it takes"
             session = agent.client.server.session
             assert session is not None
-            assert set(self.gateway.agents.workers._workers[session].calls) == set(agent.has)
+            worker = self.gateway.agents.workers._workers[session]
+            assert (set(worker.calls), set(worker.given_up)) == (set(agent.has), agent.given_up)
             for number in waiting:
-                able = agent in self.could(self.calls[number]) and number not in agent.refused
+                able = agent in self.could(self.calls[number], self.agents) and number not in agent.refused
                 assert not able or agent.full or agent.resting, "one waits that this one could take"
         for number in waiting:
             assert not self.hopeless(self.calls[number]), "one waits that nobody will take"

@@ -202,10 +202,20 @@ class StickyTests(PoolCase):
         self.assertIsNone(self.sticky.get("capability:x", "l"))
         self.assertIsNotNone(self.sticky.get("capability:x", "k"))
 
+    def test_who_has_most(self) -> None:
+        """Where there are too many keys, those of who had most of them assigned are forgotten, not those of others."""
+        self.patch(pools, "STICKY_KEYS", 10)
+        self.pool.pick("sticky", "k", anybody, "honest")
+        for number in range(100):
+            self.pool.pick("sticky", f"x{number}", anybody, "hostile")
+        self.assertEqual(len(self.sticky), 10)
+        self.assertIsNotNone(self.sticky.get("capability:x", "k"))
+        self.assertIsNone(self.sticky.get("capability:x", "x0"))
+
     def test_holds_nobody(self) -> None:
         """A worker that is gone is not kept for the sake of a key."""
         worker = make_worker("d")
-        self.sticky.put("capability:x", "k", worker)
+        self.sticky.put("capability:x", "k", worker, "a")
         del worker
         gc.collect()
         self.assertIsNone(self.sticky.get("capability:x", "k"))

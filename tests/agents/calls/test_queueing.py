@@ -51,14 +51,26 @@ class QueueTests(CallCase):
         self.assertEqual(self.outcome(waiting), -32004)
 
     def test_full(self) -> None:
-        """So many calls wait for one target, and no more."""
-        self.worker("w", "dance", max_inflight=1)
+        """One caller's calls wait up to a half of all that may; another one's find room then."""
+        worker = self.worker("w", "dance", max_inflight=1)
         self.call(capability="dance")
+        for _ in range(MAX_WAITING // 2):
+            self.call(capability="dance")
+        sessions = [self.caller, self.gateway.connect("caller")]
+        for client in sessions:
+            self.assertEqual(self.outcome(self.call(client, capability="dance"), client), -32003)
         other = self.gateway.connect("other")
-        for client in (self.caller, other):
-            for _ in range(MAX_WAITING // 2):
-                self.call(client, capability="dance")
+        for _ in range(MAX_WAITING // 4):
+            self.call(other, capability="dance")
         self.assertEqual(self.outcome(self.call(other, capability="dance"), other), -32003)
+        self.assertIsNone(self.outcome(self.call(self.gateway.connect("third"), capability="dance")))
+        (pool,) = self.gateway.agents.calls.assignments._queues
+        self.assertEqual(pool.waiting_of, {"caller": 500, "other": 250, "third": 1})
+        for client in sessions:
+            client.disconnect()
+        self.assertEqual(pool.waiting_of, {"other": 250, "third": 1})
+        worker.disconnect()
+        self.assertEqual((pool.waiting_of, pool.waiting), ({}, {}))
 
     def test_slow_worker(self) -> None:
         """A worker that does not read what it is sent is passed over, until it does."""

@@ -107,6 +107,17 @@ class RoundTripTests(CallCase):
         self.assertEqual(self.outcome(self.call(client, capability="dance"), client), -32002)
         self.assertEqual(self.outcome(self.call(client, capability="sing"), client), -32006)
 
+    def test_capabilities_by_no_pattern_of_names(self) -> None:
+        """A pattern of agents, however wide, reaches no capability, and nobody is named like one."""
+        self.worker("w", "secret")
+        for pattern, code in (("*", -32002), (">", -32002), ("capability:*", None), ("capability:>", None)):
+            client = self.gateway.connect(token=self.gateway.token("p", permissions=[f"agent.call:{pattern}"]))
+            self.assertEqual(self.outcome(self.call(client, capability="secret"), client), code, pattern)
+        operator = self.gateway.connect(token=self.gateway.token("o", permissions=["*"]))
+        refusal = operator.refusal("auth.generateToken", entity_id="capability:secret")
+        self.assertEqual((refusal["code"], refusal["data"]["path"]), (-32602, "params.entity_id"))
+        self.assertIn("no name begins with capability:", refusal["message"])
+
     def test_running_id(self) -> None:
         """Only the id of a call that is running is taken."""
         worker = self.worker("w")
@@ -174,7 +185,7 @@ class NobodyTests(CallCase):
         """Another token changes at once what its session may serve."""
         worker = self.worker("w", "dance")
         worker.call("auth.refresh", token=self.gateway.token("w", permissions=["session.*"]))
-        self.assertEqual(self.caller.refusal("agent.call", capability="dance", message=1)["code"], -32006)
+        self.assertEqual(self.caller.refusal("agent.call", capability="dance", message=1)["code"], -32000)
         worker.call("auth.refresh", token=self.gateway.token("w", permissions=["agent.serve:dance"]))
         self.call(capability="dance")
         self.assertEqual(len(self.asked(worker)), 1)
@@ -202,7 +213,7 @@ class NobodyTests(CallCase):
         worker.call("presence.update", status="online")
         waiting = self.call(capability="dance")
         worker.disconnect()
-        self.assertEqual(self.outcome(waiting), -32006)
+        self.assertEqual(self.outcome(waiting), -32000)
         self.assertNothingLeft()
 
 

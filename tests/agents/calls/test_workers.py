@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Callable
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cell0gw.agents.calls.pools import Pool, Worker
-from cell0gw.agents.calls.workers import IWorkerObserver, Workers
+from cell0gw.agents.calls import workers
+from cell0gw.agents.calls.circles import circle
+from cell0gw.agents.calls.pools import Policy, Pool, Worker
+from cell0gw.agents.calls.workers import MAX_ASKED, IWorkerObserver, Workers
 from cell0gw.auth.permissions import Permissions
 from cell0gw.auth.principal import Principal
-from cell0gw.presence.directory import Directory, Statement
+from cell0gw.presence.directory import Directory
+from cell0gw.presence.entity import Statement
 from cell0gw.presence.observers import IStatementObserver
 from cell0gw.sessions.ending import Ending, EndingKind
 from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
 from cell0gw.sessions.session import Session
-from cell0gw.testing import RecordingConnection
+from cell0gw.sessions.signs import Signs
+from cell0gw.testing import EPOCH, RecordingConnection
+from tests.steps import growth
 
 
 def principal(entity_id: str, *permissions: str) -> Principal:
@@ -43,16 +50,23 @@ class Witness:
     def worker_left(self, worker: Worker) -> None:
         self.told.append(("left", worker))
 
+    def worker_silent(self, worker: Worker) -> None:
+        self.told.append(("silent", worker))
+
+    def worker_heard(self, worker: Worker) -> None:
+        self.told.append(("heard", worker))
+
     def pool_shrunk(self, pool: Pool) -> None:
         self.told.append(("shrunk", pool.target))
 
 
-class WorkforceTests(SynchronousTestCase):
-    """Sessions come, speak and go."""
+class WorkforceCase(SynchronousTestCase):
+    """With sessions that come, speak and go."""
 
     def setUp(self) -> None:
+        self.now = 0.0
         self.directory = Directory(float, lambda *event: None)
-        self.workers = Workers(self.directory, lambda bound: 0)
+        self.workers = Workers(self.directory, Signs(lambda: self.now), lambda bound: 0)
         self.witness = Witness()
         self.told = self.witness.told
         self.workers.observers.append(self.witness)
@@ -86,6 +100,10 @@ class WorkforceTests(SynchronousTestCase):
 
     def serving(self, capability: str) -> list[str] | None:
         return self.who(self.workers.of_capability(capability))
+
+
+class WorkforceTests(WorkforceCase):
+    """Sessions come, speak and go."""
 
     def test_interface(self) -> None:
         """The workforce hears of sessions, of what they say and of what they are allowed; others hear of it."""
@@ -150,7 +168,9 @@ class WorkforceTests(SynchronousTestCase):
         self.assertIs(pool.pick("least_busy", None, lambda worker: True), self.worker(second))
 
     def test_of_an_agent(self) -> None:
-        """An agent's sessions are those that are connected, those that come after the first call included."""
+        """An agent's sessions are those that are connected, those that come after the first call included; as long as
+        one may come back there is a pool for it.
+        """
         self.assertIsNone(self.workers.of_agent("a"))
         first = self.open("a")
         self.assertEqual(self.who(self.workers.of_agent("a")), ["sess_1"])
@@ -159,6 +179,8 @@ class WorkforceTests(SynchronousTestCase):
         self.close(first, detached=True)
         self.assertEqual(self.who(self.workers.of_agent("a")), ["sess_2"])
         self.close(second)
+        self.assertEqual(self.who(self.workers.of_agent("a")), [])
+        self.close(first)
         self.assertIsNone(self.workers.of_agent("a"))
 
     def test_pool_stays(self) -> None:
@@ -170,7 +192,9 @@ class WorkforceTests(SynchronousTestCase):
         self.assertEqual((self.workers.of_agent("a"), self.workers.of_capability("x")), pools)
 
     def test_loss(self) -> None:
-        """Who is lost is in no pool when its calls are looked at; its end later on is no second loss."""
+        """Who is lost takes no calls when its own are looked at; its end later on is no second loss, but those who wait
+        for it to come back are looked at.
+        """
         session = self.open("a", "x")
         worker = self.worker(session)
         self.workers.of_agent("a")
@@ -181,7 +205,7 @@ class WorkforceTests(SynchronousTestCase):
         self.assertFalse(worker.pools)
         self.told.clear()
         self.close(session)
-        self.assertEqual(self.told, [])
+        self.assertCountEqual(self.told, [("shrunk", "a"), ("shrunk", "capability:x")])
 
     def test_lost_ones_say_nothing(self) -> None:
         """A session that is only waited for does not take calls again by what is said of it."""
@@ -189,7 +213,39 @@ class WorkforceTests(SynchronousTestCase):
         self.close(session, detached=True)
         self.directory.update(session, status="online")
         self.assertNotIn(session, self.workers._workers)
-        self.assertIsNone(self.serving("x"))
+        self.assertEqual(self.serving("x"), [])
+
+    def test_absent(self) -> None:
+        """Who may come back is expected in every pool that it was in, and in its agent's that is made later; one that
+        had come to rest is not.
+        """
+        awake, resting = self.open("a", "x"), self.open("b", "x", "y")
+        self.directory.update(resting, status="do_not_disturb")
+        for session in (awake, resting):
+            self.close(session, detached=True)
+        pools = [self.workers.of_capability("x"), self.workers.of_capability("y"), *map(self.workers.of_agent, "ab")]
+        self.assertEqual(
+            [(len(pool.absent), pool.expects) for pool in pools if pool is not None],
+            [(2, True), (1, False), (1, True), (1, False)],
+        )
+        self.close(awake)
+        self.assertEqual([pool is not None and pool.expects for pool in pools[:1]], [False])
+        self.assertIsNone(self.workers.of_agent("a"))
+        self.close(resting)
+        self.assertEqual([self.workers.of_capability(c) for c in "xy"], [None, None])
+
+    def test_served(self) -> None:
+        """That a capability was served is known after its end; of very many, of those that were served last."""
+        self.patch(workers, "MAX_SERVED", 2)
+        lasting = self.open("c", "v")
+        for session in [self.open("a", "x"), self.open("a", "y", may=()), self.open("b", "z")]:
+            self.close(session)
+        self.assertEqual([self.workers.was_served(c) for c in "xyz"], [True, False, True])
+        for capability in "xw":
+            self.close(self.open("a", capability))
+        self.assertEqual([self.workers.was_served(c) for c in "vwxz"], [True, True, True, False])
+        self.close(lasting)
+        self.assertEqual([self.workers.was_served(c) for c in "vwx"], [True, True, False])
 
     def test_resumed(self) -> None:
         """Who takes up a session's place serves what that one did and takes as many, unless it says otherwise."""
@@ -233,8 +289,64 @@ class WorkforceTests(SynchronousTestCase):
         self.assertEqual(self.workers.capabilities.near("translat", lambda name: True), ["translate"])
         self.assertEqual(self.workers.agents.near("annna", lambda name: True), ["anna"])
         for session in sessions:
+            self.close(session, detached=True)
+        self.assertEqual(self.workers.agents.near("annna", lambda name: True), ["anna"])
+        for session in sessions:
             self.close(session)
         self.assertEqual(self.workers.capabilities.near("translat", lambda name: True), [])
         self.assertEqual(self.workers.agents.near("annna", lambda name: True), [])
-        for held in ("_workers", "_of_agent", "_of_capability"):
+        for held in ("_workers", "_absent", "_of_agent", "_of_capability"):
             self.assertFalse(getattr(self.workers, held), held)
+
+
+class GrowthTests(WorkforceCase):
+    """Twice as many sessions make no step longer."""
+
+    def test_another_session(self) -> None:
+        """Who opens one more session has a few of its others asked for a sign of life, however many it has."""
+
+        def opening(size: int) -> Callable[[], object]:
+            self.setUp()
+            for _ in range(size):
+                self.open("a", "x")
+            self.now = EPOCH + 10
+            return lambda: self.open("a", "x")
+
+        self.assertLessEqual(growth(opening, 100), 1.1)
+        asked = [session.connection.pings for session in self.directory.sessions("a")]  # type: ignore[attr-defined]
+        self.assertEqual((sum(asked), asked[-MAX_ASKED - 1 : -1]), (MAX_ASKED, [1] * MAX_ASKED))
+
+    def test_silent(self) -> None:
+        """However many are silent, the next one that is not is found at once, whatever the policy."""
+
+        def choosing(policy: Policy, size: int) -> Callable[[], object]:
+            self.setUp()
+            self.now = EPOCH + 10
+            for number in range(size):
+                self.workers.signs.ask(self.open(f"a{number}", "x"), doubted=True)
+            self.open("b", "x")
+            pool = self.workers.of_capability("x")
+            assert pool is not None
+            return lambda: pool.pick(policy, None, lambda worker: True)
+
+        for policy in typing.get_args(Policy):
+            self.assertLessEqual(growth(lambda size, policy=policy: choosing(policy, size), 100), 1.1, policy)
+
+    def test_circles(self) -> None:
+        """However many are busy with what waits for nothing, it is seen at once that there is no circle."""
+
+        def looking(size: int) -> Callable[[], object]:
+            self.setUp()
+            for number in range(size):
+                self.worker(self.open(f"a{number}", "x", most=1)).calls["call"] = Idle()
+            pool = self.workers.of_capability("x")
+            assert pool is not None
+            return lambda: self.assertIsNone(circle(pool, (), Idle()))  # type: ignore[arg-type]
+
+        self.assertLessEqual(growth(looking, 100), 1.1)
+
+
+class Idle:
+    """A call for whose sake no other was made."""
+
+    children = parent = None

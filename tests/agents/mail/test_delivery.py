@@ -16,23 +16,27 @@ from zope.interface.verify import verifyObject
 from cell0gw.agents.mail import delivery as mailboxes
 from cell0gw.agents.mail import mailbox
 from cell0gw.agents.mail.delivery import Mailboxes
-from cell0gw.agents.mail.mailbox import RESEND_AFTER
 from cell0gw.agents.mail.quotas import Quotas
 from cell0gw.agents.mail.receipts import Receipts
+from cell0gw.agents.mail.status import Acknowledgement
 from cell0gw.agents.mail.store import LAST_REPORTS, Letter
 from cell0gw.config.options import Config
 from cell0gw.engines.memory.mail import MemoryMailStore
-from cell0gw.presence.directory import Directory, Statement
+from cell0gw.presence.directory import Directory
+from cell0gw.presence.entity import Statement
 from cell0gw.protocol.errors import NotFound, RateLimited, Unavailable
 from cell0gw.protocol.limits import Limits
 from cell0gw.sessions.ending import Ending, EndingKind, closed
 from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
+from cell0gw.sessions.terms import USUAL
 from cell0gw.testing import EPOCH
 from cell0gw.testing.stated import stated
 from tests.presence.test_directory import make_session
 
 PATIENCE = 1000.0
+
+RESEND_AFTER = USUAL.ack_wait
 
 LIMIT = Limits().outbound_limit
 
@@ -62,7 +66,8 @@ class OfficeCase(SynchronousTestCase):
         self.directory = Directory(float, lambda *event: None)
         self.receipts = Receipts(self.store, self.directory, self.clock, LAST_REPORTS)
         self.quotas = Quotas(self.limits)
-        self.boxes = Mailboxes(self.store, self.directory, self.receipts, self.quotas, runtime)
+        most = self.limits.max_attempts
+        self.boxes = Mailboxes(self.store, self.directory, self.receipts, self.quotas, runtime, most)
         stored = self.store.load()
         self.boxes.load(stored)
         self.receipts.load(stored.unreported, stored.newest_report)
@@ -99,8 +104,9 @@ class OfficeCase(SynchronousTestCase):
         for number in numbers:
             self.successResultOf(self.put(number, **facts))
 
-    def ack(self, number: int, status: str = "received", by: str = "b") -> Deferred[Any]:
-        return self.boxes.acknowledge(by, f"msg_{number}", status, None)
+    def ack(self, number: int, status: Acknowledgement = "received", by: str = "b") -> Deferred[Any]:
+        session = self.directory.route(by) or make_session("sess_gone", by)
+        return self.boxes.acknowledge(session, f"msg_{number}", status, None)
 
     def wait(self, seconds: float = 1.0) -> None:
         """Time passes, and someone looks once a second."""
@@ -123,7 +129,7 @@ class OfficeCase(SynchronousTestCase):
         """All that was counted is given back, and nobody has a mailbox."""
         self.assertEqual((self.boxes.waiting.messages, self.boxes.waiting.size, len(self.boxes)), (0, 0, 0))
         self.assertEqual((self.quotas._of_recipient, dict(self.quotas._of_sender)), ({}, {}))
-        self.assertEqual((len(self.boxes._resends), self.boxes._unrecorded), (0, []))
+        self.assertEqual((len(self.boxes._leases), self.boxes._recording.unrecorded), (0, []))
 
 
 class OrderTests(OfficeCase):
@@ -262,12 +268,12 @@ class AcknowledgingTests(OfficeCase):
         self.lose(second)
         self.assertEqual(self.got(self.open("b", "ack")), [1, 2])
 
-    def test_sent_again_to_one_who_does_not(self) -> None:
-        """What is due again, and goes to a session that doesn't acknowledge, lets nothing else be forgotten either."""
+    def test_sent_again_beside_one_who_does_not(self) -> None:
+        """What is due again goes to those that acknowledge, and nothing else is forgotten for that."""
         first = self.open("b", "ack")
         self.fill([1])
         self.clock.advance(1)
-        self.open("b", "ack")
+        second = self.open("b", "ack")
         self.fill([2, 3])
         plain = self.open()
         self.store.broken = True
@@ -275,18 +281,20 @@ class AcknowledgingTests(OfficeCase):
         self.clock.advance(RESEND_AFTER)
         self.store.broken = False
         self.wait(2)
-        self.assertEqual(sorted(self.got(plain)), [1, 2, 3])
-        self.nothing_waits()
+        self.assertEqual((sorted(self.got(second)), self.got(plain)), ([1, 2, 2, 3, 3], []))
+        self.assertEqual(self.boxes.waiting.messages, 3)
 
     def test_full_window_and_one_who_does_not(self) -> None:
-        """Mail for a session that doesn't acknowledge does not wait for the acknowledgements of another one."""
+        """Mail waits for acknowledgements although one is here who doesn't acknowledge."""
         self.patch(mailbox, "WINDOW", 2)
-        self.open("b", "ack")
+        worker = self.open("b", "ack")
         self.fill([1, 2, 3])
         plain = self.open()
         self.fill([4])
         self.wait()
-        self.assertEqual(self.got(plain), [3, 4])
+        self.assertEqual((self.got(worker), self.got(plain)), ([1, 2], []))
+        self.ack(1)
+        self.assertEqual((self.got(worker), self.got(plain)), ([1, 2, 3], []))
 
     def test_at_most_so_many(self) -> None:
         """As many as are acknowledged come anew, those that are brought again counted."""
@@ -446,7 +454,7 @@ class BrokenDiskTests(OfficeCase):
 class BoundsTests(OfficeCase):
     """How much may wait."""
 
-    limits = Config(mailbox_messages=2).mail_limits
+    limits = Config(mailbox_messages=4).mail_limits
 
     def test_slow_reader(self) -> None:
         """Whoever does not read has its mail wait; an older session of theirs that does gets it."""

@@ -75,7 +75,7 @@ class TellingTests(ReceiptCase):
         sender: Any = self.open("a")
         self.send()
         self.clock.advance(2)
-        self.boxes.acknowledge("b", "msg_1", "failed", "no")
+        self.boxes.acknowledge(make_session("sess_b", "b"), "msg_1", "failed", "no")
         self.clock.advance(0)
         said = [params for _, params in sender.connection.notifications]
         self.assertEqual(said[0], {"message_id": "msg_1", "agent_id": "b", "status": "queued",

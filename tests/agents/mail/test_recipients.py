@@ -24,7 +24,7 @@ class Tokens(Credentials):
     """Credentials that name whom the test says."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(MemoryTokenStore(), stated(clock))
+        super().__init__(MemoryTokenStore(), stated(clock), dict)
         self.named: set[str] = set()
 
     def name(self, *entity_ids: str) -> None:
@@ -151,10 +151,29 @@ class WireTests(SynchronousTestCase):
     def test_only_who_can_be_written_to(self) -> None:
         """A pattern of ids is nobody's id: it is not suggested, those that were held under it are."""
         token = self.gateway.token("worker.*")
-        self.assertEqual(self.near("worker.1"), [])
+        self.assertEqual(self.near("workers.1"), [])
         self.visit(token, "worker.2")
-        self.assertEqual(self.near("worker.1"), ["worker.2"])
+        self.assertEqual(self.near("workers.2"), ["worker.2"])
         self.assertEqual(self.a.call("agent.send", agent_id="worker.2", message=1)["status"], "queued")
+
+    def test_before_it_ever_came(self) -> None:
+        """Mail to an id that a valid token for a pattern covers waits until its bearer comes; once that token has ended
+        it is nobody's.
+        """
+        token = self.gateway.token("worker.*", expires_in_hours=1)
+        sent = self.a.call("agent.send", agent_id="worker.1", message="hello")
+        self.assertEqual((sent["status"], sent["kept"]), ("queued", True))
+        client = self.gateway.connect()
+        client.call("auth.authenticate", token=token, entity_id="worker.1")
+        self.gateway.advance(0)
+        self.assertEqual([message["message"] for message in client.received("agent.message")], ["hello"])
+        self.later(2 * HOUR)
+        self.assertEqual(self.near("worker.3"), ["worker.1"])
+
+    def test_calls(self) -> None:
+        """A call does not wait for somebody who never came: that is told at once, as before."""
+        self.gateway.token("worker.*")
+        self.assertEqual(self.a.refusal("agent.call", agent_id="worker.1", message=1)["code"], -32006)
 
     def test_next_process(self) -> None:
         """Who was here by a pattern's token can be written to in the next process, before it is back."""

@@ -7,9 +7,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.agents.mail.mailbox import RESEND_AFTER, WINDOW
+from cell0gw.agents.mail.mailbox import WINDOW
 from cell0gw.engines.memory.mail import MemoryMailStore
+from cell0gw.sessions.terms import USUAL
 from cell0gw.testing import Client, MemoryGateway
+
+RESEND_AFTER = USUAL.ack_wait
 
 
 class MailCase(SynchronousTestCase):
@@ -156,12 +159,13 @@ class UnknownTests(MailCase):
         self.assertEqual(client.refusal("agent.send", agent_id="b_", message=1)["data"]["near"], [])
 
     def test_of_a_pattern(self) -> None:
-        """An id under a pattern is somebody's once somebody had it."""
-        token = self.gateway.token("worker.>")
-        self.assertEqual(self.a.refusal("agent.send", agent_id="worker.7", message=1)["code"], -32006)
+        """An id under a pattern is somebody's once somebody had it, also when the token has ended."""
+        token = self.gateway.token("worker.>", expires_in_hours=1)
         worker = self.gateway.connect()
         worker.call("auth.authenticate", token=token, entity_id="worker.7")
         worker.disconnect()
+        self.gateway.advance(7200, step=7200)
+        self.a = self.gateway.connect("a")
         self.assertEqual(self.a.call("agent.send", agent_id="worker.7", message=1)["status"], "queued")
 
     def test_revoked(self) -> None:
@@ -174,7 +178,7 @@ class UnknownTests(MailCase):
 class BoundsTests(MailCase):
     """How much may wait."""
 
-    options = {"mailbox_messages": 3, "mailbox_bytes": 100, "sender_messages": 5, "total_mailbox_bytes": 1000}
+    options = {"mailbox_messages": 6, "mailbox_bytes": 100, "sender_messages": 5, "total_mailbox_bytes": 1000}
 
     def limit(self, agent_id: str = "b", message: Any = 1) -> str:
         refusal = self.a.refusal("agent.send", agent_id=agent_id, message=message)
@@ -210,6 +214,14 @@ class BoundsTests(MailCase):
         self.gateway.token("c")
         self.send("x" * 900)
         self.assertEqual(self.limit("c", "x" * 200), "total_mailbox_bytes")
+
+    def test_a_flood(self) -> None:
+        """One who fills a mailbox as far as it can leaves room for others, also after a restart."""
+        for n in range(3):
+            self.send(n)
+        self.assertEqual(self.limit(), "mailbox_messages")
+        other = self.gateway.connect("other")
+        self.assertEqual(other.call("agent.send", agent_id="b", message=1)["status"], "queued")
 
 
 class AcknowledgedTests(MailCase):

@@ -29,10 +29,11 @@ class LadderTests(SynchronousTestCase):
             self.assertFalse(advances(end, following), (end, following))
 
     def test_to_an_end(self) -> None:
-        """A message is done or failed at any time; it expires only before its recipient has it."""
+        """A message is done or failed at any time; it expires only before its recipient has it, or in its work."""
         for here in STEPS:
             self.assertTrue(advances(here, "done") and advances(here, "failed"))
-            self.assertIs(advances(here, "expired"), here not in TAKEN)
+            self.assertIs(advances(here, "expired"), here != "received")
+            self.assertIs(advances(here, "recalled"), here == "queued")
 
     def test_every_climb_ends(self) -> None:
         """Whatever is said in whatever order, the ladder rises step by step, and to one end at most."""
@@ -47,5 +48,5 @@ class LadderTests(SynchronousTestCase):
             self.assertIn(status, FINAL)
 
     def test_what_recipients_say(self) -> None:
-        """A recipient can't say what is the gateway's to know."""
-        self.assertEqual(set(get_args(Acknowledgement)), TAKEN)
+        """A recipient can't say what is the gateway's to know; that it is at it is no step of its own."""
+        self.assertEqual(set(get_args(Acknowledgement)) - {"working"}, TAKEN)

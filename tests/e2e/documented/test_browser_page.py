@@ -37,17 +37,17 @@ class Page(Process):
         return [line.removeprefix("messages: ") for line in self.lines if line.startswith("messages: ")]
 
 
-OpenPage = Callable[[GatewayProcess], Page]
+OpenPage = Callable[..., Page]
 
 
 @pytest.fixture
 def open_page(node: str, tmp_path: Path) -> Iterator[OpenPage]:
-    """Opens the page, and connects it as C{page} to a gateway."""
+    """Opens the page, and connects it as C{page} to a gateway. C{times} are those of its token."""
     opened: list[Page] = []
 
-    def start(gateway: GatewayProcess) -> Page:
+    def start(gateway: GatewayProcess, **times: float) -> Page:
         opened.append(Page(node, tmp_path))
-        opened[-1].submit("connect", url=gateway.url, token=mint(gateway, "page"), channel=CHANNEL)
+        opened[-1].submit("connect", url=gateway.url, token=mint(gateway, "page", **times), channel=CHANNEL)
         opened[-1].wait_for(f"^state: page is connected, and hears {CHANNEL}.$")
         return opened[-1]
 
@@ -70,6 +70,16 @@ def test_publish_and_hear(gateway: GatewayProcess, open_page: OpenPage) -> None:
     publish(gateway, {"n": 1})
     page.wait_for("^messages: admin: ")
     assert page.messages == ["page: <b>hello</b>", 'admin: {"n":1}']
+
+
+def test_token_renewed(gateway: GatewayProcess, open_page: OpenPage) -> None:
+    """A page whose first token has expired is connected still, and hears what is published."""
+    page = open_page(gateway, expires_in_hours=6 / 3600, renewable_for_hours=1)
+    with Client(gateway, mint(gateway, "witness", expires_in_hours=6 / 3600)) as witness:
+        assert witness.close_code() == 4507, "whose token was minted later"
+    publish(gateway, "after it")
+    page.wait_for("^messages: admin: after it$")
+    assert sum(line.startswith("state: ") for line in page.lines) == 1
 
 
 def test_killed_gateway(start_gateway: StartGateway, open_page: OpenPage) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,7 +54,13 @@ def test_javascript(node: str, gateway: GatewayProcess) -> None:
 def test_commands(command: str, start_gateway: StartGateway) -> None:
     """Every command that starts a gateway does, and SIGTERM ends it with status 0."""
     program, *arguments = shlex.split(command)
-    with Client(start_gateway(command=[BIN / program, *arguments])) as client:
+    gateway = start_gateway(command=[BIN / program, *arguments])
+    if "--proxy-protocol" in arguments:  # we are none of the proxies that it trusts
+        with socket.create_connection(("127.0.0.1", gateway.port), 10) as stranger, suppress(ConnectionResetError):
+            assert stranger.recv(1) == b""
+        gateway.wait_for("proxy_untrusted")
+        return
+    with Client(gateway) as client:
         assert client.call("rpc.ping") == "pong"
 
 

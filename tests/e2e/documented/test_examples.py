@@ -20,6 +20,8 @@ from tests.e2e.processes import ADMIN_TOKEN, CHECKOUT, GatewayProcess, Process, 
 
 EXAMPLES = CHECKOUT / "examples"
 WORKERS = ["worker.1", "worker.2", "worker.3"]
+SECOND = 1 / 3600
+"""In hours, which the lifetimes of tokens are in."""
 LADDER = ["queued", "sent", "received", "started", "done"]
 
 StartAgent = Callable[..., Process]
@@ -27,13 +29,16 @@ StartAgent = Callable[..., Process]
 
 @pytest.fixture
 def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
-    """Starts a program with a token for a name, and waits until it is online, or prints what C{ready} matches."""
+    """Starts a program with a token for a name, and waits until it is online, or prints what C{ready} matches.
+
+    C{times} are those of the token.
+    """
     started: list[Process] = []
 
     def start(
-        gateway: GatewayProcess, program: str, name: str, *arguments: str | Path, ready: str | None = None
+        gateway: GatewayProcess, program: str, name: str, *arguments: str | Path, ready: str | None = None, **times: Any
     ) -> Process:
-        env = environment(CELL0_TOKEN=mint(gateway, name), no_proxy="127.0.0.1")
+        env = environment(CELL0_TOKEN=mint(gateway, name, **times), no_proxy="127.0.0.1")
         started.append(Process([sys.executable, EXAMPLES / program, gateway.url, *arguments], env, tmp_path))
         started[-1].wait_for(ready or f"^online as {re.escape(name)}$")
         return started[-1]
@@ -394,8 +399,9 @@ class TestMistakes:
         arguments = ARGUMENTS.get(program, ["news"] if program == "resuming_client.py" else [])
         assert "Invalid token" in self.mistake(program, gateway.url, *arguments, token="cell0_a")
 
-    def test_nobody_can(self, gateway: GatewayProcess) -> None:
-        """A dispatcher whose capability nobody has says so."""
+    def test_nobody_can(self, start_gateway: StartGateway) -> None:
+        """A dispatcher whose capability nobody has, or has had, says so."""
+        gateway = start_gateway()
         line = self.mistake("dispatcher.py", gateway.url, "worker.1", "a b", token=mint(gateway, "dispatcher"))
         assert re.match(r"refused: -32006 .*wordcount", line)
 
@@ -418,6 +424,33 @@ class TestMistakes:
             finally:
                 process.kill()
         assert re.match(rf"{url}: nobody listens there; trying again in \d+\.\d s$", process.lines[0])
+
+
+class TestTokens:
+    """An agent does not end with its first token."""
+
+    def test_renewed(self, gateway: GatewayProcess, start_agent: StartAgent) -> None:
+        """An agent whose first token has expired is online on the same connection, and answers calls."""
+        worker = start_agent(
+            gateway, "worker.py", "renewing.1", expires_in_hours=8 * SECOND, renewable_for_hours=1000 * SECOND
+        )
+        with Client(gateway, ADMIN_TOKEN) as admin:
+
+            def tokens() -> list[Any]:
+                return list(admin.call("auth.listTokens", entity_id="renewing.1", expired=True)["tokens"])
+
+            first = tokens()[0]["expires_at"]
+            eventually(lambda: admin.call("rpc.getServerInfo")["timestamp"] > first, "the end of the first token")
+            assert admin.call("agent.call", agent_id="renewing.1", message={"text": "a b"})["words"] == 2
+            assert tokens()[1]["renewed_from"] == tokens()[0]["token_id"]
+        assert sum("online" in line or "again" in line for line in worker.lines) == 1
+
+    def test_last(self, gateway: GatewayProcess, start_agent: StartAgent) -> None:
+        """An agent whose token can't be renewed says so while that is still valid."""
+        worker = start_agent(gateway, "worker.py", "renewing.2", expires_in_hours=6 * SECOND)
+        worker.wait_for(r"^this token is the last one, it ends at \S+Z: -32002 Your token is not renewable$")
+        assert worker.wait() == 1
+        worker.wait_for("^sent away: 4507")
 
 
 class TestReconnecting:
@@ -477,3 +510,48 @@ def test_imports(program: Path) -> None:
             imported.add((node.module or "").partition(".")[0])
     allowed = {*sys.stdlib_module_names, "websockets", *(each.stem for each in EXAMPLES.glob("*.py"))}
     assert imported <= allowed
+
+
+def test_a_mistake_of_your_own(gateway: GatewayProcess) -> None:
+    """A mistake in what somebody adds to an agent ends the program with the mistake, and is not waited out."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(EXAMPLES)!r})\n"
+        "from agent import Agent\n"
+        "from program import command_line, connected, run\n"
+        "class Mistaken(Agent):\n"
+        "    def on_notification(self, method, params):\n"
+        "        raise ValueError('my mistake')\n"
+        "async def main():\n"
+        "    async with connected(Mistaken(*command_line())):\n"
+        "        print('connected')\n"
+        "run(main())\n"
+    )
+    env = environment(CELL0_TOKEN=mint(gateway, "mistaken"), no_proxy="127.0.0.1")
+    outcome = run_to_end([sys.executable, "-c", program, gateway.url], env, CHECKOUT)
+    assert outcome.status == 1
+    assert outcome.output.splitlines()[-1] == "ValueError: my mistake"
+
+
+def test_no_agent_takes_a_name_that_agent_py_has() -> None:
+    """What an example's agent calls its own is not what agent.py calls something else."""
+
+    def names(node: ast.ClassDef) -> set[str]:
+        methods = {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+        attributes = (each for each in ast.walk(node) if isinstance(each, ast.Attribute))
+        stores = (each for each in attributes if isinstance(each.ctx, ast.Store))
+        return methods | {each.attr for each in stores if ast.unparse(each.value) == "self"}
+
+    classes = {
+        node.name: (names(node), [ast.unparse(base) for base in node.bases])
+        for path in EXAMPLES.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+    own = {name: attributes for name, (attributes, bases) in classes.items() if "Agent" in bases}
+    assert {"Dispatcher", "Worker"} <= own.keys()
+    taken = {name: attributes & classes["Agent"][0] for name, attributes in own.items()}
+    assert {
+        name: private
+        for name, attributes in taken.items()
+        if (private := {each for each in attributes if each.startswith("_") and not each.startswith("__")})
+    } == {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,11 +13,13 @@ from tests.e2e.processes import ADMIN_TOKEN, GatewayProcess, environment, run_to
 
 
 def test_hello(gateway: GatewayProcess, tmp_path: Path) -> None:
-    """The README's first program gets its own message, and then the answers to all that it asked."""
+    """The README's first program prints its own message, as the README shows it, and has an answer to all it asked."""
     (program,) = (program for program in blocks(README, "python") if "WebSocketGateway" not in program)
-    program = program.replace("ws://localhost:18801", gateway.url)
+    program = program.replace("ws://localhost:18801", gateway.url) + "    print(json.dumps(answers))\n"
     outcome = run_to_end([sys.executable, "-c", program, ADMIN_TOKEN], environment(no_proxy="127.0.0.1"), tmp_path)
     assert outcome.status == 0, outcome.output
-    welcome, message, answers = map(json.loads, outcome.output.splitlines())
-    assert (welcome["method"], message["params"]["message"]) == ("connection.welcome", "world")
-    assert [answer["result"]["success"] for answer in answers] == [True] * 3
+    message, answers = outcome.output.splitlines()
+    (shown,) = re.findall(r"`(\{'channel': .*), \.\.\.\}`", README.text)
+    assert message.startswith(f"{shown}, ")
+    assert ast.literal_eval(message)["from"] == "admin"
+    assert [answer["result"]["success"] for answer in json.loads(answers)] == [True] * 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import json
-import os
 import re
 import shutil
 import signal
@@ -22,7 +21,7 @@ from tests.e2e.processes import ADMIN_TOKEN, BIN, CHECKOUT, GatewayProcess, Proc
 
 PAGES = {
     name: document(f"docs/how-to/{name}.md")
-    for name in ("durable-channel", "behind-nginx", "systemd", "browsers", "backup", "writing-a-client")
+    for name in ("durable-channel", "behind-a-proxy", "systemd", "browsers", "backup", "writing-a-client", "long-lists")
 }
 FILES = [(name, text) for name, page in PAGES.items() for text in blocks(page, "toml")]
 WEBSOCKET_FLAG = "--experimental-websocket"  # a browser's WebSocket, which Node has from version 22 without it
@@ -45,7 +44,7 @@ def test_configuration_files(name: str, text: str, tmp_path: Path) -> None:
 
 def test_there_are_configuration_files() -> None:
     """The files are found in the pages at all."""
-    assert [name for name, _ in FILES] == ["durable-channel", "behind-nginx", "behind-nginx", "systemd", "browsers"]
+    assert [name for name, _ in FILES] == ["durable-channel", *["behind-a-proxy"] * 3, "systemd", "browsers"]
 
 
 def test_durable_channel(start_gateway: StartGateway, tmp_path: Path) -> None:
@@ -72,19 +71,6 @@ def called(block: str) -> dict[str, object]:
     """What C{Client.call} takes for a request in a page."""
     request = json.loads(block)
     return {"method": request["method"], **request["params"]}
-
-
-def test_nginx(tmp_path: Path) -> None:
-    """nginx takes the server as it stands there, but for the certificate, which is nowhere."""
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if nginx is None:
-        pytest.skip("nginx is not installed")
-    (server,) = blocks(PAGES["behind-nginx"], "nginx")
-    server = re.sub(r"^ *ssl_certificate.*\n", "", server, flags=re.MULTILINE).replace("443 ssl", "8443")
-    places = f"pid {tmp_path}/pid; error_log stderr; events {{}}"
-    (tmp_path / "nginx.conf").write_text(f"{places}\nhttp {{ access_log off;\n{server}}}\n")
-    outcome = run_to_end([nginx, "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf"], environment(), tmp_path)
-    assert outcome.status == 0, outcome.output
 
 
 def test_systemd() -> None:
@@ -124,6 +110,17 @@ def test_writing_a_client(gateway: GatewayProcess, tmp_path: Path) -> None:
     env = environment(CELL0_URL=gateway.url, CELL0_TOKEN=mint(gateway, "agent_001"), no_proxy="127.0.0.1")
     outcome = run_to_end([sys.executable, "-c", program], env, tmp_path)
     assert (outcome.status, outcome.output.splitlines()) == (0, ["connection.welcome", "agent_001"])
+
+
+def test_long_lists(gateway: GatewayProcess, tmp_path: Path) -> None:
+    """The program lists everybody, over more pages than one."""
+    (program,) = blocks(PAGES["long-lists"], "python")
+    assert program.count("limit=100") == 2
+    program = program.replace("limit=100", "limit=2")
+    env = environment(CELL0_URL=gateway.url, CELL0_TOKEN=mint(gateway, "reader"), no_proxy="127.0.0.1")
+    with Client(gateway, mint(gateway, "b")), Client(gateway, mint(gateway, "a")):
+        outcome = run_to_end([sys.executable, "-c", program], env, tmp_path)
+    assert (outcome.status, outcome.output.splitlines()[:3]) == (0, ["a online", "b online", "reader online"])
 
 
 def test_backup(start_gateway: StartGateway, tmp_path: Path) -> None:

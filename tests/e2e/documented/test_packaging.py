@@ -6,7 +6,6 @@ import email
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -17,33 +16,12 @@ import pytest
 
 import cell0gw
 from cell0gw.protocol.version import SERVER_VERSION
-from tests.e2e.processes import CHECKOUT, environment
+from tests.e2e.documented.fresh import run
+from tests.e2e.processes import CHECKOUT
 
 PLUGIN = "twisted/plugins/cell0gw_plugin.py"
 GENERATED = {"PKG-INFO", "setup.cfg"}
 """What setuptools writes into a source archive, over what was there."""
-
-
-def run(*command: str | Path, cwd: Path, timeout: float = 300, **variables: str | None) -> str:
-    """Run a command that must succeed.
-
-    @param timeout: seconds that it may take.
-    @param variables: of its environment; None removes one.
-    @return: what it printed.
-    """
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env=environment(**{"PYTHONPATH": None} | variables),  # what is installed is run, and nothing else
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
 
 
 def install(folder: Path, *what: str | Path) -> Path:
@@ -54,26 +32,6 @@ def install(folder: Path, *what: str | Path) -> Path:
     run(sys.executable, "-m", "venv", folder, cwd=folder.parent)
     run(folder / "bin" / "pip", "install", "--quiet", *what, cwd=folder.parent)
     return folder / "bin"
-
-
-@pytest.fixture(scope="module")
-def files() -> set[str]:
-    """What the checkout has, by path: what git says, or, in an unpacked source archive, what that lists."""
-    if (CHECKOUT / ".git").exists():
-        listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=CHECKOUT).split("\0")
-    else:
-        listed = (CHECKOUT / "cell0gw.egg-info" / "SOURCES.txt").read_text("utf-8").splitlines()
-    return {name for name in listed if name and "egg-info" not in name and (CHECKOUT / name).exists()}
-
-
-@pytest.fixture(scope="module")
-def source(files: set[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout as a fresh clone would have it."""
-    copy = tmp_path_factory.mktemp("source") / "checkout"
-    for name in files:
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(CHECKOUT / name, copy / name)
-    return copy
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +76,7 @@ def test_contents_of_the_wheel(wheel: Path) -> None:
     assert expected <= names
     assert [name for name in names if name.startswith("twisted/")] == [PLUGIN]
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"cell0", "cell0gw", "twisted"}
-    assert "cell0gw/py.typed" in names
+    assert {"cell0gw/py.typed", "cell0gw/transports/websocket/page.html"} <= names
 
 
 def test_contents_of_the_source_archive(unpacked: Path, files: set[str]) -> None:
@@ -188,21 +146,22 @@ def test_what_private_parts_are_used_of_is_bounded(metadata: Message) -> None:
     for name in ("autobahn", "twisted"):
         (line,) = (line for line in needed if line.startswith(name))
         assert "<" in line and ">=" in line
-    assert set(metadata.get_all("Provides-Extra", [])) == {"examples", "fuzz", "lint", "test"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"clients", "examples", "fuzz", "lint", "schemas", "test"}
 
 
 @pytest.mark.long
 def test_tests_of_the_source_archive(unpacked: Path, tmp_path: Path) -> None:
-    """The tests that need no port, those of the documents among them, pass in an unpacked source archive, in an
-    environment that has nothing but what it asks for. Those that need one are run there by `make sdist-test`.
+    """The tests that read the documents and the code pass in an unpacked source archive, in an environment that has
+    nothing but what it asks for, and all others are found there: `make sdist-test` runs them.
     """
     commands = install(tmp_path / "venv", "-e", f"{unpacked}[test]")
     where = run(commands / "python", "-c", "import cell0gw; print(cell0gw.__file__)", cwd=tmp_path)
     assert where.strip() == str(unpacked / "cell0gw" / "__init__.py")
-    passed = run(commands / "python", "-m", "pytest", "-q", "tests", "--ignore", "tests/e2e", cwd=unpacked, timeout=600)
-    assert re.search(r"^\d{4,} passed in ", passed, re.MULTILINE), passed
-    collected = run(commands / "python", "-m", "pytest", "-q", "--collect-only", "tests/e2e", cwd=unpacked)
-    assert re.search(r"^\d{3,} tests collected in ", collected, re.MULTILINE), collected
+    reading = sorted(str(path.relative_to(unpacked)) for path in (unpacked / "tests").glob("test_*.py"))
+    passed = run(commands / "python", "-m", "pytest", "-q", *reading, "tests/config", cwd=unpacked, timeout=600)
+    assert re.search(r"^\d{2,} passed in ", passed, re.MULTILINE), passed
+    collected = run(commands / "python", "-m", "pytest", "-q", "--collect-only", "tests", cwd=unpacked)
+    assert re.search(r"^\d{4,} tests collected in ", collected, re.MULTILINE), collected
     run(commands / "python", "-m", "pytest", "-q", "tests/e2e/documented/test_docs.py", cwd=unpacked)
 
 
@@ -220,6 +179,8 @@ def test_installed_wheel(wheel: Path, tmp_path: Path) -> None:
     assert "--port=" in run(commands / "twistd", "cell0gw", "--help", cwd=tmp_path)
     run(commands / "python", "-c", "from cell0.service.gateway_ws import WebSocketGateway", cwd=tmp_path)
     run(commands / "python", "-c", "import cell0gw.testing", cwd=tmp_path)
+    show = "from cell0gw.transports.websocket.pages import front_page; print(front_page().body.decode())"
+    assert "/cell0gw/tree/main/docs</a>" in run(commands / "python", "-c", show, cwd=tmp_path)
 
 
 def test_editable_install(source: Path, tmp_path: Path) -> None:

@@ -19,7 +19,16 @@ from websockets.exceptions import WebSocketException
 
 from tests.e2e.clients import Client, mint
 from tests.e2e.conftest import StartGateway
-from tests.e2e.processes import ADMIN_TOKEN, CHECKOUT, PATIENCE, Address, GatewayProcess, Process, environment
+from tests.e2e.processes import (
+    ADMIN_TOKEN,
+    CHECKOUT,
+    PATIENCE,
+    Address,
+    GatewayProcess,
+    Process,
+    environment,
+    eventually,
+)
 
 CHANNEL = "durable.orders"
 RULES = '[[channels]]\npattern = "durable.>"\ndurable = true\n'
@@ -233,6 +242,30 @@ def test_what_is_lost_is_told(again: Again, start_client: StartClient) -> None:
     with Client(gateway, ADMIN_TOKEN) as admin:
         admin.call("channel.publish", channel="passing.news", message=0)
     client.wait_until(lambda: numbers(client) == [0, 0], "the next message")
+
+
+def test_token_renewed(again: Again, start_client: StartClient) -> None:
+    """It renews its token when that is about to expire, and outlives the first one on the same connection."""
+    gateway = again()
+    token = mint(gateway, "reader", expires_in_hours=6 / 3600, renewable_for_hours=1)
+    client = start_client(gateway.port, token)
+    with Client(gateway, ADMIN_TOKEN) as admin:
+        listed = admin.call("auth.listTokens")["tokens"]
+        first = next(entry["expires_at"] for entry in listed if entry["entity_id"] == "reader")
+        eventually(lambda: admin.call("rpc.getServerInfo")["timestamp"] > first, "the end of the first token")
+        admin.call("channel.publish", channel=CHANNEL, message=0)
+        client.wait_for("^1 0$")
+    assert times(client, "the token is renewed") >= 1
+    assert times(client, "the connection is gone") == 0
+
+
+def test_last_token(again: Again, start_client: StartClient) -> None:
+    """Where its token can't be renewed it says so, and ends with it."""
+    gateway = again()
+    client = start_client(gateway.port, mint(gateway, "reader", expires_in_hours=6 / 3600))
+    client.wait_for("# this token is the last one: auth.renew: Your token is not renewable")
+    assert client.wait() == 1
+    client.wait_for("# the gateway sent us away: 4507")
 
 
 def test_not_again(again: Again, start_client: StartClient) -> None:

@@ -31,7 +31,7 @@ def start(gateway: GatewayProcess, token_file: Path, **times: float) -> Process:
 
 
 def entries(admin: Client) -> list[dict[str, Any]]:
-    listed = admin.call("auth.listTokens")["tokens"]
+    listed = admin.call("auth.listTokens", expired=True)["tokens"]
     return [entry for entry in listed if entry["entity_id"] == "agent_001" and not entry["revoked"]]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ import pytest
 
 from tests import spec_examples
 from tests.e2e.clients import mint
+from tests.e2e.node import node_modules
 from tests.e2e.processes import ADMIN_TOKEN, CHECKOUT, GatewayProcess, Process, environment
 
 HERE = Path(__file__).parents[1]
-PACKAGES = CHECKOUT / ".cache" / "node"
 ADDRESS = "ws://localhost:18801"
 
 pytestmark = pytest.mark.skipif(
@@ -28,12 +27,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def modules() -> Path:
     """A folder of Node's modules with `ws` in it."""
-    found = PACKAGES / "node_modules"
-    if not (found / "ws" / "package.json").exists():
-        PACKAGES.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", PACKAGES, "ws@8"]
-        subprocess.run(command, check=True, timeout=180, stdin=subprocess.DEVNULL)
-    return found
+    return node_modules("ws")
 
 
 @pytest.fixture

@@ -33,9 +33,11 @@ class Folder:
     """The folder of somebody who follows the tutorial, on a port that is free.
 
     @param path: an empty folder.
+    @param programs: where the commands are: those of a virtual environment, and others before them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, programs: str = str(BIN)) -> None:
+        self._programs = programs
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = str(probe.getsockname()[1])
         self._path = path
@@ -46,7 +48,7 @@ class Folder:
     def run(self, command: str, **variables: str) -> Process:
         """Type a command in a terminal of its own."""
         env = environment(no_proxy="localhost,127.0.0.1", **variables)
-        env["PATH"] = f"{BIN}:{env['PATH']}"
+        env["PATH"] = f"{self._programs}:{env['PATH']}"
         self._started.append(Process(["sh", "-c", f"exec {command}"], env, self._path))
         return self._started[-1]
 

@@ -191,7 +191,13 @@ AGENTS: Final = (
     Call("resume with a wrong secret", "session.resume", {"resume_token": "x"}, {"resumed": False}),
     *(
         Call(f"resume from {p!r:.40}", "session.resume", {"resume_token": "x", "positions": p}, INVALID_PARAMS)
-        for p in ([], "a", {"a": 1}, {"a": {"offset": -1, "epoch": "x"}}, {"a b": {"offset": 1, "epoch": "x"}})
+        for p in ([], "a", {"a": 1}, {"a": {"offset": -1, "epoch": "x"}})
+    ),
+    Call(
+        "resume from what is no name",
+        "session.resume",
+        {"resume_token": "x", "positions": {"a b": {"offset": 1, "epoch": "x"}}},
+        {"resumed": False},
     ),
     Call(
         "presence of another",
@@ -216,6 +222,12 @@ AGENTS: Final = (
     Call("metadata of a megabyte", "presence.update", {"status": "busy", "metadata": {"a": "a" * MEGABYTE}}, TOO_LARGE),
     Call("presence of nobody", "presence.get", {"entity_id": "inputs.none"}, NOT_FOUND),
     Call("presence of one and of a type", "presence.get", {"entity_id": "a", "entity_type": "agent"}, INVALID_PARAMS),
+    Call("a page of one", "presence.get", {"entity_id": "a", "limit": 1}, INVALID_PARAMS),
+    *(
+        Call(f"pages of {method} by {params!r:.30}", method, params, INVALID_PARAMS, "admin")
+        for method in ("presence.get", "presence.subscribe", "agent.list", "auth.listTokens")
+        for params in ({"limit": 0}, {"limit": -1}, {"limit": 1.5}, {"limit": "1"}, {"after": 1}, {"after": "a" * 301})
+    ),
     Call(
         "explain what sends nothing",
         "gateway.explain",

@@ -265,20 +265,20 @@ CLOSES: Final = (
 )
 
 CONTROL: Final = (
-    Frames("a hundred pings at once", b"".join(frame(PING, b"%d" % n) for n in range(100)), None, pongs=20),
-    Frames("a hundred thousand pings", lambda: _flood(b"", frame(PING, b"a" * 125), 100_000), 4013, pongs=50),
+    Frames("a hundred pings at once", b"".join(frame(PING, b"%d" % n) for n in range(100)), None, pongs=100),
+    Frames("a hundred thousand pings", lambda: _flood(b"", frame(PING, b"a" * 125), 100_000), 4013, pongs=150),
     Frames(
         "a hundred thousand pings by a stranger",
         lambda: _flood(b"", frame(PING), 100_000),
         4013,
         stranger=True,
-        pongs=50,
+        pongs=150,
     ),
     Frames(
         "pings within a message without end",
         lambda: _flood(frame(TEXT, b"{", fin=False), frame(PING), 100_000),
         4013,
-        pongs=50,
+        pongs=150,
     ),
     Frames("a hundred pongs that nobody asked for", frame(PONG, b"a") * 100, None, pongs=0),
     Frames("a hundred thousand pongs", lambda: _flood(b"", frame(PONG), 100_000), 4013, pongs=0),

@@ -40,7 +40,7 @@ def _endless(byte: bytes, megabytes: int = 64) -> Iterator[bytes]:
 
 
 HEADS: Final = (
-    Handshake("nine KiB without an end of line", b"A" * 9 * KIB, 431),
+    Handshake("17 KiB without an end of line", b"A" * 17 * KIB, 431),
     Handshake(
         "an endless line",
         lambda: _endless(b"A"),
@@ -49,13 +49,16 @@ HEADS: Final = (
     ),
     Handshake("endless line ends", lambda: _endless(b"\r\n"), {400, 431, None}, why="as of an endless line"),
     Handshake("endless NULs", lambda: _endless(b"\x00"), {400, 431, None}, why="as of an endless line"),
-    Handshake("a header of nine KiB", with_line(b"X: " + b"a" * 9 * KIB), 431),
+    Handshake("a header of 17 KiB", with_line(b"X: " + b"a" * 17 * KIB), 431),
     Handshake("a header of a megabyte", lambda: with_line(b"X: " + b"a" * KIB * KIB), {431, None}, why="as above"),
-    Handshake("a path of nine KiB", request(line=b"GET /" + b"a" * 9 * KIB + b" HTTP/1.1"), 431),
+    Handshake("a path of 17 KiB", request(line=b"GET /" + b"a" * 17 * KIB + b" HTTP/1.1"), 431),
     Handshake("64 headers", with_line(*[b"X-%d: a" % n for n in range(64 - len(USUAL))]), 101),
     Handshake("65 headers", with_line(*[b"X-%d: a" % n for n in range(65 - len(USUAL))]), 431),
     Handshake("65 headers of one name", with_line(*[b"X: a"] * (65 - len(USUAL))), 431),
-    Handshake("eight KiB of spaces", with_line(b"X:" + b" " * 8 * KIB + b"a"), 431),
+    Handshake("16 KiB of spaces", with_line(b"X:" + b" " * 16 * KIB + b"a"), 431),
+    Handshake(
+        "15 KiB of cookies", with_line(*[b"Cookie: " + b"a" * 3 * KIB + b"=b"] * 5), 101, why="browsers send them"
+    ),
     Handshake("six KiB of commas and spaces", with_line(b"Sec-WebSocket-Protocol: " + b", " * 3 * KIB), {101, 400}),
 )
 
@@ -69,13 +72,18 @@ REQUEST_LINES: Final = (
     Handshake("a fourth word", request(line=b"GET / HTTP/1.1 x"), 400),
     Handshake("a lower-case version", request(line=b"GET / http/1.1"), {400, 505}),
     Handshake("POST", request(line=b"POST / HTTP/1.1"), 405),
-    Handshake("HEAD", request(line=b"HEAD / HTTP/1.1"), 405),
+    Handshake("HEAD", request(line=b"HEAD / HTTP/1.1"), 426),
     Handshake("OPTIONS", request(line=b"OPTIONS * HTTP/1.1"), 405),
     Handshake("CONNECT", request(line=b"CONNECT evil.example:443 HTTP/1.1"), 405),
     Handshake("a lower-case method", request(line=b"get / HTTP/1.1"), 405),
     Handshake("no Upgrade", instead(b"Upgrade"), 426),
     Handshake("an Upgrade to something else", instead(b"Upgrade", b"Upgrade: h2c"), 426),
     Handshake("nothing but a request", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 426),
+    Handshake("no Upgrade by HEAD", b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", 426),
+    Handshake("a page", b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n", 200, why="for browsers"),
+    Handshake("a probe", b"GET /health HTTP/1.0\r\n\r\n", 200, why="for whatever looks after the process"),
+    Handshake("a probe that would upgrade", request(line=b"GET /health HTTP/1.1"), 200),
+    Handshake("a probe with a body", b"GET /health HTTP/1.0\r\nContent-Length: 4\r\n\r\nevil", 400),
     Handshake("no Connection", instead(b"Connection"), {400, 426}),
     Handshake("Connection without Upgrade", instead(b"Connection", b"Connection: close"), {400, 426}),
 )
@@ -172,12 +180,18 @@ BYTES: Final = (
             0x1E,
             0x1F,
             0x7F,
-            0x80,
-            0x85,
-            0x9B,
-            0x9F,
         )
     ),
+    *(
+        Handshake(
+            f"0x{byte:02x} in a value",
+            with_line(b"X: a" + bytes((byte,)) + b"Origin: https://good.example"),
+            101,
+            why="RFC 9110, section 5.5, lets text of any encoding stand",
+        )
+        for byte in (0x80, 0x85, 0x9B, 0x9F, 0xA0, 0xFF)
+    ),
+    Handshake("a cookie in UTF-8", with_line("Cookie: name=Müßig; city=東京".encode()), 101),
     *(
         Handshake(f"0x{byte:02x} in a name", with_line(b"X" + bytes((byte,)) + b": a"), 400)
         for byte in (0x00, 0x0A, 0x0D, 0x1F, 0x7F, 0x85)
@@ -197,7 +211,6 @@ BYTES: Final = (
     Handshake("a header without a name", with_line(b": a"), 400),
     Handshake("a header that is there and empty", with_line(b"X:"), 101),
     Handshake("names in any case", request().replace(b"Upgrade: websocket", b"uPGRADE: WebSocket"), 101),
-    Handshake("letters beyond ASCII", with_line(b"X: caf\xe9"), 101, why="RFC 9110, section 5.5, lets them stand"),
     Handshake("a ClientHello of TLS", bytes.fromhex("16030100c8010000c403034b") + b"\x00" * 190, {400, None}),
     Handshake("an old ClientHello", bytes.fromhex("802e0100020015000000100100800200") + b"\x80" * 40, {400, None}),
     Handshake("what another protocol begins with", b"\x00\x00\x00\x0cSSH-2.0-x\r\n\r\n", 400),
@@ -205,6 +218,11 @@ BYTES: Final = (
 
 SUBPROTOCOLS: Final = (
     Handshake("an unknown subprotocol", with_line(b"Sec-WebSocket-Protocol: evil"), 101, why="none is taken up"),
+    Handshake("no subprotocol", with_line(b"Sec-WebSocket-Protocol:"), 101, why="RFC 9110, section 5.6.1"),
+    Handshake("an empty subprotocol", with_line(b"Sec-WebSocket-Protocol: , cell0.v1,"), 101, why="RFC 9110, 5.6.1"),
+    Handshake("text that is no subprotocol", with_line(b"Sec-WebSocket-Protocol: caf\xc3\x89"), 400),
+    Handshake("text that is no option", instead(b"Connection", b"Connection: Upgrade, \x85"), 400),
+    Handshake("text that is no upgrade", instead(b"Upgrade", b"Upgrade: websocket, \x85"), 400),
     Handshake("a subprotocol twice", with_line(b"Sec-WebSocket-Protocol: a, a"), 400),
     Handshake("ours twice", with_line(b"Sec-WebSocket-Protocol: cell0.v1, cell0.v1"), 400),
     Handshake(

@@ -67,7 +67,7 @@ ENVELOPE: Final = (
         for m in ("1", "null", "true", "[]", "{}", '["rpc.ping"]')
     ),
     *(
-        Message(f"the method {m!r}", call(m), refused(NO_METHOD, 1), unsaid="nosuch")
+        Message(f"the method {m!r}", call(m), refused(NO_METHOD, 1), written="Method not found: ")
         for m in (
             "",
             ".",
@@ -103,7 +103,7 @@ ENVELOPE: Final = (
             "a" * 1000,
         )
     ),
-    Message("a method of a megabyte", lambda: call("nosuch" * 170_000), refused(NO_METHOD, 1), unsaid="nosuch"),
+    Message("a method of a megabyte", lambda: call("nosuch" * 170_000), refused(NO_METHOD, 1), unsaid="nosuch" * 22),
     Message("an escaped method", call("rpc\\u002eping"), ok("pong")),
     *(
         Message(f"the id {i:.20}", call(request_id=i), refused(INVALID_REQUEST))
@@ -140,7 +140,7 @@ ENVELOPE: Final = (
     Message("too few by position", call("rpc.echo", "[]"), refused(INVALID_PARAMS, 1)),
     Message("of the wrong type by position", call("channel.subscribe", "[1]"), refused(INVALID_PARAMS, 1)),
     Message("none where one is needed", call("rpc.echo"), refused(INVALID_PARAMS, 1), written="message"),
-    Message("some where there are none", call("rpc.ping", '{"a":1}'), refused(INVALID_PARAMS, 1), written="`a`"),
+    Message("some where there are none", call("rpc.ping", '{"a":1}'), refused(INVALID_PARAMS, 1), written="params.a"),
     Message(
         "a name too many",
         call("rpc.echo", '{"message":1,"mesage":"private"}'),

@@ -37,6 +37,7 @@ NAMES: Final = (
     *_named("agent.send", "agent_id", message=1),
     *_named("agent.call", "agent_id", message=1),
     *_named("agent.list", "capability"),
+    *_named("agent.describe", "agent_id"),
     *_named("presence.get", "entity_id"),
     *_named("presence.subscribe", "pattern"),
     *_named("auth.generateToken", "entity_id"),

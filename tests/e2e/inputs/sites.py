@@ -27,6 +27,8 @@ SITES: Final = (
             "https://good.example:443",
             "HTTPS://Good.Example",
             "http://other.example:8080",
+            "http://localhost",
+            "https://localhost",
         )
     ),
     *(
@@ -52,7 +54,7 @@ SITES: Final = (
             "https://good.example, https://evil.example",
             "https://good\xe9.example",
             "http://other.example",
-            "http://localhost",
+            "http://evil.example\x85https://good.example",
             "http://localhost:18801",
             "http://127.0.0.1",
             "http://127.0.0.1:18801",

@@ -47,7 +47,22 @@ AUTHENTICATION: Final = (
             INVALID_PARAMS,
             "stranger",
         )
-        for c in ("a", [1], ["a b"], [""], ["*"], ["a"] * 101, {"a": 1})
+        for c in (
+            "a",
+            [1],
+            ["a b"],
+            [""],
+            ["*"],
+            ["a"] * 101,
+            {"a": 1},
+            [{}],
+            [{"name": "a b"}],
+            [{"name": "a", "colour": "red"}],
+            [{"name": "a", "description": 1}],
+            [{"name": "a", "input_schema": "object"}],
+            [{"name": "a", "tags": "text"}],
+            [{"name": "a", "examples": {}}],
+        )
     ),
     *(
         Call(f"metadata {m!r:.30}", "auth.authenticate", {"token": "x", "metadata": m}, INVALID_PARAMS, "stranger")
@@ -91,8 +106,6 @@ MINTING: Final = (
             ["agent.send"],
             ["presence.*", "*"],
             ["channel.subscribe:$system"],
-            ["nosuch.method"],
-            ["nosuch.*"],
             ["channel.publish:mine.a", "agent.*"],
         )
     ),
@@ -116,6 +129,11 @@ MINTING: Final = (
             ["channel.publish:"],
             ["channel.publish:a b"],
             ["channel.publish\x00"],
+            ["nosuch.method"],
+            ["nosuch.*"],
+            ["presence.update:mine.a"],
+            ["presence.get:a b"],
+            ["presence.get:*.*.*.*.*"],
             ["a" * 301],
         )
     ),
@@ -170,6 +188,12 @@ MINTING: Final = (
         {"permissions": ["presence.*"]},
         "minter",
     ),
+    _mint("for what is named as a capability is", INVALID_PARAMS, entity_id="capability:a"),
+    *(
+        Call(f"tokens after {a!r}", "auth.listTokens", {"after": a}, INVALID_PARAMS, "admin")
+        for a in ("x", "-1_a", "²_a")
+    ),
+    Call("tokens expired perhaps", "auth.listTokens", {"expired": 1}, INVALID_PARAMS, "admin"),
     Call("revoke nothing", "auth.revokeToken", {}, INVALID_PARAMS, "admin"),
     Call("revoke two things", "auth.revokeToken", {"token_id": "a", "entity_id": "b"}, INVALID_PARAMS, "admin"),
     Call("revoke what is not", "auth.revokeToken", {"token_id": "tok_0000000000000000"}, NOT_FOUND, "admin"),

@@ -82,6 +82,25 @@ def test_dual_stack(start_gateway: StartGateway, tmp_path: Path, listen: tuple[s
         assert answers(connect(f"ws://{host}:{gateway.port}", proxy=None)), host
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+@pytest.mark.parametrize("listen", [("--host", "gateway", "--port", "0"), ("--listen", "tcp:0:interface=gateway")])
+def test_every_address_of_a_name(start_gateway: StartGateway, tmp_path: Path, listen: tuple[str, ...]) -> None:
+    """A name is each address that it has, on the same port; one that this machine lacks is left out."""
+    names = [
+        sys.executable,
+        CHECKOUT / "tests" / "e2e" / "programs" / "names.py",
+        "gateway=::1,192.0.2.1,127.0.0.1",
+        "--",
+    ]
+    place = ["--state-dir", str(tmp_path / "state")]
+    gateway = start_gateway(*listen, *place, place=False, command=[*names, *TWISTD])
+    gateway.wait_for(r"listening on 127\.0\.0\.1 port")
+    ports = re.findall(r"listening on (\S+) port (\d+)$", gateway.output, re.MULTILINE)
+    assert ports == [("::1", str(gateway.port)), ("127.0.0.1", str(gateway.port))]
+    for host in ("127.0.0.1", "[::1]"):
+        assert answers(connect(f"ws://{host}:{gateway.port}", proxy=None)), host
+
+
 def test_several_places(start_gateway: StartGateway, folder: Path) -> None:
     """A port and two Unix sockets serve the same gateway; a publication from one place arrives at the others."""
     one, other = folder / "one.sock", folder / "with space.sock"
@@ -100,7 +119,7 @@ def test_several_places(start_gateway: StartGateway, folder: Path) -> None:
             )
             assert (opened["entity_id"], published["recipients"]) == ("agent_001", 1)
             assert len(client.notification("channel.message")["message"]) == 100_000
-    assert re.search(rf"agent_001 opened \S+ on \S+ from unix:{os.getpid()}$", gateway.output, re.MULTILINE)
+    gateway.wait_for(rf"agent_001 opened \S+ on \S+ from unix:{os.getpid()}$")
     gateway.stop()
     assert not one.exists() and not other.exists()
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 import pty
+import re
+import select
 import signal
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from bench.certificate import make_certificate
 from tests.e2e.clients import Client, trusting
 from tests.e2e.conftest import StartGateway
-from tests.e2e.processes import ADMIN_TOKEN, TWISTD, Address, GatewayProcess, environment
+from tests.e2e.processes import ADMIN_TOKEN, PATIENCE, TWISTD, Address, GatewayProcess, environment
 
 
 def certificate_of(port: int) -> bytes:
@@ -101,19 +110,98 @@ def test_before_and_after(start_gateway: StartGateway) -> None:
     assert gateway.wait() == 0
 
 
-def test_terminal_that_is_closed(tmp_path: Path) -> None:
-    """When the terminal is closed in which it runs, it drains and ends rather than live on unseen."""
+def start_in_terminal(folder: Path, *flags: str) -> tuple[int, int]:
+    """Start a gateway whose terminal this is.
+
+    @return: its process id, and the other end of the terminal.
+    """
     child, terminal = pty.fork()
     if child == 0:
         signal.alarm(60)
-        os.chdir(tmp_path)
+        os.chdir(folder)
+        place = ("--host", "127.0.0.1", "--port", "0", "--state-dir", folder / "state")
         os.execve(
             TWISTD[0],
-            [str(word) for word in (*TWISTD, "--host", "127.0.0.1", "--port", "0", "--state-dir", tmp_path / "state")],
+            [str(word) for word in (*TWISTD, *place, *flags)],
             environment(CELL0_GATEWAY_ADMIN_TOKEN=ADMIN_TOKEN),
         )
+    return child, terminal
+
+
+def shown(terminal: int, until: bytes) -> bytes:
+    """What a terminal shows until a text is in it, or until it is closed."""
     seen = b""
-    while b"listening on" not in seen:
-        seen += os.read(terminal, 65536)
+    with suppress(OSError):  # how Linux tells of the end
+        while until not in seen:
+            assert select.select([terminal], [], [], PATIENCE)[0], seen
+            seen += os.read(terminal, 65536)
+    return seen
+
+
+def test_terminal_that_is_closed(tmp_path: Path) -> None:
+    """When the terminal is closed in which it runs, it drains and ends rather than live on unseen."""
+    child, terminal = start_in_terminal(tmp_path)
+    assert b"listening on" in shown(terminal, b"listening on")
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def lock(path: Path) -> None:
+    """Give the key in a file, which also has its certificate, a pass phrase."""
+    data = path.read_bytes()
+    certificate, begin, _ = data.partition(b"-----BEGIN PRIVATE KEY")
+    assert begin
+    locked = load_pem_private_key(data, None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame")
+    )
+    path.write_bytes(certificate + locked)
+
+
+@pytest.mark.parametrize(
+    ("way", "option"),
+    [
+        ("--tls-cert {path}", "tls_key_passphrase_file"),
+        ("--listen ssl:0:interface=127.0.0.1:privateKey={path}", "passphraseFile="),
+    ],
+)
+def test_passphrase(tmp_path: Path, way: str, option: str) -> None:
+    """A key with a pass phrase is never asked for on the terminal, neither at a start nor on SIGHUP: a line names the
+    option that it needs."""
+    path = make_certificate(tmp_path)
+    flags = way.format(path=path).split()
+    said = f"{path}: the key has a pass phrase; {option} names a file with it".encode()
+    child, terminal = start_in_terminal(tmp_path, *flags)
+    assert b"listening on" in shown(terminal, b"listening on")
+    lock(path)
+    os.kill(child, signal.SIGHUP)
+    seen = shown(terminal, b"nothing has changed")
+    assert said in seen and b"Enter" not in seen, seen
+    os.kill(child, signal.SIGTERM)
+    shown(terminal, b"Server Shut Down")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(terminal)
+    child, terminal = start_in_terminal(tmp_path, *flags)
+    seen = shown(terminal, b"Enter")
+    assert said in seen and b"Enter" not in seen, seen
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    os.close(terminal)
+
+
+def test_passphrase_file(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """With a file that has the pass phrase the key is used, and so after SIGHUP."""
+    path = make_certificate(tmp_path)
+    lock(path)
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("open sesame\n")
+    passphrase.chmod(0o600)
+    listen = f"tcp:0:interface=127.0.0.1 ssl:0:interface=127.0.0.1:privateKey={path}:passphraseFile={passphrase}"
+    tls = ("--tls-cert", str(path), "--tls-key-passphrase-file", str(passphrase))
+    gateway = start_gateway(*tls, "--listen", listen)
+    ports = [int(port) for port in re.findall(r"listening on \S+ port (\d+) with TLS", gateway.output)]
+    before = {certificate_of(port) for port in ports}
+    make_certificate(tmp_path)
+    lock(path)
+    reload(gateway)
+    after = {certificate_of(port) for port in ports}
+    assert (len(ports), len(before), len(after)) == (2, 1, 1)
+    assert before != after

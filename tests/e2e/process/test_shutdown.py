@@ -96,6 +96,38 @@ def test_new_clients_while_draining(start_gateway: StartGateway) -> None:
     assert gateway.wait() == 0
 
 
+def test_newcomers_for_a_while(start_gateway: StartGateway) -> None:
+    """With drain_accept newcomers are accepted after SIGTERM, though all others have gone, and told 4001; then the port
+    accepts nobody, and the process ends with 0.
+    """
+    gateway = start_gateway("--drain-accept", "3s")
+    with Client(gateway, ADMIN_TOKEN) as client:
+        gateway.signal()
+        assert client.close_code() == 4001
+    came = 0
+    while gateway.running:
+        try:
+            with Client(gateway) as late:
+                assert late.close_code() == 4001
+            came += 1
+        except ConnectionRefusedError:
+            break
+        except (ConnectionClosed, OSError):
+            # The port was closed before this one's handshake was read: it is refused the next time.
+            with pytest.raises(ConnectionRefusedError):
+                Client(gateway)
+            break
+    assert came > 1
+    assert gateway.wait() == 0
+
+
+def test_sigint_accepts_nobody(start_gateway: StartGateway) -> None:
+    """After SIGINT, which somebody types, nobody is waited for, whatever drain_accept says."""
+    gateway = start_gateway("--drain-accept", "60s", "--drain-timeout", "61s")
+    gateway.signal(signal.SIGINT)
+    assert gateway.wait() == 0
+
+
 def test_batches(start_gateway: StartGateway) -> None:
     """Many clients are sent away one batch after the other, so that they don't all come back in the same instant."""
     gateway = start_gateway()

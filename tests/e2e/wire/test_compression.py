@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, PerMessageDeflate
 
 from tests.e2e.clients import Client, RawClient
 from tests.e2e.conftest import StartGateway
-from tests.e2e.processes import ADMIN_TOKEN, GatewayProcess
+from tests.e2e.processes import ADMIN_TOKEN, GatewayProcess, environment, run_to_end
 
 MEGABYTE = 1024 * 1024
 
@@ -70,3 +73,43 @@ def test_switched_off(start_gateway: StartGateway) -> None:
     with Client(gateway, ADMIN_TOKEN) as client:
         assert "Sec-WebSocket-Extensions" not in client.connection.response.headers
         exchange(client)
+
+
+MOJOLICIOUS = r"""
+use Mojo::Base -strict;
+use Mojo::JSON qw(decode_json encode_json);
+use Mojo::UserAgent;
+my ($url, $token) = @ARGV;
+my $ua = Mojo::UserAgent->new;
+my $count = 0;
+$ua->websocket($url => {'Sec-WebSocket-Extensions' => 'permessage-deflate'} => sub {
+  my ($ua, $tx) = @_;
+  die 'not compressed' unless $tx->is_websocket && $tx->compressed;
+  my $say = sub { $tx->send(encode_json({jsonrpc => '2.0', method => $_[0], params => $_[1], id => $_[2]})) };
+  $tx->on(message => sub {
+    my $message = decode_json($_[1]);
+    return unless $message->{id};
+    die encode_json($message->{error}) if $message->{error};
+    say "answered $message->{id}";
+    return $tx->finish if ++$count > 20;
+    $say->('rpc.echo', {message => "this is message number $count"}, "echo $count");
+  });
+  $tx->on(finish => sub { say "closed $_[1]"; Mojo::IOLoop->stop });
+  $say->('auth.authenticate', {token => $token}, 'first');
+});
+Mojo::IOLoop->start;
+"""
+
+
+def has_mojolicious() -> bool:
+    """Whether Perl has it."""
+    if shutil.which("perl") is None:
+        return False
+    return not subprocess.run(["perl", "-MMojo::UserAgent", "-e1"], capture_output=True, check=False).returncode
+
+
+@pytest.mark.skipif(not has_mojolicious(), reason="Mojolicious is not installed: libmojolicious-perl of Debian")
+def test_mojolicious(gateway: GatewayProcess, tmp_path: Path) -> None:
+    """Mojolicious, which keeps its context whatever it is told, is answered each time."""
+    done = run_to_end(["perl", "-e", MOJOLICIOUS, gateway.url, ADMIN_TOKEN], environment(), tmp_path)
+    assert done.output.splitlines() == ["answered first", *(f"answered echo {n}" for n in range(1, 21)), "closed 1005"]

@@ -85,6 +85,8 @@ def test_a_refused_start_frees_what_it_took(tmp_path: Path, start_gateway: Start
         (["--max-message-size", "10MB"], "max_message_size from --max-message-size: expected bytes"),
         (["--log-format", "xml"], "log_format from --log-format: expected one of: text, json"),
         (["--host", "a.host.that.is.not.invalid"], "a.host.that.is.not.invalid"),
+        (["--proxy-protocol"], "proxy_protocol needs to know whose headers are believed: set trusted_proxies, too"),
+        (["--listen", "haproxy:tcp:18801"], "haproxy:tcp:18801: set the option proxy_protocol, and leave haproxy: out"),
         (["--bogus"], "--bogus not recognized; --help lists the options"),
         (["--state-dir", "/proc/cell0gw"], "the state folder /proc/cell0gw can't be used"),
     ],

@@ -1,10 +1,12 @@
-"""A gateway that speaks TLS, and clients that trust its certificate."""
+"""A gateway that speaks TLS, and clients that trust its certificate, or don't."""
 
 from __future__ import annotations
 
-import json
 import socket
+import ssl
 from pathlib import Path
+
+import pytest
 
 from bench.certificate import make_certificate
 from tests.e2e.clients import Client, trusting
@@ -34,7 +36,6 @@ def test_calls_and_publications(start_gateway: StartGateway, tmp_path: Path) -> 
 
 
 NO_TLS = {
-    "HTTP": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "an old ClientHello": bytes.fromhex("802e0100020015000000100100800200") + b"\x80" * 40,
     "a ClientHello cut short": bytes.fromhex("16030100c8010000c40303") + b"\x00" * 200,
     "a record of another kind": b"\x17\x03\x03\x00\x05hello",
@@ -48,24 +49,54 @@ def test_no_handshake_of_tls(start_gateway: StartGateway, tmp_path: Path) -> Non
     certificate = make_certificate(tmp_path)
     gateway = start_gateway("--tls-cert", str(certificate))
     context = trusting(certificate)
+    before = len(gateway.lines)
+    senders = []
     for sent in NO_TLS.values():
-        before = len(gateway.lines)
         with socket.create_connection(("127.0.0.1", gateway.port), 30) as plain:
+            senders.append(f"127.0.0.1:{plain.getsockname()[1]} ")
             plain.sendall(sent)
             plain.shutdown(socket.SHUT_WR)
             assert b"HTTP" not in plain.recv(65536)
         with Client(Address(gateway.port, "wss"), ssl=context) as client:
             assert client.call("rpc.ping") == "pong"
-        told = gateway.lines[before:]
-        assert len(told) <= 1 and "Traceback" not in str(told), told
+    gateway.signal()
+    assert gateway.wait() == 0
+    told = "\n".join(gateway.lines[before:])
+    assert all(told.count(sender) <= 1 for sender in senders) and "Traceback" not in told, told
 
 
-def test_in_the_clear(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """Who speaks no TLS is refused, and nothing of the gateway's is told in the clear."""
+@pytest.mark.parametrize("body", [b"", b"x" * MEGABYTE])
+def test_in_the_clear(start_gateway: StartGateway, tmp_path: Path, body: bytes) -> None:
+    """Who sends a request without TLS is told so, whole and in the clear, and nothing else of the gateway's."""
     gateway = start_gateway("--tls-cert", str(make_certificate(tmp_path)))
     with socket.create_connection(("127.0.0.1", gateway.port), 30) as plain:
-        plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n")
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n" + body)
+        plain.shutdown(socket.SHUT_WR)
         heard = b""
         while data := plain.recv(65536):
             heard += data
-    assert b"HTTP" not in heard and json.dumps("connection.welcome").encode() not in heard
+    head, _, text = heard.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ") and b"Content-Length: 33" in head
+    assert text == b"This port speaks TLS: use wss://\n"
+
+
+def test_failures(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """Handshakes that fail are counted by cause, and the first of each is a line with the client's address."""
+    certificate = make_certificate(tmp_path)
+    gateway = start_gateway("--tls-cert", str(certificate))
+    for _ in range(3):
+        with (
+            socket.create_connection(("127.0.0.1", gateway.port), 30) as plain,
+            pytest.raises(ssl.SSLCertVerificationError),
+        ):
+            ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", gateway.port), 30) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while plain.recv(65536):
+            pass
+    with Client(Address(gateway.port, "wss"), ADMIN_TOKEN, ssl=trusting(certificate)) as client:
+        assert client.call("gateway.getStats")["tls_failures"] == {"certificate": 3, "plain_http": 1}
+    begins = r"\[info\] the handshake of TLS with 127\.0\.0\.1:\d+ failed:"
+    gateway.wait_for(f"{begins} the client does not trust .*unknown ca")
+    gateway.wait_for(f"{begins} .* wss://")
+    gateway.wait_for(r"\[info\] \d more handshakes of TLS failed: the client does not trust ")

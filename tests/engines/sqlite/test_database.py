@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from cell0gw.engines.sqlite import schema as sqlite_schema
 from cell0gw.engines.sqlite.database import Database
+from cell0gw.engines.sqlite.file import LOG
 from cell0gw.engines.sqlite.schema import MIGRATIONS, SchemaTooNew
 from cell0gw.engines.sqlite.tokens import SQLiteTokenStore
 from cell0gw.protocol.errors import Unavailable
@@ -28,6 +29,11 @@ def insert(number: int) -> Callable[[sqlite3.Connection], int]:
         return number
 
     return job
+
+
+def long_row(connection: sqlite3.Connection) -> None:
+    """A job that makes the log long."""
+    connection.execute("CREATE TABLE long AS SELECT zeroblob(?)", (LOG + 1,))
 
 
 def out_of_order(connection: sqlite3.Connection) -> None:
@@ -106,6 +112,43 @@ class WriteTests(Case):
         self.reactor.turn()
         self.assertEqual(threads, [threading.get_ident()])
 
+    def test_long_log(self) -> None:
+        """A long log is brought into the file after the results are told, and the next commit cuts it."""
+        sizes = []
+        call = self.reactor.callFromThread
+
+        def told(*job: Any) -> None:
+            sizes.append(self.path.stat().st_size)
+            call(*job)
+
+        self.patch(self.reactor, "callFromThread", told)
+        self.outcome(self.database.write(long_row))
+        self.outcome(self.database.write(insert(1)))
+        self.assertLess(sizes[0], LOG)
+        self.assertGreater(sizes[1], LOG)
+        self.assertLessEqual(Path(f"{self.path}-wal").stat().st_size, LOG)
+
+    def test_log_that_stays(self) -> None:
+        """A log that can't be brought into the file is tried again after later commits, and nothing else fails."""
+        allowed, asked = [False], []
+
+        def forbid(action: int, name: str | None, *others: Any) -> int:
+            if action != sqlite3.SQLITE_PRAGMA or name != "wal_checkpoint":
+                return sqlite3.SQLITE_OK
+            asked.append(allowed[0])
+            return sqlite3.SQLITE_OK if allowed[0] else sqlite3.SQLITE_DENY
+
+        self.outcome(self.database.write(lambda connection: connection.set_authorizer(forbid)))
+        self.outcome(self.database.write(long_row))
+        self.outcome(self.database.write(insert(1)))
+        self.outcome(self.database.look(lambda connection: None))  # by then it was tried after both
+        self.assertLess(self.path.stat().st_size, LOG)
+        allowed[0] = True
+        self.outcome(self.database.write(insert(2)))
+        self.outcome(self.database.write(insert(3)))
+        self.assertEqual((self.numbers(), asked[:2], asked[-1]), ([1, 2, 3], [False, False], True))
+        self.assertGreater(self.path.stat().st_size, LOG)
+
     def test_in_order(self) -> None:
         """Writes happen, and are told of, in the order they were asked for."""
         told: list[int] = []
@@ -166,6 +209,19 @@ class WriteTests(Case):
         self.failureResultOf(failed, Unavailable)
         self.assertEqual(self.successResultOf(written), 3)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_a_defect_of_the_writer(self) -> None:
+        """Whatever goes wrong in the thread itself is told and logged, and the thread lives on."""
+        told: list[str | None] = []
+        self.patch(self.database._outage, "_tell", told.append)
+        in_order, self.database._in_order = self.database._in_order, lambda: {}[1]  # type: ignore[method-assign]
+        failed = self.database.write(insert(1))
+        self.reactor.run_until_fired(failed)
+        self.failureResultOf(failed, Unavailable)
+        self.assertEqual((told, len(self.flushLoggedErrors(KeyError))), (["failing"], 1))
+        self.database._in_order = in_order  # type: ignore[method-assign]
+        self.assertEqual(self.outcome(self.database.write(insert(2))), 2)
+        self.assertEqual(told, ["failing", None])
 
     def test_more_than_a_group(self) -> None:
         """However many writes gather, all are done."""

@@ -112,8 +112,8 @@ class FullTests(FaultCase):
     def test_hardly_any_room(self) -> None:
         """A few bytes more are no room: a disk on the brink would be well and ill in turns."""
         self.fill()
+        self.patch(sqlite_file, "SPACE", 1 << 62)  # first: the thread may try again at any moment
         self.pragma("max_page_count = 100000")
-        self.patch(sqlite_file, "SPACE", 1 << 62)
         self.now += 100
         self.refused("full")
         self.patch(sqlite_file, "SPACE", 1)

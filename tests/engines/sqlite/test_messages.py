@@ -9,7 +9,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from cell0gw.channels.store import NewMessage, Stored
-from cell0gw.engines.sqlite.messages import SQLiteMessageStore
 from cell0gw.protocol.errors import Unavailable
 from tests.engines.sqlite.test_database import out_of_order
 from tests.engines.test_message_stores import SQLiteCase, key, new_message
@@ -143,45 +142,7 @@ class FailureTests(Case):
 
 
 class SizeTests(Case):
-    """C{max_size}"""
-
-    def size(self) -> int:
-        """How many bytes of the file are in use."""
-        pages, free, size = (
-            self.execute(f"PRAGMA {name}")[0][0] for name in ("page_count", "freelist_count", "page_size")
-        )
-        return int((pages - free) * size)
-
-    def test_the_longest_lose(self) -> None:
-        """When the file is too large the longest channels lose their oldest messages, until it is not; others none."""
-        for name, count in (("long", 2000), ("longer", 3000)):
-            self.append(*(new_message(name, bytes(1000)) for _ in range(count)))
-        self.fill(100, "short")
-        full = self.size()
-        self.store = SQLiteMessageStore(self.database, full // 2)
-        changed = self.outcome(self.store.purge({}, 0.0))
-        self.assertLessEqual(self.size(), full // 2)
-        self.assertGreater(self.size(), full // 10)
-        self.assertEqual(set(changed), {"long", "longer"})
-        for name, newest in (("long", 2000), ("longer", 3000), ("short", 100)):
-            self.assertEqual(self.read(name), list(range(changed.get(name, 1), newest + 1)))
-        self.assertEqual(self.append(new_message("longer"))[0].position.offset, 3001)
-        self.consistent()
-
-    def test_nothing_too_large(self) -> None:
-        """A file that is not too large loses nothing."""
-        self.fill(100)
-        self.assertEqual(self.outcome(self.store.purge({"x": -1.0}, 0.0)), {})
-
-    def test_nothing_left_to_lose(self) -> None:
-        """The newest message of each channel stays, whatever the size: its number is needed."""
-        for name in "xyz":
-            self.append(*(new_message(name, bytes(100_000)) for _ in range(4)))
-        self.store = SQLiteMessageStore(self.database, 1000)
-        self.assertEqual(self.outcome(self.store.purge({}, 0.0)), {"x": 4, "y": 4, "z": 4})
-        self.assertEqual([self.read(name) for name in "xyz"], [[4], [4], [4]])
-        self.assertEqual(self.outcome(self.store.purge({}, 0.0)), {})
-        self.assertEqual(self.append(new_message("y"))[0].position.offset, 5)
+    """What the file takes."""
 
     def test_space_is_used_again(self) -> None:
         """What was forgotten makes room: a channel that keeps its newest few does not make the file grow for ever."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from cell0gw.engines.sqlite import database as sqlite
 
-deliver = sqlite._deliver
+deliver = sqlite.deliver
 
 
 def deliver_or_die(outcomes: Any) -> None:
@@ -16,7 +16,7 @@ def deliver_or_die(outcomes: Any) -> None:
     deliver(outcomes)
 
 
-sqlite._deliver = deliver_or_die
+sqlite.deliver = deliver_or_die
 
 from twisted.scripts.twistd import run  # noqa: E402
 

@@ -109,7 +109,9 @@ async def killed_worker(stage: Stage) -> None:
     await silent.inbox.wait("agent.invoke", 1)
     silent.drop()
     equal(await call, -32008, "what comes of a call of who does not acknowledge")
-    equal(await outcome(caller, capability=stage.entity("only"), message=1), -32006, "a call to who is gone")
+    waiting = await outcome(caller, capability=stage.entity("only"), message=1, timeout_ms=300)
+    equal(waiting, -32004, "a call to who is gone, and may come back")
+    equal(await outcome(caller, capability=stage.entity("none"), message=1), -32006, "a call to who never was")
 
 
 @scenario()

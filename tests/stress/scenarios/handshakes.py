@@ -24,12 +24,12 @@ REFUSED = {
     "two versions": (400, head(("Sec-WebSocket-Version", "13"))),
     "two origins": (400, head(("Origin", ORIGIN), ("Origin", ORIGIN))),
     "a zero byte": (400, head(("X-Odd", "a\0b"))),
-    "a byte of C1": (400, head(("X-Odd", "a\x85b"))),
+    "a byte of C1 in a name": (400, head(("X\x85Odd", "ab"))),
     "a bare LF": (400, head().replace(b"Upgrade: websocket\r\n", b"Upgrade: websocket\n")),
     "a bare CR": (400, head(("X-Odd", "a\rX-Odder: b"))),
     "a folded line": (400, head(("X-Odd", "a\r\n b"))),
     "65 headers": (431, head(*((f"X-{number}", "x") for number in range(60)))),
-    "9 KiB": (431, head(("X-Long", "x" * 9216))),
+    "17 KiB": (431, head(("X-Long", "x" * 17 * 1024))),
 }
 
 
@@ -94,7 +94,7 @@ async def handshake_garbage(stage: Stage) -> None:
         await client.send(data)
         status, headers = await client.response()
         equal(status, expected, f"the status for {what}")
-        equal(headers.get("connection"), "close", f"the header Connection for {what}")
+        equal(headers.get("connection", "").split(", ")[0], "close", f"the header Connection for {what}")
         equal("server" in headers, False, f"whether the answer to {what} names a server")
         if what == "version 8":
             equal(headers.get("sec-websocket-version"), "13", "the version that is spoken")
@@ -120,7 +120,7 @@ async def oversized_head(stage: Stage) -> None:
             sent += 100 * len(piece)
         within(sent, 8000, 16 * 1024 * 1024, "bytes of a head that were taken")
         client.close()
-    for length, expected in ((7900, 101), (8300, 431)):
+    for length, expected in ((16_000, 101), (16_800, 431)):
         client = await stage.raw().connect()
         data = head()
         await client.send(data.replace(b"\r\n\r\n", b"\r\nX-Long: " + b"x" * (length - len(data) - 10) + b"\r\n\r\n"))

@@ -35,6 +35,11 @@ class Reactor(Clock):
             reader.doRead()
 
 
+def unexpected(cause: str, client: Any, said: str) -> None:
+    """Called when a handshake of TLS fails that should not."""
+    raise AssertionError(f"the handshake failed: {cause}, {said}")
+
+
 class Recorder(Protocol):
     """Keeps what comes; answers or raises if it is told to."""
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet.endpoints import _SystemdParser
 from twisted.internet.interfaces import ILoggingContext, IProtocolFactory
 from twisted.internet.protocol import Protocol, ServerFactory
-from twisted.internet.ssl import CertificateOptions
 from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -70,7 +70,7 @@ class ReadTests(SynchronousTestCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         endpoint = self.one(f"ssl:1:privateKey={make_certificate(folder)}")
-        self.assertIsInstance(endpoint.tls, CertificateOptions)
+        self.assertIsInstance(endpoint.tls, SSL.Context)
         self.assertEqual(binding(endpoint)["_port"], 1)
 
     def test_handed_over(self) -> None:
@@ -92,11 +92,49 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual([one.text for one in endpoints], ["tcp:1", "unix:/a", "systemd:name=web", "systemd:name=web"])
         self.assertEqual(len({one.stand_in for one in endpoints}), 4)
 
-    def test_wrapped(self) -> None:
-        """What an endpoint puts around the gateway, as that for the proxies' PROXY protocol does, stays around it."""
-        endpoint = self.one("haproxy:tcp:1:interface=127.0.0.1")
-        self.assertIsNot(endpoint.factory, endpoint.stand_in)
-        self.assertIs(endpoint.factory.wrappedFactory, endpoint.stand_in)
+    def test_can_not_be_used(self) -> None:
+        """Endpoints that are no sockets, or that put something around what they serve, are refused: the latter would
+        leave the gateway's transports, and so its limits, out.
+        """
+        expected = "endpoints of this kind can't be used here; use tcp:, tcp6:, ssl:, unix: or systemd:"
+        for text in (
+            "stdio:",
+            "stdio",
+            "autobahn:tcp\\:9000:url=ws\\://localhost",
+        ):
+            self.assertEqual(self.refusal(text), f"{text}: {expected}")
+        for text in ("18801", "http:1", ""):
+            self.assertIn(f"Unknown endpoint type: {text.partition(':')[0]!r}; use tcp:", self.refusal(text))
+        self.assertIn("nothing follows the last backslash", self.refusal("tcp:1\\"))
+
+    def test_haproxy(self) -> None:
+        """Twisted's endpoint for the PROXY protocol is refused by a line that names the option."""
+        for text in (
+            "haproxy:tcp:1:interface=127.0.0.1",
+            "haproxy:ssl:1:privateKey=/nowhere.pem",
+            "haproxy:systemd:domain=INET:index=0",
+            "haproxy",
+        ):
+            self.assertEqual(self.refusal(text), f"{text}: set the option proxy_protocol, and leave haproxy: out")
+
+    def test_ssl_method(self) -> None:
+        """A method, which Twisted takes, is refused: the gateway speaks TLS 1.2 and 1.3."""
+        self.assertIn("leave sslmethod out", self.refusal("ssl:1:sslmethod=TLSv1_METHOD"))
+
+    def test_ssl_files(self) -> None:
+        """Files of an endpoint are named by its own words where one is missing."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        certificate, _, key = make_certificate(folder).read_text().partition("-----BEGIN PRIVATE")
+        paths = {}
+        for name, text in (("keyless", certificate), ("bare", f"-----BEGIN PRIVATE{key}")):
+            paths[name] = folder / f"{name}.pem"
+            paths[name].write_text(text)
+        self.one(f"ssl:1:privateKey={paths['bare']}:certKey={paths['keyless']}:extraCertChain={paths['keyless']}")
+        self.one(f"ssl:1:{paths['bare']}:{paths['keyless']}")
+        said = self.refusal(f"ssl:1:privateKey={paths['keyless']}")
+        self.assertIn("keyless.pem: no private key in it; privateKey= names the file that has it", said)
+        self.assertIn("bare.pem: no certificate in it", self.refusal(f"ssl:1:privateKey={paths['bare']}"))
 
     def test_refused(self) -> None:
         """Whatever is wrong with a description, the error begins with it and is one line."""
@@ -113,13 +151,19 @@ class ReadTests(SynchronousTestCase):
             ("systemd:name=none", "there are: web, web, local"),
             ("systemd:index=3", "no such socket"),
             ("systemd:nmae=web", "nmae"),
-            ("haproxy:systemd:domain=INET:index=0", ""),
-            ("stdio:", ""),
-            ("", ""),
         ):
             self.assertIn(word, self.refusal(text))
         message = str(self.assertRaises(EndpointError, read_endpoints, ["systemd"], []))
         self.assertIn("there are: none", message)
+
+    def test_ports(self) -> None:
+        """A port that there is none of is refused: the system would take another one for it."""
+        for text in ("tcp:65536", "tcp:99999", "tcp:65537:interface=127.0.0.1", "tcp:-1", "tcp6:70000"):
+            self.assertIn("a port is 0 to 65535, got ", self.refusal(text))
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.assertIn("a port is 0 to 65535", self.refusal(f"ssl:65536:privateKey={make_certificate(folder)}"))
+        self.assertEqual(binding(self.one("tcp:65535"))["_port"], 65535)
 
 
 class HandedOverTests(SynchronousTestCase):

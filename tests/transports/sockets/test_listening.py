@@ -18,10 +18,11 @@ from zope.interface.verify import verifyObject
 
 from bench.certificate import make_certificate
 from cell0gw.transports.sockets.binding import UNIXBinding
+from cell0gw.transports.sockets.certificates import Certificate, read_certificate
 from cell0gw.transports.sockets.endpoints import Endpoint
 from cell0gw.transports.sockets.listening import ListenError, Listening, ListeningService, listen_on
-from cell0gw.transports.sockets.tls import Certificate, read_certificate
 from cell0gw.transports.sockets.unix import UNIXPort
+from tests.transports.sockets.pairs import unexpected
 
 
 class Socket:
@@ -70,24 +71,25 @@ class Port:
 class Nowhere:
     """A place that is none.
 
+    @ivar names: the addresses of its sockets.
     @ivar sockets: what it has opened; C{released}: how often it was given up.
     """
 
     def __init__(self, problem: OSError | None = None) -> None:
         self._problem = problem
-        self.name = "::"
+        self.names = ["::"]
         self.sockets: list[Socket] = []
         self.released = 0
 
     def open(self) -> Any:
-        """See L{cell0gw.transports.sockets.binding.Place}."""
+        """See L{cell0gw.transports.sockets.binding.Binding}."""
         if self._problem is not None:
             raise self._problem
-        self.sockets.append(Socket(self.name))
-        return self.sockets[-1]
+        self.sockets = [Socket(name) for name in self.names]
+        return self.sockets
 
     def release(self) -> None:
-        """See L{cell0gw.transports.sockets.binding.Place}."""
+        """See L{cell0gw.transports.sockets.binding.Binding}."""
         self.released += 1
 
 
@@ -200,7 +202,7 @@ class ListeningTests(SynchronousTestCase):
         """Each socket is listened on, for the gateway's factory behind the endpoint's stand-in."""
         listening = self.listening()
         listening.open()
-        listening.serve(self.factory, None, self.reactor)
+        listening.serve(self.factory, None, self.reactor, unexpected)
         self.assertEqual([factory for _, _, factory in self.listener.adopted], [one.stand_in for one in self.endpoints])
         self.assertIsInstance(self.endpoints[0].stand_in.buildProtocol(None), Protocol)  # type: ignore[arg-type]
         self.assertEqual(listening.addresses, [":: port 40123"] * 2)
@@ -215,21 +217,45 @@ class ListeningTests(SynchronousTestCase):
             "0.0.0.0": True, "::": True, "192.0.2.1": True, "2001:db8::1": True, "fe80::1%eth0": True,
             "::ffff:192.0.2.1": True, "127.0.0.1": False, "127.3.2.1": False, "::1": False, "::ffff:127.0.0.1": False,
         }.items():  # fmt: skip
-            self.places[0].name = name
+            self.places[0].names = [name]
             listening = Listening(self.endpoints[:1], self.listener)
             listening.open()
             self.assertEqual(listening.exposed, [])
-            listening.serve(self.factory, None, self.reactor)
+            listening.serve(self.factory, None, self.reactor, unexpected)
             self.assertEqual(listening.exposed, [f"{name} port 40123"] if exposed else [], name)
             listening.close()
             self.assertEqual(listening.exposed, [])
+
+    def test_several_addresses(self) -> None:
+        """A place with several addresses is listened on at each, and has one certificate of its own for all."""
+        self.places[0].names = ["::1", "127.0.0.1", "192.0.2.1"]
+        listening = self.listening()
+        listening.open()
+        ours = [":: port 40123"]
+        self.assertEqual(listening.addresses, ["::1 port 40123", "127.0.0.1 port 40123", "192.0.2.1 port 40123", *ours])
+        listening.serve(self.factory, None, self.reactor, unexpected)
+        self.assertEqual(len(self.listener.adopted), 4)
+        self.assertEqual(listening.exposed, ["192.0.2.1 port 40123", *ours])
+        listening.close()
+        self.assertTrue(all(opened.closed for opened in self.places[0].sockets))
+        self.listener.adopted.clear()
+        self.endpoints[0].tls = self.certificate()
+        listening = self.listening()
+        listening.open()
+        listening.serve(self.factory, None, self.reactor, unexpected)
+        factories = [factory for _, _, factory in self.listener.adopted]
+        self.assertEqual(len({id(factory) for factory in factories[:3]}), 1)
+        self.assertIsInstance(factories[0], TLSMemoryBIOFactory)
+        self.assertEqual(listening.addresses[2:], ["192.0.2.1 port 40123 with TLS", *ours])
+        self.assertEqual(listening.exposed, ours)
+        listening.close()
 
     def test_tls(self) -> None:
         """With a certificate the stand-in leads to TLS; with one of its own an endpoint's TLS stands before it."""
         self.endpoints[1].tls = self.certificate()
         listening = self.listening()
         listening.open()
-        listening.serve(self.factory, Certificate(self.certificate()), self.reactor)
+        listening.serve(self.factory, Certificate(self.certificate()), self.reactor, unexpected)
         first, second = (factory for _, _, factory in self.listener.adopted)
         self.assertIs(first, self.endpoints[0].stand_in)
         self.assertIsInstance(self.endpoints[0].stand_in.factory, TLSMemoryBIOFactory)
@@ -243,7 +269,7 @@ class ListeningTests(SynchronousTestCase):
         """The stop is done when every port is closed; then the places are given up."""
         listening = self.listening()
         listening.open()
-        listening.serve(self.factory, None, self.reactor)
+        listening.serve(self.factory, None, self.reactor, unexpected)
         stopping = listening.stopService()
         self.assertEqual((self.listener.port.asked, self.places[0].released), (2, 0))
         self.assertNoResult(stopping)
@@ -263,7 +289,7 @@ class ListeningTests(SynchronousTestCase):
         listening.open()
         self.assertEqual((listening.addresses, listening.exposed, listening.port), ([path], [], 0))
         with capturedLogs() as events:
-            listening.serve(self.factory, Certificate(self.certificate()), self.reactor)
+            listening.serve(self.factory, Certificate(self.certificate()), self.reactor, unexpected)
         self.assertIn(f"Gateway starting on {path}", [formatEvent(event) for event in events])
         self.assertIs(endpoint.stand_in.factory, self.factory)
         (service,) = listening

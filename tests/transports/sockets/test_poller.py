@@ -136,6 +136,12 @@ class PollerTests(PollerCase):
         self.assertEqual(len(protocol.lost), 1)
         self.assertFalse(self.poller._transports or self.poller._masks)
 
+    def test_clock(self) -> None:
+        """Transports keep time by the reactor's clock, whichever it has by then."""
+        transport, _, _ = self.connect()
+        self.reactor.seconds = lambda: 1234.0  # type: ignore[method-assign]
+        self.assertEqual(transport.seconds(), 1234.0)
+
     def test_bad_protocol(self) -> None:
         """An exception of one protocol costs its connection only, and is logged."""
         _, bad, bad_end = self.connect()

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cell0gw.transports.sockets.poller import BURST, Poller
-from cell0gw.transports.sockets.tcp import GatewayPort, GatewayTransport, PlainTransport
+from cell0gw.transports.sockets.port import GatewayPort
+from cell0gw.transports.sockets.tcp import GatewayTransport, PlainTransport
 from cell0gw.transports.sockets.unix import LocalAddress, PlainUNIXTransport, UNIXPort, UNIXTransport
 
 

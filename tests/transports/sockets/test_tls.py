@@ -10,13 +10,10 @@ from OpenSSL import SSL
 from twisted.internet.protocol import Factory
 
 from bench.certificate import make_certificate
-from cell0gw.app.entrance import StartError
-from cell0gw.config.file import ConfigError
-from cell0gw.config.options import Config, load
 from cell0gw.protocol.messages import Batch
-from cell0gw.transports.sockets.tls import Certificate, CertificateError, over_tls, read_certificate
-from tests.app.test_application import Case
-from tests.transports.sockets.pairs import PollerCase, Recorder
+from cell0gw.transports.sockets.certificates import Certificate, read_certificate
+from cell0gw.transports.sockets.tls import over_tls
+from tests.transports.sockets.pairs import PollerCase, Recorder, unexpected
 
 
 class Peer:
@@ -81,7 +78,9 @@ class TransportTests(PollerCase):
         transport, _, theirs = self.connect()
         protocol = Recorder()
         factory = Factory.forProtocol(lambda: protocol)
-        wrapped: Any = over_tls(factory, Certificate(read_certificate(path, path)), self.reactor).buildProtocol(None)  # type: ignore[arg-type]
+        wrapped: Any = over_tls(
+            factory, Certificate(read_certificate(path, path)), self.reactor, unexpected
+        ).buildProtocol(None)  # type: ignore[arg-type]
         transport.protocol = wrapped
         wrapped.makeConnection(transport)
         peer = Peer(theirs, self.reactor.turn)
@@ -115,49 +114,3 @@ class TransportTests(PollerCase):
         transport.loseConnection()
         self.assertEqual(peer.say(b""), b"last words")
         self.assertTrue(peer.ended)
-
-
-class CertificateTests(Case):
-    """Certificates that can't be used are refused at the start, in one line that names the file."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
-
-    def test_refused(self) -> None:
-        """Missing, unreadable, not a certificate, without a key, of another key."""
-        good = make_certificate(self.folder)
-        other = make_certificate(self.folder, "other")
-        text = self.folder / "text.pem"
-        text.write_text("no certificate")
-        head = good.read_text().partition("-----BEGIN PRIVATE")[0]
-        keyless = self.folder / "keyless.pem"
-        keyless.write_text(head)
-        for certificate, key, named in (
-            (self.folder / "none.pem", good, "none.pem: No such file"),
-            (self.folder, good, "Is a directory"),
-            (text, good, "text.pem"),
-            (keyless, keyless, "keyless.pem"),
-            (keyless, self.folder / "none.pem", "none.pem: No such file"),
-            (good, other, "other.pem"),
-        ):
-            failure = self.assertRaises(CertificateError, read_certificate, certificate, key)
-            self.assertIn(named, str(failure))
-
-    def test_start(self) -> None:
-        """The gateway takes nothing when it can't speak TLS."""
-        gateway = self.gateway(tls_cert=str(self.folder / "none.pem"))
-        self.assertIn("can't speak TLS", self.refusal(gateway))
-        self.assertFalse(self.state.exists())
-
-    def test_key_in_the_same_file(self) -> None:
-        """Without C{tls_key} the key is looked for beside the certificate."""
-        gateway = self.gateway(tls_cert=str(make_certificate(self.folder)))
-        self.assertIn("can't listen", str(self.assertRaises(StartError, gateway.prepare)))
-
-    def test_key_alone(self) -> None:
-        """A key without its certificate is a mistake."""
-        failure = self.assertRaises(ConfigError, load, {"tls_key": "key.pem"}, {"HOME": "/"})
-        self.assertIn("tls_cert", str(failure))
-        self.assertIsNone(Config().tls_cert)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.sessions.session import ClientAddress
@@ -77,6 +78,48 @@ class SiteTests(Case):
             "https://app.example.com.evil.example", "https://sub.app.example.com", "http://localhost", "http://127.0.0.1:3000",
         ):  # fmt: skip
             self.assertEqual(self.status(gateway, request(Origin=origin)), 403, origin)
+
+    def test_own_origin(self) -> None:
+        """An Origin that is the host of the request may, as some libraries send it: by an address, by localhost, or by
+        a name that is listed in allowed_hosts. By another name it may not: anybody's may point here.
+        """
+        listed = self.make(allowed_origins=("https://app.example",), allowed_hosts=("gateway.example", "[::1]"))
+        for gateway, host, origin, status in (
+            (listed, "gateway.example:18801", "http://gateway.example:18801", 101),
+            (listed, "gateway.example", "https://gateway.example", 101),
+            (listed, "Gateway.Example", "http://GATEWAY.example:80", 101),
+            (listed, "[::1]:18801", "http://[::1]:18801", 101),
+            (listed, "gateway.example", "https://gateway.example:8443", 403),
+            (listed, "gateway.example:18801", "http://gateway.example", 403),
+            (listed, "gateway.example", "http://sub.gateway.example", 403),
+            (listed, "gateway.example", "null", 403), (listed, "gateway.example", "", 403),
+            (listed, "gateway.example", "moz-extension://gateway.example", 403),
+            (listed, "attacker.example", "http://attacker.example", 403),
+        ):  # fmt: skip
+            self.assertEqual(self.status(gateway, request(Host=host, Origin=origin)), status, (host, origin))
+        unlisted = self.make(allowed_origins=("https://app.example",))
+        for host, status in (
+            ("127.0.0.1:18801", 101), ("localhost:18801", 101), ("[2001:db8::1]:18801", 101),
+            ("attacker.example:18801", 403), ("127.0.0.1.attacker.example", 403), ("localhost.attacker.example", 403),
+            ("1.2.3", 403),
+        ):  # fmt: skip
+            self.assertEqual(self.status(unlisted, request(Host=host, Origin=f"http://{host}")), status, host)
+
+    def test_own_origin_is_no_listed_one(self) -> None:
+        """Who says so is no page of a listed site: it sees less before it has authenticated."""
+        server, _ = self.come(self.make(allowed_origins=("https://a.example",)), request(Host="a", Origin="http://a"))
+        self.assertEqual(server.state, server.STATE_CLOSED)
+        server, _ = self.come(
+            self.make(allowed_origins=("https://a.example",)), request(Host="127.0.0.1", Origin="http://127.0.0.1")
+        )
+        self.assertTrue(server.caller.foreign)
+
+    def test_unprintable_origin(self) -> None:
+        """What is no text in an Origin can't break a line of the log."""
+        gateway = self.make(allowed_origins=("https://a.example",))
+        with capturedLogs() as events:
+            self.assertEqual(self.status(gateway, request(Origin="https://evil\x85[info] all is well")), 403)
+        self.assertIn("a page of https://evil\\x85[info]", formatEvent(events[-1]))
 
     def test_hosts(self) -> None:
         """The names this gateway is called by are compared exactly; loopback is not special."""

@@ -97,6 +97,8 @@ class ChunkingTests(SynchronousTestCase):
     @example(frame(b"\xff") + frame(b"after"), [])
     @example(frame(b"one") + frame(b"", 0x88) + frame(b"two"), [])
     @example(frame(b"a", 0x01) + frame(b"b") + frame(b"c", 0x80), [])
+    @example(frame(b"a", 0x01) + frame(b"\x03\xe8", 0x88) + frame(b"b", 0x80), [])
+    @example(frame(b"a", 0x01) + frame(b"", 0x88), [])
     def test_any_cut(self, stream: bytes, places: list[int]) -> None:
         """One chunk or many, the fast path or Autobahn: the same messages, the same bytes out, the same end."""
         expected = self.outcome([stream], short_way=False)

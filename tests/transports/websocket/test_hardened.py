@@ -8,7 +8,7 @@ from twisted.internet.address import IPv4Address
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.guard.heartbeat import LINGER, MESSAGE_TIME
-from cell0gw.protocol.limits import CONTROL_FRAME_RATE, FRAGMENT_RATE, MAX_FRAGMENTS, PONG_RATE
+from cell0gw.protocol.limits import CONTROL_FRAME_RATE, PONG_RATE
 from cell0gw.testing import MemoryGateway
 from cell0gw.transports.websocket.hardened import DISCARDED
 from tests.transports.memory import MemoryTransport
@@ -59,54 +59,6 @@ class WrongCloseTests(Case):
             self.assertTrue(self.transport.connected)
 
 
-class FragmentTests(Case):
-    """Messages in many parts."""
-
-    def test_as_many_as_may_be(self) -> None:
-        """A message in as many fragments as there may be is a message."""
-        self.server.maxMessagePayloadSize = 1_000_000
-        ping = b'{"jsonrpc":"2.0","method":"rpc.ping","id":1}'
-        written = self.receive(frame(ping[:1], BEGIN) + frame(b"", GO_ON) * (MAX_FRAGMENTS - 2) + frame(ping[1:], END))
-        self.assertIn(b'"pong"', written)
-
-    def test_empty(self) -> None:
-        """Empty fragments count: whoever sends them on and on is closed with 1008, and nothing is kept of them."""
-        self.server.maxMessagePayloadSize = 1_000_000
-        self.receive(frame(b"", BEGIN) + frame(b"", GO_ON) * (MAX_FRAGMENTS - 1))
-        self.assertIsNone(self.code)
-        self.receive(frame(b"", GO_ON))
-        self.assertEqual(self.code, 1008)
-        self.receive(frame(b"", GO_ON) * 1000)
-        self.assertEqual(self.server.data, b"")
-
-    def test_each_costs(self) -> None:
-        """What fragments cost beside what they hold counts as part of the message."""
-        self.receive(frame(b"x" * 65_000, BEGIN))
-        self.assertIsNone(self.code)
-        self.receive(frame(b"x", GO_ON) * 5)
-        self.assertEqual(self.code, 1008)
-
-    def test_whole_message_of_the_limit(self) -> None:
-        """One frame may be as long as a message may be."""
-        self.receive(frame(b" " * 65_536))
-        self.assertIsNone(self.code)
-        self.receive(frame(b" " * 65_537))
-        self.assertEqual(self.code, 1009)
-
-    def test_rate(self) -> None:
-        """Messages in fragments that never end to come are too many at some point, and time makes up for it."""
-        message = frame(b"{", BEGIN) + frame(b"", GO_ON) * 98 + frame(b"}", END)
-        self.gateway.guard.limits.max_errors = 0
-        for _ in range(FRAGMENT_RATE.burst // 100):
-            self.receive(message)
-        self.gateway.clock.advance(0.1)
-        self.receive(message)
-        self.assertIsNone(self.code)
-        for _ in range(3):
-            self.receive(message)
-        self.assertEqual(self.code, 4013)
-
-
 class ControlFrameTests(Case):
     """Pings, pongs and closes."""
 
@@ -115,6 +67,12 @@ class ControlFrameTests(Case):
         for number in range(PONG_RATE.burst):
             payload = b"%d" % number
             self.assertEqual(self.receive(frame(payload, PING)), bytes((PONG, len(payload))) + payload)
+
+    def test_sixty_pings(self) -> None:
+        """Sixty pings at once have sixty pongs: some clients wait for each, and give up if one is missing."""
+        pings = [b"%03d" % number for number in range(60)]
+        written = self.receive(b"".join(frame(payload, PING) for payload in pings))
+        self.assertEqual(written, b"".join(bytes((PONG, 3)) + payload for payload in pings))
 
     def test_quick_pings(self) -> None:
         """Of more of them the last one is answered, a little later. RFC 6455, section 5.5.3"""
@@ -127,7 +85,7 @@ class ControlFrameTests(Case):
 
     def test_late_pong_of_the_departed(self) -> None:
         """A pong that is due when the connection is gone is not sent."""
-        self.receive(frame(b"", PING) * 50)
+        self.receive(frame(b"", PING) * (PONG_RATE.burst + 1))
         self.server.close(4001, "go")
         self.transport.clear()
         self.gateway.clock.advance(1)
@@ -210,11 +168,25 @@ class ViolationTests(Case):
         """What follows is thrown away, and a peer that does not stop is cut off."""
         self.receive(frame(b"x", masked=False))
         self.assertEqual(self.code, 1002)
+        self.server.maxMessagePayloadSize = 65_536
         for _ in range(DISCARDED // 65_536):
             self.receive(b"x" * 65_536)
             self.assertEqual(self.server.data, b"")
         self.assertEqual(len(self.gateway.guard.connections), 1)
         self.receive(b"x")
+        self.assertEqual(len(self.gateway.guard.connections), 0)
+
+    def test_message_that_is_too_long(self) -> None:
+        """Twice as much as a message may have is thrown away before the peer is cut off: who has begun to send one that
+        is too long sees why the connection ends.
+        """
+        self.server.maxMessagePayloadSize = self.server.maxFramePayloadSize = 1_000_000
+        message = frame(b"x" * 1_900_000)
+        for start in range(0, len(message), 65_536):
+            self.receive(message[start : start + 65_536])
+        self.assertEqual(self.code, 1009)
+        self.assertEqual(len(self.gateway.guard.connections), 1)
+        self.receive(b"x" * 200_000)
         self.assertEqual(len(self.gateway.guard.connections), 0)
 
     def test_nothing_is_kept_of_what_came_before(self) -> None:
@@ -249,6 +221,13 @@ class ViolationTests(Case):
             told = self.receive(frame(payload, CLOSE))
             self.assertEqual((told[0], told[2:4], self.code), (0x88, code.to_bytes(2, "big"), code))
             self.assertEqual((self.transport.ended, self.transport.connected), (True, True))
+
+    def test_reply_to_a_close(self) -> None:
+        """After both have closed the stream ends, and nothing is reset: a reset may overtake the close frame."""
+        self.server.close(4001, "bye")
+        self.receive(frame(b"\x0f\xa1", CLOSE))
+        self.assertTrue(self.server.wasClean)
+        self.assertEqual((self.transport.connected, self.transport.aborted), (False, False))
 
     def test_silent_end(self) -> None:
         """A peer that says nothing more is let go of after a while."""

@@ -11,7 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw.channels.rules import ChannelRule
 from cell0gw.channels.store import NewMessage, Stored
 from cell0gw.engines.memory.messages import MemoryMessageStore
+from cell0gw.protocol.limits import FRAGMENT_RATE, FRAGMENT_REST
 from cell0gw.testing import Client, MemoryGateway
+from tests.transports.websocket.test_chunking import frame
+from tests.transports.websocket.test_hardened import BEGIN, GO_ON
 
 DURABLE = (ChannelRule(pattern="d.>", durable=True, history_size=1000, history_ttl=1000.0),)
 
@@ -88,6 +91,27 @@ class InFlightTests(SynchronousTestCase):
         while self.store.waiting:
             self.store.answer(1)
         self.assertEqual([m["message"] for m in subscriber.received("channel.message")], list(range(100, 130)))
+
+    def test_rest(self) -> None:
+        """While it is not read since its fragments came too fast, answers don't have it read on; time does."""
+        self.publish(range(100, 103))
+        fragments = frame(b" " * 64, BEGIN) + frame(b" " * 64, GO_ON) * FRAGMENT_RATE.burst
+        self.client.server.dataReceived(fragments)
+        self.assertEqual(self.told, ["pause"])
+        self.store.answer(3)
+        self.assertEqual(self.told, ["pause"])
+        self.gateway.clock.advance(FRAGMENT_REST)
+        self.assertEqual(self.told, ["pause", "resume"])
+
+    def test_rest_with_as_many_in_flight(self) -> None:
+        """When the rest is over and four are in flight still, nothing is read until two are left."""
+        self.publish(range(100, 104))
+        self.client.server.rest(FRAGMENT_REST)
+        self.publish(range(104, 106))
+        self.gateway.clock.advance(FRAGMENT_REST)
+        self.assertEqual((len(self.store.waiting), self.told), (4, ["pause"]))
+        self.store.answer(2)
+        self.assertEqual((len(self.store.waiting), self.told), (4, ["pause", "pause"]))
 
     def test_others_go_on(self) -> None:
         """Another connection is read all the while."""

@@ -1,0 +1,4 @@
+"""Tasks in the file: the store, and its statements.
+
+Imports of engines: sqlite.
+"""

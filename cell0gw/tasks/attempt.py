@@ -1,0 +1,130 @@
+"""One attempt at a task: what names it, what its agent is told, and what that says in the end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from cell0gw.agents.calls.call import REFUSALS, read_error
+from cell0gw.agents.calls.pools import Worker
+from cell0gw.agents.calls.refusals import reads
+from cell0gw.agents.message_ids import Lineage
+from cell0gw.protocol.jsonrpc import Response
+from cell0gw.protocol.limits import Limits
+from cell0gw.protocol.notifications import AgentInvoke
+from cell0gw.protocol.subjects import CAPABILITY
+from cell0gw.protocol.timestamps import timestamp
+from cell0gw.tasks.moves import Assign, Finish, Move, Release
+from cell0gw.tasks.steps import MAX_BACK_OFF
+from cell0gw.tasks.task import CANCELLED, Task
+
+MAX_HELD: Final = 1000
+"""Maximum calls and tasks of a session beyond which it gets no more tasks, whatever it says that it takes."""
+
+
+NOT_I: Final = -32601
+"""The code by which an agent says that it never does such a thing."""
+
+
+class Attempt:
+    """A task that an agent on a connection has.
+
+    @ivar sent: whether the agent was told; C{begun}: whether it has said so, or need not.
+    @ivar ending: the step by which it ends, until that is on disk; C{writing}: whether it is on its way there.
+    @ivar owner: whose answer waits for that; C{size}: its bytes.
+    """
+
+    __slots__ = ("begun", "call_id", "ending", "owner", "sent", "size", "task", "worker", "writing")
+
+    def __init__(self, task: Task, call_id: str, worker: Worker) -> None:
+        self.task = task
+        self.call_id = call_id
+        self.worker: Worker | None = worker
+        self.sent = self.writing = False
+        self.begun = not worker.session.acknowledges
+        self.ending: Move | None = None
+        self.owner, self.size = "", 0
+
+    def assign(self, worker: Worker, now: float) -> Assign:
+        """The step by which the agent gets it."""
+        return Assign(
+            now=now,
+            worker=worker.session.entity_id,
+            attempt=self.task.attempt + 1,
+            lease=self.task.idle,
+            connected=True,
+            begins=self.begun,
+        )
+
+
+def call_id_of(task_id: str, attempt: int) -> str:
+    """What names an attempt where calls are named."""
+    return f"{task_id}.{attempt}"
+
+
+def attempt_of(call_id: str) -> tuple[str, int] | None:
+    """The task and the number of an attempt that is named as a call; None: that is the name of a call."""
+    task_id, dot, number = call_id.rpartition(".")
+    if not (dot and task_id.startswith("task_") and number.isascii() and number.isdigit() and len(number) < 10):
+        return None
+    return task_id, int(number)
+
+
+def invocation(task: Task, message: bytes) -> AgentInvoke:
+    """The request that an agent gets; or what it is told of a task that it has asked for."""
+    capability = task.target.removeprefix(CAPABILITY)
+    lineage = Lineage(task.root, task.hops, task.in_reply_to)
+    return AgentInvoke(
+        call_id=call_id_of(task.task_id, task.attempt),
+        sender=task.creator,
+        sender_type=task.creator_type,
+        message=Raw(message),
+        capability=capability if capability != task.target else None,
+        timestamp=timestamp(task.created),
+        deadline=None if task.deadline is None else timestamp(task.deadline),
+        conversation_id=lineage.conversation_id,
+        in_reply_to=lineage.in_reply_to,
+        hops=lineage.hops,
+        task_id=task.task_id,
+        attempt=task.attempt,
+    )
+
+
+def ending_of(attempt: Attempt, worker: str, response: Response, now: float, limits: Limits) -> Move:
+    """What an agent's response makes of its attempt.
+
+    @param worker: the agent; C{limits}: maximum bytes of what is relayed.
+    """
+    task = attempt.task
+    if not response.error:
+        return Finish(now=now, worker=worker, attempt=task.attempt, result=bytes(response.result))
+    failure = read_error(response.error)
+    if failure.code in REFUSALS and not attempt.begun:
+        rejects = failure.code == NOT_I and not task.target.startswith(CAPABILITY)
+        delay = min(MAX_BACK_OFF, 2.0 ** min(task.losses, 6))
+        return Release(now=now, attempt=task.attempt, delay=delay, rejects=rejects)
+    return Finish(now=now, worker=worker, attempt=task.attempt, error=error_of(response.error, limits))
+
+
+def error_of(error: bytes, limits: Limits) -> bytes:
+    """An agent's error object, as far as it is one, as events have it.
+
+    @param error: JSON of any kind.
+    """
+    failure = read_error(error)
+    data = failure.data if len(failure.data) <= limits.max_content_size else None
+    return msgspec.json.encode({"code": failure.code, "message": failure.message, "data": data})
+
+
+def why_ended(before: Task, task: Task) -> str:
+    """Why an attempt was ended that its agent would have gone on with, see L{AgentCancelled}."""
+    if task.status == CANCELLED:
+        return "cancelled"
+    return "idle" if before.until is not None and before.until == before.wake else "timeout"
+
+
+def has_room(worker: Worker) -> bool:
+    """Whether a worker that takes more may get a task."""
+    return reads(worker) and worker.load < MAX_HELD

@@ -1,0 +1,167 @@
+"""Agents that ask for tasks, instead of being asked: they hold them by a lease, whatever connection they have."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from cell0gw.process.interfaces import IDraining, ISweeper
+from cell0gw.protocol.errors import Conflict, Unavailable
+from cell0gw.protocol.limits import Limits
+from cell0gw.protocol.notifications import AgentInvoke
+from cell0gw.sessions.ending import Ending
+from cell0gw.sessions.observers import ISessionObserver
+from cell0gw.sessions.session import Session
+from cell0gw.tasks.attempt import invocation
+from cell0gw.tasks.ledger import ITaskObserver, Ledger
+from cell0gw.tasks.moves import Assign, Release
+from cell0gw.tasks.store import ITaskStore, Moved
+
+
+class Pull:
+    """An agent waits for tasks.
+
+    @ivar targets: as permissions name them; C{most}: maximum tasks; C{lease}: seconds.
+    @ivar until: for how long it waits, in seconds of the monotonic clock.
+    """
+
+    def __init__(self, session: Session, targets: list[str], most: int, lease: float, until: float) -> None:
+        self.session = session
+        self.targets = targets
+        self.most = most
+        self.lease = lease
+        self.until = until
+        self.busy = False
+        self.done = False
+        self.answer: Deferred[list[AgentInvoke]] = Deferred()
+
+
+@implementer(ISessionObserver, ITaskObserver, IDraining, ISweeper)
+class Pulls:
+    """All that wait. A session waits once: when it asks anew, it no longer does for what it had asked before.
+
+    @param limits: maximum bytes of an answer.
+    """
+
+    def __init__(self, ledger: Ledger, store: ITaskStore, clock: IReactorTime, limits: Limits) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._clock = clock
+        self._limits = limits
+        self._of_session: dict[Session, Pull] = {}
+        self._of_target: dict[str, dict[Pull, None]] = {}
+        self._draining = False
+        ledger.observers.append(self)
+
+    def receive(
+        self, session: Session, targets: list[str], most: int, wait: float, lease: float
+    ) -> Deferred[list[AgentInvoke]]:
+        """Give a session tasks; if there are none, those that come within C{wait} seconds.
+
+        @return: fires once they are its own, on disk; with none if none came.
+        @raise Unavailable: the gateway does not know yet what the agents of the process before have.
+        """
+        if not self._ledger.ready:
+            raise Unavailable("The gateway has just started", retry_after_ms=1000)
+        self._withdraw(session)
+        pull = self._of_session[session] = Pull(session, targets, most, lease, self._clock.seconds() + wait)
+        for target in targets:
+            self._of_target.setdefault(target, {})[pull] = None
+        self._try(pull)
+        return pull.answer
+
+    def sweep(self) -> None:
+        """See L{ISweeper}: end what has waited for long enough, and look for what is due by now."""
+        for pull in list(self._of_session.values()):
+            self._try(pull)
+
+    def drain(self, draining: bool) -> None:
+        """See L{IDraining}."""
+        self._draining = draining
+        for pull in list(self._of_session.values()):
+            self._finish(pull, [])
+
+    def task_moved(self, moved: Moved) -> None:
+        """See L{ITaskObserver}."""
+        if moved.task.waits:
+            for pull in self._of_target.get(moved.task.target, ()):
+                if not pull.busy:
+                    self._try(pull)
+                    break
+
+    def session_opened(self, session: Session) -> None:
+        """See L{ISessionObserver}."""
+
+    def session_detached(self, session: Session, ending: Ending) -> None:
+        """See L{ISessionObserver}."""
+        self._withdraw(session)
+
+    def session_closed(self, session: Session, ending: Ending) -> None:
+        """See L{ISessionObserver}."""
+        self._withdraw(session)
+
+    def _withdraw(self, session: Session) -> None:
+        pull = self._of_session.get(session)
+        if pull is not None:
+            self._finish(pull, [])
+
+    def _try(self, pull: Pull) -> None:
+        if not pull.busy and not pull.done:
+            pull.busy = True
+            self._take(pull).addCallbacks(
+                lambda taken: self._taken(pull, taken), lambda failure: self._finish(pull, failure)
+            )
+
+    def _taken(self, pull: Pull, taken: list[AgentInvoke]) -> None:
+        pull.busy = False
+        if pull.done:  # nobody is there to be given them any more
+            for each in taken:
+                assert isinstance(each.task_id, str) and isinstance(each.attempt, int)
+                release = Release(now=self._ledger.now(), attempt=each.attempt, unsent=True)
+                self._ledger.move(each.task_id, release).addErrback(lambda failure: None)  # then the lease ends it
+        elif taken or self._draining or self._clock.seconds() >= pull.until:
+            self._finish(pull, taken)
+
+    def _finish(self, pull: Pull, outcome: Any) -> None:
+        """Answer, or fail with a L{Failure}."""
+        if pull.done:
+            return
+        pull.done = True
+        del self._of_session[pull.session]
+        for target in pull.targets:
+            waiting = self._of_target.get(target, {})
+            waiting.pop(pull, None)
+            if not waiting:
+                self._of_target.pop(target, None)
+        pull.answer.callback(outcome)
+
+    @inlineCallbacks
+    def _take(self, pull: Pull) -> Generator[Deferred[Any], Any, list[AgentInvoke]]:
+        taken: list[AgentInvoke] = []
+        room = self._limits.max_content_size
+        for target in pull.targets:
+            if not self._ledger.waiting[target] or len(taken) >= pull.most or self._draining:
+                continue
+            ready = yield self._store.ready(target, self._ledger.now(), (0.0, 0), pull.most - len(taken))
+            for task, message in ready.tasks:
+                room -= len(message) + self._limits.max_message_size - self._limits.max_content_size
+                if pull.done or (taken and room < 0):
+                    return taken
+                assign = Assign(
+                    now=self._ledger.now(),
+                    worker=pull.session.entity_id,
+                    attempt=task.attempt + 1,
+                    lease=pull.lease,
+                    connected=False,
+                    begins=not pull.session.acknowledges,
+                )
+                try:
+                    moved = yield self._ledger.move(task.task_id, assign)
+                except Conflict:
+                    continue  # somebody else was quicker
+                taken.append(invocation(moved.task, message))
+        return taken

@@ -1,0 +1,56 @@
+"""Whose a task is, and who else may see it, cancel it, or answer what its agent asks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cell0gw.auth.permissions import Permissions
+from cell0gw.tasks.steps import unknown_task
+from cell0gw.tasks.store import FoundTask
+from cell0gw.tasks.task import Task
+
+CREATE: Final = "task.create"
+
+READ: Final = "task.read"
+"""The permission to see what another entity has created, C{task.read:<entity>}."""
+
+MANAGE: Final = "task.manage"
+"""The permission to cancel what another entity has created, and to answer in its place, C{task.manage:<entity>}."""
+
+
+def sees(task: Task, entity_id: str, permissions: Permissions, more: str) -> bool:
+    """Whether a task is for an entity to see: its own, or by a permission."""
+    return entity_id in (task.creator, task.worker, task.asked) or reaches(entity_id, permissions, more, task.creator)
+
+
+def reaches(entity_id: str, permissions: Permissions, method: str, creator: str) -> bool:
+    """Whether a permission is for a creator of tasks, and the creator for its bearer to know."""
+    return permissions.allow_on(method, creator) and permissions.sight.of(entity_id).knows(method, creator)
+
+
+def seen(found: FoundTask | None, entity_id: str, permissions: Permissions, more: str) -> FoundTask:
+    """A task, if there is one and it is for an entity to see.
+
+    @raise NotFound: it is not; which of the two is nobody's business.
+    """
+    if found is None or not sees(found.task, entity_id, permissions, more):
+        raise unknown_task()
+    return found
+
+
+def check_creator(found: FoundTask, entity_id: str, permissions: Permissions) -> FoundTask:
+    """Whether an entity may do with a task as its creator may.
+
+    @raise NotFound: it may not.
+    """
+    if entity_id != found.task.creator and not reaches(entity_id, permissions, MANAGE, found.task.creator):
+        raise unknown_task()
+    return found
+
+
+def check_asked(found: FoundTask, entity_id: str, permissions: Permissions) -> FoundTask:
+    """Whether an entity may answer what the agent asks that has a task.
+
+    @raise NotFound: it may not.
+    """
+    return found if entity_id == found.task.asked else check_creator(found, entity_id, permissions)

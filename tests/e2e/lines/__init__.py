@@ -1,0 +1,1 @@
+"""Connections that are slow, and how connections end."""

@@ -1,0 +1,1 @@
+"""Tasks: work that is kept until it is done."""
