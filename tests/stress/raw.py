@@ -89,6 +89,11 @@ class Frame(NamedTuple):
         """What a text says."""
         return json.loads(self.payload)
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether it is a response, or a batch of them."""
+        return self.opcode == TEXT and (isinstance(text := self.message, list) or "method" not in text)
+
 
 class Ending(NamedTuple):
     """How a connection ended.
@@ -107,8 +112,7 @@ class Ending(NamedTuple):
     @property
     def answers(self) -> list[Any]:
         """The responses among them."""
-        texts = [frame.message for frame in self.frames if frame.opcode == TEXT]
-        return [text for text in texts if isinstance(text, list) or "method" not in text]
+        return [frame.message for frame in self.frames if frame.is_answer]
 
 
 class Raw:
@@ -206,6 +210,24 @@ class Raw:
                     yield came
         except TimeoutError:
             return
+
+    async def with_answers(self, count: int, moment: float = 0.3) -> list[Frame]:
+        """What comes until that many answers have, and a moment longer, for an answer that should not come.
+
+        @param moment: seconds.
+        """
+        came = list[Frame]()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while sum(each.is_answer for each in came) < count and (found := await self.frame()) is not None:
+                    came.append(found)
+        except TimeoutError:
+            return came
+        return came + [each async for each in self.frames(moment)]
+
+    async def answers(self, count: int) -> list[Any]:
+        """Answers as they came, of which there should be that many."""
+        return [each.message for each in await self.with_answers(count) if each.is_answer]
 
     async def ending(self, patience: float = PATIENCE) -> Ending:
         """Read until the end of the stream; a close is answered unless it tells of a violation."""

@@ -96,7 +96,7 @@ async def fragment_flood(stage: Stage) -> None:
         client = await stage.member()
         await client.send(pieces(most(each), each))
         await client.tell(request("rpc.ping", 2))
-        answers = [came.message async for came in client.frames(1) if b'"id"' in came.payload]
+        answers = await client.answers(2)
         equal([answer["id"] for answer in answers], [1, 2], "answers to a message of most fragments, and the next")
         await client.send(pieces(most(each) + 1, each))
         equal((await client.ending(5)).code, 1008, "the close code for one more fragment")
@@ -118,8 +118,7 @@ async def too_large(stage: Stage) -> None:
 
     async def passes(client: Raw, *frames: bytes) -> None:
         await client.send(b"".join(frames))
-        answers = [came async for came in client.frames(1) if b'"id"' in came.payload]
-        equal(len(answers), 1, "answers to a message as long as may be")
+        equal(len(await client.answers(1)), 1, "answers to a message as long as may be")
 
     async def too_much(client: Raw, what: str, *frames: bytes) -> None:
         await client.send(b"".join(frames))
@@ -224,7 +223,7 @@ async def ping_flood(stage: Stage) -> None:
         await modest.send(b"".join(frame(f"{number}-{each}", PING) for each in range(40)))
         await asyncio.sleep(0.3)
     await modest.tell(SAFE)
-    came = [each async for each in modest.frames(0.5)]
+    came = await modest.with_answers(1, moment=0.5)
     told = [each.payload for each in came if each.opcode == PONG]
     within(len(told), 4, 100 + 10 * 2.5, "pongs to four bursts of forty pings, of which a hundred are answered at once")
     equal(told[-1], b"3-39", "the last pong, which answers the latest ping")
@@ -257,11 +256,11 @@ async def json_depth(stage: Stage) -> None:
 
     for depth, expected in ((62, "result"), (63, "error")):
         await raw.tell(nested(depth))
-        answers = [came.message async for came in raw.frames(0.3) if b'"id"' in came.payload]
+        answers = await raw.answers(1)
         equal([expected in answer for answer in answers], [True], f"a message {depth + 2} deep has a {expected}")
     for bad in ("[" * 100_000, '{"a":' * 20_000, "[" * 50_000 + "]" * 50_000, "[{" * 30_000):
         await raw.tell(bad)
-        answers = [came.message async for came in raw.frames(0.3) if b'"id"' in came.payload]
+        answers = await raw.answers(1)
         equal([answer["error"]["code"] for answer in answers], [-32700], f"the answer to {bad[:6]}…")
     equal(await client.call("rpc.ping"), "pong", "another client's ping")
 
@@ -276,7 +275,7 @@ async def big_batch(stage: Stage) -> None:
     call = json.loads(request("channel.publish", channel=channel, message="x"))
     for count in (50, 51, 50):
         await client.tell(json.dumps([call | {"id": number} for number in range(count)]))
-    answers = [came.message async for came in client.frames(1) if b'"id"' in came.payload]
+    answers = await client.answers(3)
     outcomes = [len(answer) if isinstance(answer, list) else answer["error"]["code"] for answer in answers]
     equal(outcomes, [50, -32600, 50], "answers to batches of 50, 51 and 50")
     await listener.call("rpc.ping")

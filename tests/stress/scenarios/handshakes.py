@@ -136,7 +136,7 @@ async def pipelined_handshake(stage: Stage) -> None:
     calls += [request("rpc.echo", number, message=number) for number in range(1, 40)]
     await client.send(head() + b"".join(frame(text) for text in calls))
     equal((await client.response())[0], 101, "the status")
-    texts = [came.message async for came in client.frames(2) if came.opcode == TEXT and b'"id"' in came.payload]
+    texts = await client.answers(40)
     equal([text["id"] for text in texts], list(range(40)), "the answers, by id")
     twice = await stage.raw().connect()
     await twice.send(head() + head())
@@ -156,7 +156,7 @@ async def byte_by_byte(stage: Stage) -> None:
         await client.send(bytes((byte,)))
         await asyncio.sleep(0)
     equal((await client.response())[0], 101, "the status")
-    came = [each async for each in client.frames(1)]
+    came = await client.with_answers(3)
     equal([each.payload for each in came if each.opcode == PONG], [b"!"], "pongs")
     texts = [each.message for each in came if each.opcode == TEXT]
     equal([text["id"] for text in texts if "id" in text], [1, 2, 3], "the answers, by id")
