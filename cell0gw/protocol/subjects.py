@@ -97,6 +97,15 @@ def covers(pattern: str, other: str) -> bool:
     return len(ours) == len(theirs)
 
 
+def covering(name: str) -> list[str]:
+    """A name, and the patterns that cover it whose only wildcard is their last segment: one for each of its segments,
+    and one more.
+    """
+    segments = name.split(".")
+    heads = [".".join(segments[:length]) for length in range(1, len(segments))]
+    return [name, ".".join([*segments[:-1], "*"]), ">", *(f"{head}.>" for head in heads)]
+
+
 def matcher(pattern: str) -> Callable[[str], object]:
     """A quick L{covers} for many names: what says of a well-formed name, with something true, whether it is covered.
 

@@ -75,6 +75,14 @@ class Suggestions:
         alike = sorted((-share, other) for other, share in shares.items() if share >= _SHARE)
         return [other for _, other in alike[:MOST]]
 
+    def beginning(self, prefix: str) -> Iterator[str]:
+        """The names that begin with a prefix, sorted."""
+        self._catch_up()
+        for place in range(bisect_left(self._forwards, prefix), len(self._forwards)):
+            if not self._forwards[place].startswith(prefix):
+                return
+            yield self._forwards[place]
+
     def _catch_up(self) -> None:
         changed, self._changed = self._changed, set()
         if len(changed) > _FEW:

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from cell0gw.agents.agents import Agents
 from cell0gw.agents.calls.answers import Progressed
 from cell0gw.protocol.errors import Conflict, Fenced, NotFound
-from cell0gw.protocol.subjects import Name
+from cell0gw.protocol.subjects import Pattern
 from cell0gw.rpc.access import session
 from cell0gw.sessions.session import Caller
 from cell0gw.tasks.attempt import attempt_of
@@ -53,7 +53,9 @@ class WorkMethods:
         return reported.addCallbacks(lambda moved: Progressed(True), _is_over)
 
     @session
-    def rpc_ask(self, caller: Caller, *, call_id: Id, message: Raw, to: Name | None = None) -> Awaitable[TaskChanged]:
+    def rpc_ask(
+        self, caller: Caller, *, call_id: Id, message: Raw, to: Pattern | None = None
+    ) -> Awaitable[TaskChanged]:
         """Ask the one who has created a task, or somebody else, before going on with it.
 
         The task is `input_required` until somebody has answered by `task.answer`; no clock of silence runs until then.
@@ -62,15 +64,19 @@ class WorkMethods:
 
         - `call_id`: of the `agent.invoke`, or of what `task.receive` gave
         - `message`: what to ask
-        - `to`: whom, an entity; null: who has created the task, who may answer in any case
-        - `not_found`: the caller has no such task; calls can't ask
+        - `to`: whom: an entity; or a role, as a pattern of entities whose last segment is `*` or `>`; null: who has
+          created the task, who may answer in any case
+        - `not_found`: the caller has no such task; calls can't ask. Or there is nobody like `to`, or none that the
+          caller may know of, see docs/protocol.md#sight; `data.near` has similar names
+        - `permission_denied`: the caller may not write to all of `to` by `agent.send`
+        - `invalid_params`: `to` is the caller itself, or a pattern with a wildcard before its last segment
         - `fenced`: a later attempt has taken the place of this one: stop
         - `conflict`: a question waits already, or the attempt is lost, or over
         - `too_large`: the message is longer than anything that is relayed
         - `unavailable`: the question could not be stored
         """
         assert caller.session is not None
-        return self._tasks.ask(caller.session.entity_id, call_id, bytes(message), to)
+        return self._tasks.ask(caller.sender, call_id, bytes(message), to)
 
 
 def _is_over(failure: Failure) -> Progressed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from cell0gw.auth.permissions import Permissions
+from cell0gw.protocol.subjects import covers
 from cell0gw.tasks.steps import unknown_task
 from cell0gw.tasks.store import FoundTask
 from cell0gw.tasks.task import Task
@@ -20,7 +21,13 @@ MANAGE: Final = "task.manage"
 
 def sees(task: Task, entity_id: str, permissions: Permissions, more: str) -> bool:
     """Whether a task is for an entity to see: its own, or by a permission."""
-    return entity_id in (task.creator, task.worker, task.asked) or reaches(entity_id, permissions, more, task.creator)
+    own = entity_id in (task.creator, task.worker) or is_asked(task, entity_id)
+    return own or reaches(entity_id, permissions, more, task.creator)
+
+
+def is_asked(task: Task, entity_id: str) -> bool:
+    """Whether the agent that has a task asks an entity something. Nobody is asked by itself."""
+    return task.asked is not None and entity_id != task.worker and covers(task.asked, entity_id)
 
 
 def reaches(entity_id: str, permissions: Permissions, method: str, creator: str) -> bool:
@@ -53,4 +60,4 @@ def check_asked(found: FoundTask, entity_id: str, permissions: Permissions) -> F
 
     @raise NotFound: it may not.
     """
-    return found if entity_id == found.task.asked else check_creator(found, entity_id, permissions)
+    return found if is_asked(found.task, entity_id) else check_creator(found, entity_id, permissions)

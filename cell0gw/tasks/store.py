@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from cell0gw.protocol.keys import Key
+from cell0gw.protocol.subjects import covering
 from cell0gw.tasks.moves import Move
 from cell0gw.tasks.task import StoredEvent, Task
 
@@ -75,7 +76,7 @@ class StoredTasks(msgspec.Struct, frozen=True, kw_only=True):
 class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which tasks are listed; None: no matter.
 
-    @ivar of: whose they are: that one has made them, had them last, or is asked something.
+    @ivar of: whose they are: that one has made them, had them last, or is asked something, alone or with others.
     @ivar before: the id of the task that they are older than.
     """
 
@@ -83,6 +84,11 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     target: str | None = None
     before: str | None = None
+
+    @property
+    def asked(self) -> list[str]:
+        """Whom agents ask, when they ask that one."""
+        return covering(self.of)
 
 
 class TaskList(NamedTuple):

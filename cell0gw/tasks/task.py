@@ -55,7 +55,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     @ivar connected: whether the attempt hangs on a connection, which is there.
     @ivar lease: for how long a sign of life holds; None: for as long as the connection does.
     @ivar until: when the lease is over; C{deadline}: when the attempt is. None: never.
-    @ivar question: a digest of what the agent asks; C{asked}: whom. C{asked_at}: the offset of the event.
+    @ivar question: a digest of what the agent asks; C{asked}: whom, an entity or a pattern of them. C{asked_at}: the
+        offset of the event.
     @ivar result: the offset of the event that has the result; 0: there is none. C{late}: it came when all was over.
     @ivar oldest: the offset of the oldest event that is kept; C{newest}: that of the newest.
     @ivar size: bytes that it takes; C{events_size}: those of its events.

@@ -26,6 +26,7 @@ from cell0gw.tasks.attempts import Attempts
 from cell0gw.tasks.ledger import Ledger
 from cell0gw.tasks.moves import Answer, Ask, Cancel, Finish, Move, Report
 from cell0gw.tasks.pulls import Pulls
+from cell0gw.tasks.questions import check_askable
 from cell0gw.tasks.quotas import TaskQuotas
 from cell0gw.tasks.requests import TaskRequest, as_call, is_capability, new_task
 from cell0gw.tasks.sight import CREATE, MANAGE, READ, check_asked, check_creator, seen, sees
@@ -65,6 +66,7 @@ class Tasks:
         self._limits = limits
         self._new_id = runtime.new_id
         self._targets = agents.targets
+        self._mail = agents.mail
         self._conversations = agents.conversations
         self.quotas = TaskQuotas()
         self.ledger = Ledger(store, runtime.dates, self.quotas)
@@ -204,17 +206,21 @@ class Tasks:
             raise InvalidParams("Invalid params: a task ends with its answer")
         return self.report(entity_id, call_id, None).addCallback(lambda moved: acknowledged)
 
-    def ask(self, entity_id: str, call_id: str, message: bytes, to: str | None) -> Deferred[TaskChanged]:
+    def ask(self, sender: Sender, call_id: str, message: bytes, to: str | None) -> Deferred[TaskChanged]:
         """Called when an agent asks something.
 
-        @param to: whom; None: who has created the task.
-        @raise NotFound: by the Deferred: this entity was not given that.
+        @param to: whom, an entity or a pattern of them; None: who has created the task.
+        @raise InvalidParams: nobody is asked like that.
+        @raise PermissionDenied: they are not for this entity to write to.
+        @raise NotFound: there is nobody like that; or, by the Deferred, this entity was not given the task.
         @raise Conflict: by the Deferred: it has lost the task, or asks something already.
         """
         self._limits.check_content(len(message))
+        if to is not None:
+            check_askable(sender, to, self._mail)
         task_id, attempt = _named(call_id)
         self.attempts.began(call_id)
-        ask = Ask(now=self.ledger.now(), worker=entity_id, attempt=attempt, message=message, to=to)
+        ask = Ask(now=self.ledger.now(), worker=sender.entity_id, attempt=attempt, message=message, to=to)
         return self._move(task_id, ask)
 
     def _created(self, moved: Moved, sender: Sender) -> TaskCreated:

@@ -241,6 +241,18 @@ class TaskStoreTests(TaskStoreCase):
         self.assertEqual((self.move(answer).task.status, self.get().task.until), ("working", 505.0))
         self.refused(answer, Conflict)
 
+    def test_role_asked(self) -> None:
+        """Who is asked with others, by a pattern, finds the task; who is not does not."""
+        self.create(task())
+        self.move(assign())
+        self.move(Ask(now=11.0, worker="w", attempt=1, message=b"1", to="p.q.*"))
+        found = {name: self.found(name) for name in ("p.q.r", "p.q.s", "p.q", "p.q.r.s", "p", "q")}
+        self.assertEqual([name for name, tasks in found.items() if tasks], ["p.q.r", "p.q.s"])
+        self.create(task(2))
+        self.move(assign(), number=2)
+        self.move(Ask(now=11.0, worker="w", attempt=1, message=b"1", to="p.>"), number=2)
+        self.assertEqual([self.found(name) for name in ("p.q.r", "p.q")], [["task_2", "task_1"], ["task_2"]])
+
     def test_cancelled(self) -> None:
         """What was cancelled is over: its agent is told so, and nothing more becomes of it."""
         self.create(task())

@@ -11,7 +11,9 @@ from cell0gw.protocol.subjects import (
     ChannelPattern,
     Name,
     Pattern,
+    covering,
     covers,
+    has_wildcard,
     is_name,
     is_pattern,
     matcher,
@@ -134,3 +136,12 @@ class CoversTests(SynchronousTestCase):
         """A pattern covers itself, and everything is covered by the rest of everything."""
         self.assertTrue(covers(pattern, pattern))
         self.assertTrue(covers(">", pattern))
+
+    @given(names, patterns)
+    def test_covering(self, name: str, pattern: str) -> None:
+        """A name is covered by all that are listed, and by no other pattern that has one wildcard, at its end."""
+        found = covering(name)
+        self.assertTrue(all(covers(each, name) for each in found))
+        if covers(pattern, name) and not has_wildcard(pattern.rpartition(".")[0]):
+            self.assertIn(pattern, found)
+        self.assertEqual(sorted(covering("a.b")), [">", "a.*", "a.>", "a.b"])

@@ -70,6 +70,13 @@ class SuggestionsTests(SynchronousTestCase):
         suggestions = self.make(*(f"name{number}" for number in range(8)))
         self.assertEqual(suggestions.near("name", lambda name: name == "name6"), ["name6"])
 
+    def test_beginning(self) -> None:
+        """The names that begin alike are found, and no other."""
+        suggestions = self.make("a.b", "a.c", "ab", "b.a")
+        self.assertEqual(list(suggestions.beginning("a.")), ["a.b", "a.c"])
+        suggestions.discard("a.b")
+        self.assertEqual(list(suggestions.beginning("a.")), ["a.c"])
+
     def test_bearers(self) -> None:
         """A name is there until its last bearer is gone."""
         suggestions = self.make("name", "name")

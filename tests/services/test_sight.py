@@ -78,7 +78,12 @@ CALLS: Final[dict[str, list[Params]]] = {
     ],
     "agent.cancel": [{"request_id": 1}],
     "agent.progress": [{"call_id": "call_1", "data": 1}],
-    "agent.ask": [{"call_id": "task_1.1", "message": 1}],
+    "agent.ask": [
+        {"call_id": "task_1.1", "message": 1},
+        {"call_id": "task_1.1", "message": 1, "to": HIDDEN},
+        {"call_id": "task_1.1", "message": 1, "to": "other.secrett"},
+        {"call_id": "task_1.1", "message": 1, "to": "other.*"},
+    ],
     "task.create": [
         {"agent_id": HIDDEN, "message": 1},
         {"agent_id": "other.secrett", "message": 1},
@@ -121,7 +126,7 @@ TELLING: Final = frozenset(
     {
         "presence.get", "presence.subscribe", "channel.publish", "channel.list", "agent.describe",
         "agent.list", "agent.send",
-        "agent.getDelivery", "agent.recall", "agent.call", "gateway.explain", "gateway.getStats",
+        "agent.getDelivery", "agent.recall", "agent.call", "agent.ask", "gateway.explain", "gateway.getStats",
         "gateway.getDeadLetters",
         "task.create", "task.get", "task.list", "task.cancel", "task.answer", "task.subscribe",
         "auth.listTokens", "auth.revokeToken",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cell0gw.tasks import quotas
 from tests.tasks.working import TaskCase
 
@@ -222,57 +220,3 @@ class StreamTests(TaskCase):
         boss.call("auth.refresh", token=self.gateway.token("boss", permissions=["task.read:nobody"]))
         self.creator.call("task.cancel", task_id=task_id)
         self.assertEqual(self.events(boss), [])
-
-
-class QuestionTests(TaskCase):
-    """C{agent.ask} and C{task.answer}"""
-
-    def ask(self, **params: Any) -> tuple[str, str]:
-        worker = self.worker()
-        task_id = self.create()
-        asked = worker.call("agent.ask", call_id=f"{task_id}.1", message="red?", **params)
-        self.assertEqual(asked["status"], "input_required")
-        self.assertEqual(worker.refusal("agent.ask", call_id=f"{task_id}.1", message="blue?")["code"], -32007)
-        return task_id, asked["question"]
-
-    def test_asked(self) -> None:
-        """The first answer counts, and the agent reads it among the events of the task."""
-        task_id, question = self.ask()
-        shown = self.get(task_id)
-        self.assertEqual(
-            (shown["status"], shown["question"]),
-            ("input_required", {"question": question, "to": "creator", "from": "w", "message": "red?"}),
-        )
-        worker = self.worker()
-        worker.call("task.subscribe", task_id=task_id)
-        answered = self.creator.call("task.answer", task_id=task_id, question=question, message="yes")
-        self.assertEqual(answered["status"], "working")
-        error = self.creator.refusal("task.answer", task_id=task_id, question=question, message="no")
-        self.assertEqual((error["code"], error["data"]["status"]), (-32007, "working"))
-        said = [data for _, type, data in self.events(worker) if type == "message"]
-        self.assertEqual(said, [{"answers": question, "from": "creator", "message": "yes"}])
-
-    def test_somebody_else(self) -> None:
-        """Somebody else who is asked finds the task, and may answer; others may not."""
-        task_id, question = self.ask(to="person")
-        person, other = self.gateway.connect("person"), self.gateway.connect("other")
-        self.assertEqual([t["task_id"] for t in person.call("task.list", status="input_required")["tasks"]], [task_id])
-        self.assertEqual(other.refusal("task.answer", task_id=task_id, question=question, message=1)["code"], -32006)
-        person.call("task.answer", task_id=task_id, question=question, message=1)
-        self.assertEqual(self.status(task_id), ("working", None))
-        self.assertEqual(person.refusal("task.get", task_id=task_id)["code"], -32006)
-
-    def test_no_clock_of_silence(self) -> None:
-        """While a question waits the agent may be silent."""
-        worker = self.worker()
-        task_id = self.create(idle_ms=5000)
-        question = worker.call("agent.ask", call_id=f"{task_id}.1", message=1)["question"]
-        self.gateway.advance(60)
-        self.assertEqual(self.status(task_id), ("input_required", None))
-        self.creator.call("task.answer", task_id=task_id, question=question, message=1)
-        self.gateway.advance(8)
-        self.assertEqual(self.status(task_id), ("failed", "timed_out"))
-
-    def test_calls_ask_not(self) -> None:
-        """A call is over soon: it can't ask."""
-        self.assertEqual(self.worker().refusal("agent.ask", call_id="call_1", message=1)["code"], -32006)

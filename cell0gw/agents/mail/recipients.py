@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Final
 
@@ -10,12 +11,16 @@ from zope.interface import implementer
 from cell0gw.agents.mail.store import IMailStore
 from cell0gw.auth.credentials import Credentials
 from cell0gw.process.failures import reported_already
+from cell0gw.protocol.subjects import beginning, covers
 from cell0gw.sessions.ending import Ending
 from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
 
 MAX_HOLDERS: Final = 100_000
 """Maximum ids that are remembered; the least recently used are forgotten first."""
+
+MAX_LOOKED: Final = 10_000
+"""Maximum ids that are compared with a pattern."""
 
 DAY: Final = 86_400.0
 
@@ -45,6 +50,13 @@ class Recipients:
     def may_come(self, entity_id: str) -> bool:
         """Whether a valid token is for a pattern that covers an id."""
         return self._credentials.covers(entity_id)
+
+    def some(self, pattern: str) -> bool:
+        """Whether there is somebody whom a pattern of many covers: of the first L{MAX_LOOKED} that begin like it."""
+        if self.may_come(pattern):
+            return True
+        names = itertools.islice(self._suggestions.beginning(beginning(pattern)), MAX_LOOKED)
+        return any(covers(pattern, name) and (name in self or self.may_come(name)) for name in names)
 
     def near(self, entity_id: str, allowed: Callable[[str], bool]) -> list[str]:
         """Existing ids that look like one that is unknown.

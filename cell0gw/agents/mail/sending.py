@@ -154,6 +154,10 @@ class Mail:
         known = recipient in self._directory or recipient in self._mailboxes or recipient in self._recipients
         return known or self._recipients.may_come(recipient)
 
+    def reaches_some(self, pattern: str) -> bool:
+        """Whether somebody is known whom a pattern of many covers."""
+        return self._recipients.some(pattern)
+
     def near(self, sender: Sender, recipient: str) -> list[str]:
         """Existing ids that look like an unknown one, among those that a sender may write to and know of."""
 

@@ -190,9 +190,10 @@ class MemoryTaskStore:
     def _find(self, filter: TaskFilter) -> Iterator[Task]:
         if filter.before is not None and filter.before not in self._tasks:
             raise unknown_task()
+        asked = filter.asked
         for task in sorted(self._tasks.values(), key=lambda task: -task.number):
             if (
-                filter.of in (task.creator, task.worker, task.asked)
+                (filter.of in (task.creator, task.worker) or task.asked in asked)
                 and filter.status in (None, task.status)
                 and filter.target in (None, task.target)
                 and (filter.before is None or task.number < self._tasks[filter.before].number)

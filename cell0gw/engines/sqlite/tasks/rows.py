@@ -125,11 +125,12 @@ def find(connection: sqlite3.Connection, filter: TaskFilter, limit: int) -> Task
     looked = limit + 1 if filter.status is None and filter.target is None else max(MAX_LOOKED, limit + 1)
     found: set[int] = set()
     floor = 0  # below it not all were looked at
-    for whose in ("creator", "worker", "asked"):  # each by its own index
+    whose_are = [("creator", filter.of), ("worker", filter.of), *(("asked", name) for name in filter.asked)]
+    for whose, name in whose_are:  # each by its own index
         query = (
             f"SELECT number, status, target FROM tasks WHERE {whose} = ? AND number < ? ORDER BY number DESC LIMIT ?"
         )
-        rows = connection.execute(query, (filter.of, before, looked)).fetchall()
+        rows = connection.execute(query, (name, before, looked)).fetchall()
         if len(rows) == looked:
             floor = max(floor, rows[-1][0])
         found.update(
