@@ -1,4 +1,4 @@
-"""Measure this gateway alone: calls, fan-out, directed messages, connections, memory. Prints a table, writes JSON.
+"""Measure this gateway alone: calls, fan-out, messages, tasks, connections, memory. Prints a table, writes JSON.
 
     python -m bench [--seconds 2] [--only calls,fan-out] [--json results.json]
 
@@ -9,81 +9,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pathlib
-import re
 import resource
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.certificate import make_certificate
-from bench.load import Agent, Connection, client_frame, keep_busy, processor_seconds, resident_kib
-
-TOKEN = f"cell0_{'bench' * 8}_1700000000"
-UNLIMITED = {"CELL0_GATEWAY_CALLS_PER_SECOND": "0", "CELL0_GATEWAY_ENTITY_CALLS_PER_SECOND": "0"}
-"""How fast the gateway is shall be seen, not how fast it lets one client be."""
+from bench.gateway import Gateway, busy
+from bench.load import Agent, client_frame, processor_seconds, resident_kib
+from bench.tasks import agents_come_back, create_tasks, creators_come_back, publish_durably, tasks_wait
 
 LONG = {
     "steps": [{"tool": f"tool_{n}", "status": "ok", "summary": f"Step {n} found {n * 3} matches."} for n in range(20)]
 }
-
-
-class Gateway:
-    """A gateway process of its own, on a free port and in a folder that goes with it.
-
-    @param tls: whether it speaks TLS.
-    """
-
-    def __init__(self, tls: bool) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self._certificate = make_certificate(pathlib.Path(self._folder.name)) if tls else None
-
-    def __enter__(self) -> Gateway:
-        log = pathlib.Path(self._folder.name, "log")
-        pin = ["taskset", "-c", "0"] if (os.cpu_count() or 1) > 1 and sys.platform == "linux" else []
-        options = ["--host", "127.0.0.1", "--port", "0", "--state-dir", self._folder.name]
-        if self._certificate is not None:
-            options += ["--tls-cert", str(self._certificate)]
-        # Into a file: a pipe that nobody reads would fill, and stop the gateway.
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                [*pin, sys.executable, "-m", "cell0gw", *options],
-                stdout=output,
-                env={**os.environ, "CELL0_GATEWAY_ADMIN_TOKEN": TOKEN, **UNLIMITED},
-            )
-        while not (found := re.search(r"listening on \S+ port (\d+)", log.read_text())):
-            if self.process.poll() is not None:
-                raise SystemExit(f"the gateway did not start: {log.read_text()}")
-            time.sleep(0.05)
-        self.port = int(found[1])
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
-        self._folder.cleanup()
-
-    def client(self, compressed: bool = False) -> Connection:
-        """A client that has authenticated."""
-        connection = Connection(self.port, compressed, self._certificate)
-        connection.call("auth.authenticate", token=TOKEN)
-        return connection
-
-    def mint(self, entity_id: str) -> str:
-        """A token for an entity, or for a pattern of them."""
-        answer = self.client().ask("auth.generateToken", entity_id=entity_id)
-        return str(answer["token"])
-
-    def named(self, token: str, entity_id: str, kind: type[Connection] = Connection, **declared: Any) -> Any:
-        """A client that has authenticated as someone."""
-        connection = kind(self.port, False, self._certificate)
-        connection.call("auth.authenticate", token=token, entity_id=entity_id, **declared)
-        return connection
 
 
 def calls(clients: int, window: int) -> Callable[[Gateway, float], dict[str, float]]:
@@ -184,27 +122,6 @@ def connects(count: int, compressed: bool = False) -> Callable[[Gateway, float],
     return measure
 
 
-def busy(
-    gateway: Gateway,
-    senders: list[Connection],
-    receivers: list[Connection],
-    frame: Callable[[int], bytes],
-    window: int,
-    seconds: float,
-    unit: str,
-) -> dict[str, float]:
-    """Load it, and divide by what was done."""
-    used = processor_seconds(gateway.process.pid)
-    done = keep_busy(senders, receivers, frame, window, seconds)
-    used = processor_seconds(gateway.process.pid) - used
-    return {
-        "per_second": done[unit] / done["seconds"],
-        "cpu_us": used / max(done[unit], 1) * 1e6,
-        "p50_ms": done["p50_ms"],
-        "p99_ms": done["p99_ms"],
-    }
-
-
 SCENARIOS: dict[str, Callable[[Gateway, float], dict[str, float]]] = {
     "calls, 1 client": calls(1, 1),
     "calls, 50 clients": calls(50, 1),
@@ -218,6 +135,11 @@ SCENARIOS: dict[str, Callable[[Gateway, float], dict[str, float]]] = {
     "calls to an agent, 1 caller": through_agents(1, 1, 1, 1),
     "calls by capability, 10 agents": through_agents(10, 10, 10, 1),
     "calls by capability, 10,000 agents": through_agents(10_000, 1000, 10, 1),
+    "durable publications, 50 clients, 16 in flight": publish_durably(50, 16),
+    "tasks created, 50 clients, 16 in flight": create_tasks(50, 16),
+    "agents come back to 10,000 waiting tasks": agents_come_back(10_000),
+    "creators come back to 10,000 waiting tasks": creators_come_back(10_000),
+    "tasks wait, 50,000 for each second": tasks_wait(50_000),
     "connections": connects(1000),
     "connections, compressed": connects(1000, compressed=True),
 }
@@ -228,6 +150,7 @@ COLUMNS = {
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",
     "kib_each": "KiB each",
+    "start_s": "start s",
 }
 
 

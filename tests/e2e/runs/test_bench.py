@@ -27,7 +27,7 @@ def test_bench(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stderr
     figures = json.loads(results.read_text())
-    assert len(figures) == 17
+    assert len(figures) == 22
     for name, row in figures.items():
         assert row["per_second"] > 0, name
         assert f"| {name} |" in run.stdout
