@@ -89,7 +89,7 @@ class Gateway(MultiService):
         self.agents = agents = Agents(
             engine.mail, limits, config.mail_limits, presence, self.credentials, guard.signs, emit, runtime
         )
-        self.tasks = Tasks(engine.tasks, agents, channels.recovery.replay, limits, runtime)
+        self.tasks = Tasks(engine.tasks, agents, presence.directory, channels.recovery.replay, limits, runtime)
         answered, reads = self._answered, config.anonymous_reads
         self.rpc = rpc = RPC(self, guard, self.sessions, answered, reads, config.idempotency_window, runtime.clock)
         self.health = Health(tell, runtime.wall)

@@ -13,13 +13,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from cell0gw.auth.sight import Sight
 from cell0gw.channels.broker import Broker
-from cell0gw.channels.channel import Channel, content_of
+from cell0gw.channels.channel import Channel, HistoryMessage, content_of
 from cell0gw.channels.replay import sliced
 from cell0gw.channels.store import IMessageStore, Position, StoredMessage
 from cell0gw.protocol import subjects
 from cell0gw.protocol.errors import Conflict, NotFound
 from cell0gw.protocol.limits import MAX_PAGE, Limits
-from cell0gw.protocol.notifications import HistoryMessage
 from cell0gw.protocol.timestamps import timestamp
 
 FRAME: Final = 128

@@ -19,7 +19,7 @@ from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import TooLarge
 from cell0gw.protocol.keys import Key
 from cell0gw.protocol.messages import shareable
-from cell0gw.protocol.notifications import ChannelMessage, HistoryMessage
+from cell0gw.protocol.notifications import ChannelMessage
 from cell0gw.protocol.patterns import PatternTree
 from cell0gw.protocol.subjects import is_own
 from cell0gw.protocol.timestamps import timestamp
@@ -245,6 +245,21 @@ class Channel:
             if is_own(self.name) and not session.principal.permissions.sight.everyone:
                 audience.sights[session] = session.sight
         return audience
+
+
+class HistoryMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A publication as `channel.history` shows it.
+
+    - `offset`: its number
+    - `message`: as it was published
+    - `timestamp`: when the gateway accepted it
+    - `from`: the entity that published it
+    """
+
+    offset: int
+    message: Raw
+    timestamp: str
+    sender: str = msgspec.field(name="from")
 
 
 class _Notification(msgspec.Struct):

@@ -67,21 +67,6 @@ class ChannelMessage(Struct, frozen=True, kw_only=True):
     sender: str = field(name="from")
 
 
-class HistoryMessage(Struct, frozen=True, kw_only=True):
-    """A publication as `channel.history` shows it.
-
-    - `offset`: its number
-    - `message`: as it was published
-    - `timestamp`: when the gateway accepted it
-    - `from`: the entity that published it
-    """
-
-    offset: int
-    message: Raw
-    timestamp: str
-    sender: str = field(name="from")
-
-
 class Departure(Struct, frozen=True, kw_only=True):
     """An entity that has left.
 
@@ -256,6 +241,25 @@ class TaskEvent(Struct, frozen=True, kw_only=True):
     timestamp: str
 
 
+class TaskQuestion(Struct, frozen=True, kw_only=True):
+    """`task.question`: an agent that has a task asks this entity something, or waits no longer for the answer.
+    It comes to all sessions of those who are asked, and to each that opens while the question waits. `task.get` shows
+    what is asked, and `task.answer` answers it, see docs/protocol.md#asking-back.
+
+    - `task_id`: the task
+    - `question`: names the question
+    - `to`: whom it is put to: this entity, or a pattern that covers it
+    - `from`: the agent that asks; absent: the reader does not see it
+    - `waits`: whether it waits for an answer. False: somebody has answered, the agent is lost, or all is over
+    """
+
+    task_id: str
+    question: str
+    to: str
+    sender: str | UnsetType = field(name="from", default=UNSET)
+    waits: bool
+
+
 class Event(Struct, frozen=True, kw_only=True):
     """`event`: an event of the gateway, on one of its own channels.
 
@@ -286,6 +290,7 @@ NOTIFICATIONS: Final[dict[str, type[Struct]]] = {
     "agent.progress": AgentProgress,
     "agent.cancelled": AgentCancelled,
     "task.event": TaskEvent,
+    "task.question": TaskQuestion,
     "event": Event,
 }
 

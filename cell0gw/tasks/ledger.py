@@ -37,7 +37,7 @@ class ITaskObserver(Interface):
 class Ledger:
     """All tasks.
 
-    @ivar waiting: how many wait for which agent or capability.
+    @ivar waiting: how many wait for which agent or capability; C{asked}: how many for an answer of whom.
     @ivar ready: whether the attempts of the process before are known to be that: until then nothing is given out.
     @ivar created: how many there were; C{ended}: how many came to which end.
     """
@@ -54,6 +54,7 @@ class Ledger:
         self._purge_at = 0.0
         self.observers: list[ITaskObserver] = []
         self.waiting: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
         self.ready = False
         self.created = 0
         self.ended: Counter[str] = Counter()
@@ -62,7 +63,7 @@ class Ledger:
     def load(self) -> None:
         """Load what the store kept."""
         stored = self._store.load()
-        self.waiting = Counter(stored.waiting)
+        self.waiting, self.asked = Counter(stored.waiting), Counter(stored.asked)
         self._quotas.load(stored.occupied)
         self._next = stored.following
         self._owed = 0.0
@@ -139,11 +140,14 @@ class Ledger:
 
     def _tell(self, moved: Moved) -> Moved:
         before, task = moved.before, moved.task
-        waited, waits = before is not None and before.waits, task.waits
-        if waited != waits:
-            self.waiting[task.target] += 1 if waits else -1
-            if not self.waiting[task.target]:
-                del self.waiting[task.target]
+        if before is not None and before.waits:
+            _count(self.waiting, task.target, -1)
+        if task.waits:
+            _count(self.waiting, task.target, 1)
+        if before is not None and before.asked is not None:
+            _count(self.asked, before.asked, -1)
+        if task.asked is not None:
+            _count(self.asked, task.asked, 1)
         self._note(task.wake)
         if before is not task:
             for observer in self.observers:
@@ -185,3 +189,9 @@ class Ledger:
         self._note(due)
         if not failure.check(Unavailable):  # the store has told of that
             self.log.failure("tasks could not be ended or forgotten", failure, event="tasks.failed")
+
+
+def _count(counts: Counter[str], name: str, change: int) -> None:
+    counts[name] += change
+    if not counts[name]:
+        del counts[name]

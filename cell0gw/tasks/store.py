@@ -65,10 +65,11 @@ class Occupied(msgspec.Struct, frozen=True, kw_only=True):
 class StoredTasks(msgspec.Struct, frozen=True, kw_only=True):
     """What a store has when the gateway starts.
 
-    @ivar waiting: how many tasks wait for which agent or capability.
+    @ivar waiting: how many tasks wait for which agent or capability; C{asked}: how many for an answer of whom.
     """
 
     waiting: dict[str, int]
+    asked: dict[str, int]
     occupied: list[Occupied]
     following: float | None
 
@@ -146,6 +147,9 @@ class ITaskStore(Interface):
 
         @raise NotFound: by the Deferred: there is no such task as C{before}.
         """
+
+    def asked(names: list[str], limit: int) -> Deferred[list[Task]]:
+        """Tasks that wait for an answer of one of these, entities or patterns, oldest first; at most C{limit}."""
 
     def events(task_id: str, after: int, limit: int) -> Deferred[list[StoredEvent]]:
         """The events of a task that follow an offset, in order; fewer than C{limit} if they are long, one at least."""

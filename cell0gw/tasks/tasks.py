@@ -15,6 +15,7 @@ from cell0gw.agents.message_ids import MESSAGE
 from cell0gw.auth.permissions import Permissions
 from cell0gw.channels.replay import Replay
 from cell0gw.channels.store import Position
+from cell0gw.presence.directory import Directory
 from cell0gw.process.runtime import Runtime
 from cell0gw.protocol.errors import InvalidParams, NotFound
 from cell0gw.protocol.keys import Key
@@ -26,7 +27,7 @@ from cell0gw.tasks.attempts import Attempts
 from cell0gw.tasks.ledger import Ledger
 from cell0gw.tasks.moves import Answer, Ask, Cancel, Finish, Move, Report
 from cell0gw.tasks.pulls import Pulls
-from cell0gw.tasks.questions import check_askable
+from cell0gw.tasks.questions import Questions, check_askable
 from cell0gw.tasks.quotas import TaskQuotas
 from cell0gw.tasks.requests import TaskRequest, as_call, is_capability, new_task
 from cell0gw.tasks.sight import CREATE, MANAGE, READ, check_asked, check_creator, seen, sees
@@ -58,6 +59,7 @@ class Tasks:
         self,
         store: ITaskStore,
         agents: Agents,
+        directory: Directory,
         replay: Callable[[Session], Replay],
         limits: Limits,
         runtime: Runtime,
@@ -74,8 +76,9 @@ class Tasks:
         self.ledger.observers.append(self.streams)  # who watches hears of a step before what it leads to
         self.attempts = Attempts(self.ledger, store, agents.workers, limits)
         self.pulls = Pulls(self.ledger, store, runtime.clock, limits)
+        questions = Questions(self.ledger, store, directory, runtime.clock)
         agents.lineages.append(self.attempts.lineage)
-        self.parts = (self.streams, self.pulls, self.attempts, self.ledger)
+        self.parts = (self.streams, questions, self.pulls, self.attempts, self.ledger)
         self.permissions = {READ: True, MANAGE: True}
 
     def load(self) -> None:

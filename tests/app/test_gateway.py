@@ -31,7 +31,7 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(
             names(observers),
             ["SessionLog", "Throttle", "Signs", "Directory", "Watches", "Recovery", "Broker", "Recipients", "Workers",
-             "Dealer", "Receipts", "Mailboxes", "Streams", "Pulls"],
+             "Dealer", "Receipts", "Mailboxes", "Streams", "Questions", "Pulls"],
         )  # fmt: skip
 
     def test_refreshes(self) -> None:
@@ -53,7 +53,7 @@ class PartsTests(SynchronousTestCase):
             set(names(sweepers[1:])),
             {"Alarms", "Refusals", "Throttle", "Renewals", "Sessions", "Retention", "DiskRetention", "Idempotency",
              "Dealer", "Receipts", "Mailboxes", "Archive", "Conversations", "Credentials", "Writing",
-             "TLSFailures", "AnonymousBudgets", "Pulls", "Attempts", "Ledger"},
+             "TLSFailures", "AnonymousBudgets", "Questions", "Pulls", "Attempts", "Ledger"},
         )  # fmt: skip
 
     def test_a_step_of_a_drain_fails(self) -> None:

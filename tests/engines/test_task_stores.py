@@ -252,6 +252,9 @@ class TaskStoreTests(TaskStoreCase):
         self.move(assign(), number=2)
         self.move(Ask(now=11.0, worker="w", attempt=1, message=b"1", to="p.>"), number=2)
         self.assertEqual([self.found(name) for name in ("p.q.r", "p.q")], [["task_2", "task_1"], ["task_2"]])
+        self.assertEqual(self.store.load().asked, {"p.q.*": 1, "p.>": 1})
+        self.assertEqual([t.number for t in self.outcome(self.store.asked(["p.>", "p.q.*", "x"], FAR))], [1, 2])
+        self.assertEqual([t.number for t in self.outcome(self.store.asked(["p.>", "p.q.*"], 1))], [1])
 
     def test_cancelled(self) -> None:
         """What was cancelled is over: its agent is told so, and nothing more becomes of it."""
@@ -495,7 +498,9 @@ class TwoStores(RuleBasedStateMachine):
 
     @invariant()
     def what_holds(self) -> None:
-        assert self.stores[0].load().waiting == self.stores[1].load().waiting
+        one, other = (store.load() for store in self.stores)
+        assert (one.waiting, one.asked) == (other.waiting, other.asked)
+        assert len(self.both(lambda store: store.asked(["p", "q.*"], FAR))) == one.asked.get("p", 0)
         for task_id, versions in self.seen.items():
             last = versions[-1]
             ends = [each for each in versions if each.settled is not None]

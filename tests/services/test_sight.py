@@ -145,6 +145,7 @@ OWN: Final[dict[str, str]] = {
     "agent.invoke": "who calls shows itself to the agent",
     "agent.progress": "about the reader's own call, and names nobody",
     "task.event": "about a task that the reader sees",
+    "task.question": "about a task that asks the reader; its agent is named to those who see it",
     "agent.cancelled": "about a call that the reader has, and names nobody",
 }
 """The others, and why they tell nothing of somebody who does nothing to the reader."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cell0gw.tasks import questions
+from cell0gw.testing import Client
 from tests.tasks.working import TaskCase
 
 
@@ -117,3 +119,114 @@ class QuestionTests(TaskCase):
     def test_calls_ask_not(self) -> None:
         """A call is over soon: it can't ask."""
         self.assertEqual(self.worker().refusal("agent.ask", call_id="call_1", message=1)["code"], -32006)
+
+
+class NotificationTests(TaskCase):
+    """C{task.question}: who is asked hears of it."""
+
+    def ask(self, **params: Any) -> tuple[str, str]:
+        task_id = self.create()
+        asked = self.worker().call("agent.ask", call_id=f"{task_id}.1", message="red?", **params)
+        return task_id, asked["question"]
+
+    def told(self, client: Client) -> list[tuple[str, str, bool]]:
+        client.flush()
+        return [(told["task_id"], told["to"], told["waits"]) for told in client.received("task.question")]
+
+    def test_creator(self) -> None:
+        """Who has created the task is told that a question waits, and that it no longer does."""
+        task_id, question = self.ask()
+        told = {"task_id": task_id, "question": question, "to": "creator", "from": "w"}
+        self.creator.flush()
+        self.assertEqual(self.creator.received("task.question"), [told | {"waits": True}])
+        self.creator.call("task.answer", task_id=task_id, question=question, message=1)
+        self.assertEqual(self.creator.received("task.question")[1:], [told | {"waits": False}])
+
+    def test_role(self) -> None:
+        """All sessions of all who are asked are told, and that it is over when one of them has answered; no others."""
+        others = [self.gateway.connect(name) for name in ("reviewers", "reviewers.a.b", "reviewersx.a", "a")]
+        asked = [self.gateway.connect(name) for name in ("reviewers.ann", "reviewers.ann", "reviewers.bob")]
+        task_id, question = self.ask(to="reviewers.*")
+        for client in asked:
+            self.assertEqual(self.told(client), [(task_id, "reviewers.*", True)])
+        asked[2].call("task.answer", task_id=task_id, question=question, message=1)
+        for client in asked:
+            self.assertEqual(self.told(client)[1:], [(task_id, "reviewers.*", False)])
+        self.assertEqual([self.told(client) for client in (*others, self.creator)], [[]] * 5)
+
+    def test_away(self) -> None:
+        """Who is away is told when they come, after a restart as well, for as long as the question waits."""
+        self.gateway.token("reviewers.*", "user")
+        self.gateway.connect("person").disconnect()
+        first, question = self.ask(to="reviewers.*")
+        second, _ = self.ask(to="person")
+        self.assertEqual(self.told(self.gateway.connect("reviewers.ann")), [(first, "reviewers.*", True)])
+        self.crash()
+        self.assertEqual(self.told(self.gateway.connect("person")), [(second, "person", True)])
+        self.assertEqual(self.told(self.gateway.connect("other")), [])
+        self.gateway.connect("reviewers.bob").call("task.answer", task_id=first, question=question, message=1)
+        self.assertEqual(self.told(self.gateway.connect("reviewers.ann")), [])
+
+    def test_resumed(self) -> None:
+        """Who resumes a session is told what was asked meanwhile."""
+        token, person = self.gateway.token("person"), self.gateway.connect()
+        secret = person.call("auth.authenticate", token=token)["resume_token"]
+        person.vanish()
+        task_id, _ = self.ask(to="person")
+        again = self.gateway.connect(token=token)
+        self.assertIs(again.call("session.resume", resume_token=secret)["resumed"], True)
+        self.assertEqual(self.told(again), [(task_id, "person", True)])
+
+    def test_lost(self) -> None:
+        """A question ends with the attempt that has it."""
+        self.gateway.connect("person")
+        task_id, _ = self.ask(to="person")
+        person = self.gateway.connect("person")
+        self.creator.call("task.cancel", task_id=task_id)
+        self.assertEqual(self.told(person), [(task_id, "person", True), (task_id, "person", False)])
+
+    def test_not_itself(self) -> None:
+        """The agent is not told of what it asks a role of its own, but a creator that does its own task is."""
+        worker = self.worker("team.w")
+        colleague = self.gateway.connect("team.a")
+        call_id = f"{self.create()}.1"
+        worker.call("agent.ask", call_id=call_id, message=1, to="team.*")
+        self.assertEqual((self.told(worker), len(self.told(colleague))), ([], 1))
+        own = worker.call("task.create", agent_id="team.w", message=1)["task_id"]
+        worker.call("agent.ask", call_id=f"{own}.1", message=1)
+        self.assertEqual(self.told(worker), [(own, "team.w", True)])
+
+    def test_bounded(self) -> None:
+        """Of a role of very many some are told at once, and who comes is told of some questions."""
+        self.patch(questions, "MAX_TOLD", 2)
+        self.patch(questions, "MAX_BROUGHT", 1)
+        people = [self.gateway.connect(f"people.p{number}") for number in range(3)]
+        first, _ = self.ask(to="people.*")
+        self.ask(to="people.*")
+        self.assertEqual([len(self.told(person)) for person in people], [2, 2, 0])
+        again = self.gateway.connect("people.p2")
+        self.assertEqual(self.told(again), [(first, "people.*", True)])
+        self.assertEqual(len(again.call("task.list", status="input_required")["tasks"]), 2)
+
+    def test_disk_out_of_order(self) -> None:
+        """Who comes while the disk can't be read is told as soon as it can be."""
+        self.gateway.connect("person").disconnect()
+        task_id, _ = self.ask(to="person")
+        self.store.broken = True
+        person, gone = self.gateway.connect("person"), self.gateway.connect("person")
+        self.assertEqual(self.told(person), [])
+        gone.disconnect()
+        self.store.broken = False
+        self.gateway.advance(2)
+        self.assertEqual(self.told(person), [(task_id, "person", True)])
+
+    def test_unseen_agent(self) -> None:
+        """An agent whom the reader does not see is not named to it."""
+        token = self.gateway.token("team.a", "user", ["presence.get:team.>"])
+        person = self.gateway.connect(token=token)
+        task_id, question = self.ask(to="team.a")
+        again = self.gateway.connect(token=token)
+        for client in (person, again):
+            client.flush()
+            told = {"task_id": task_id, "question": question, "to": "team.a", "waits": True}
+            self.assertEqual(client.received("task.question"), [told])

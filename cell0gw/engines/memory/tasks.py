@@ -57,6 +57,7 @@ class MemoryTaskStore:
             counts[task.creator] += task.settled is None
         return StoredTasks(
             waiting=dict(Counter(task.target for task in self._tasks.values() if task.waits)),
+            asked=dict(Counter(task.asked for task in self._tasks.values() if task.asked is not None)),
             occupied=[Occupied(creator=creator, tasks=counts[creator], size=sizes[creator]) for creator in counts],
             following=self._following(),
         )
@@ -90,6 +91,10 @@ class MemoryTaskStore:
     def find(self, filter: TaskFilter, limit: int) -> Deferred[TaskList]:
         """See L{ITaskStore}."""
         return self._ask(lambda: self._page(filter, limit))
+
+    def asked(self, names: list[str], limit: int) -> Deferred[list[Task]]:
+        """See L{ITaskStore}."""
+        return self._ask(lambda: [task for task in self._tasks.values() if task.asked in names][:limit])
 
     def events(self, task_id: str, after: int, limit: int) -> Deferred[list[StoredEvent]]:
         """See L{ITaskStore}."""

@@ -146,6 +146,15 @@ def find(connection: sqlite3.Connection, filter: TaskFilter, limit: int) -> Task
     return TaskList(list(map(_task, tasks)), None if following is None else following[0])
 
 
+def asked(connection: sqlite3.Connection, names: list[str], limit: int) -> list[Task]:
+    """See L{ITaskStore.asked}."""
+    found: list[Task] = []
+    for name in names:
+        rows = connection.execute(f"{_TASK} asked = ? ORDER BY number LIMIT ?", (name, limit))
+        found += map(_task, rows.fetchall())
+    return sorted(found, key=lambda task: task.number)[:limit]
+
+
 def events(connection: sqlite3.Connection, task_id: str, after: int, limit: int) -> list[StoredEvent]:
     """See L{ITaskStore.events}."""
     found = connection.execute("SELECT number FROM tasks WHERE task_id = ?", (task_id,)).fetchone()

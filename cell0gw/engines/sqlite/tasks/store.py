@@ -47,6 +47,7 @@ class SQLiteTaskStore:
         occupied = read("SELECT creator, SUM(settled IS NULL), SUM(size) FROM tasks GROUP BY creator")
         return StoredTasks(
             waiting=dict(read("SELECT target, COUNT(*) FROM tasks WHERE settled IS NULL AND held = 0 GROUP BY target")),
+            asked=dict(read("SELECT asked, COUNT(*) FROM tasks WHERE asked IS NOT NULL GROUP BY asked")),
             occupied=[Occupied(creator=creator, tasks=tasks, size=size) for creator, tasks, size in occupied],
             following=following,
         )
@@ -82,6 +83,10 @@ class SQLiteTaskStore:
     def find(self, filter: TaskFilter, limit: int) -> Deferred[TaskList]:
         """See L{ITaskStore}."""
         return self._look(rows.find, filter, limit)
+
+    def asked(self, names: list[str], limit: int) -> Deferred[list[Task]]:
+        """See L{ITaskStore}."""
+        return self._look(rows.asked, names, limit)
 
     def events(self, task_id: str, after: int, limit: int) -> Deferred[list[StoredEvent]]:
         """See L{ITaskStore}."""
