@@ -1,8 +1,8 @@
-"""Which session would get a message or a call, and why others would not. Nothing is sent."""
+"""Which session would get a message, a call or a task, and why others would not. Nothing is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -33,7 +33,7 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
 
     - `entity_id`: its entity
     - `session_id`: the session
-    - `chosen`: whether it would get the message or the call
+    - `chosen`: whether it would get the message, the call or the task
     - `reason`: why, or why not, for people
     """
 
@@ -44,10 +44,11 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway would do with a message or a call.
+    """What the gateway would do with a message, a call or a task.
 
     - `outcome`: `sent`: somebody would get it at once. `queued`: the message would wait in its mailbox. `waiting`: the
-      call would wait until an agent has room, or comes back. `refused`: it would fail
+      call or the task would wait until an agent has room, or comes. `refused`: it would fail. Of a task that is there,
+      `sent`: an agent has it; and `over`: it has come to its end
     - `reason`: why, for people
     - `near`: existing names similar to an unknown one
     - `considered`: candidate sessions, at most 100, the chosen one first
@@ -59,6 +60,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     near: tuple[str, ...] = ()
     considered: tuple[Considered, ...] = ()
     total: int = 0
+
+
+WhyNot = Callable[[Worker], str | None]
+"""Says why a worker that has room gets nothing, for people; None: it may."""
 
 
 class _Prospect(NamedTuple):
@@ -163,17 +168,42 @@ class Explain:
         parent = self._calls.held_by(sender.entity_id, request.in_reply_to)
         circled = free is None and parent is not None and circle(pool, (), parent) is not None
         chosen = None if request.policy == "random" else free
-        considered = [
-            Considered(
-                entity_id=worker.session.entity_id,
-                session_id=worker.session.session_id,
-                chosen=worker is chosen,
-                reason=_of_worker(worker, chosen, request),
-            )
-            for worker in (*pool.workers, *pool.absent)
-            if sight.sees(worker.session.entity_id)
-        ] + others
+        considered = _considered(pool, chosen, request, sight, _slow) + others
         prospect = _Prospect("refused", CIRCLE) if circled else _of_pool(pool, free)
+        return Explanation(
+            outcome=prospect.outcome,
+            reason=prospect.reason,
+            considered=_shown(considered),
+            total=len(considered),
+        )
+
+    def task(self, sender: Sender, request: CallRequest, why_not: WhyNot, method: str) -> Explanation:
+        """Who would get a task, if nothing changes; it waits if nobody would.
+
+        @param request: a call of the same.
+        @param method: by which it is created.
+        """
+        pool, sight = self._calls.pool(request), sender.sight
+        others = [] if request.capability is None else list(self._not_serving(request.capability, sight))
+        if pool is None or not self._targets.open_to(sender, request, pool, method=method):
+            return Explanation(
+                outcome="waiting",
+                reason="nobody who could do it is connected now",
+                near=tuple(self._targets.near(sender, request, method)),
+                considered=_shown(others),
+                total=len(others),
+            )
+        free = pool.preview(request.policy, request.key, lambda worker: why_not(worker) is None)
+        chosen = None if request.policy == "random" else free
+        considered = _considered(pool, chosen, request, sight, why_not) + others
+        if free is not None:
+            prospect = _Prospect("sent", "somebody can take it now")
+        elif pool.resting and pool.expects:
+            prospect = _Prospect("waiting", "it waits for a session to come back")
+        elif pool.resting:
+            prospect = _Prospect("waiting", "no worker accepts tasks now: do_not_disturb or offline")
+        else:
+            prospect = _Prospect("waiting", "nobody has room for it")
         return Explanation(
             outcome=prospect.outcome,
             reason=prospect.reason,
@@ -210,7 +240,28 @@ def _of_session(session: Session, chosen: bool, keeping: bool) -> str:
     return "a newer session is here"
 
 
-def _of_worker(worker: Worker, chosen: Worker | None, request: CallRequest) -> str:
+def _considered(
+    pool: Pool, chosen: Worker | None, request: CallRequest, sight: Sight, why_not: WhyNot
+) -> list[Considered]:
+    """The workers of a pool, as far as somebody sees them."""
+    return [
+        Considered(
+            entity_id=worker.session.entity_id,
+            session_id=worker.session.session_id,
+            chosen=worker is chosen,
+            reason=_of_worker(worker, chosen, request, why_not),
+        )
+        for worker in (*pool.workers, *pool.absent)
+        if sight.sees(worker.session.entity_id)
+    ]
+
+
+def _slow(worker: Worker) -> str | None:
+    """See L{WhyNot}, for calls."""
+    return None if reads(worker) else "slow to read"
+
+
+def _of_worker(worker: Worker, chosen: Worker | None, request: CallRequest, why_not: WhyNot) -> str:
     load = f"{worker.load} of {'any number' if worker.max_inflight is None else worker.max_inflight} calls"
     if worker.given_up:
         load += f", {len(worker.given_up)} of them given up and not answered"
@@ -222,8 +273,8 @@ def _of_worker(worker: Worker, chosen: Worker | None, request: CallRequest) -> s
         return "it accepts no calls now: do_not_disturb or offline"
     if not worker.available:
         return f"full: it has {load}"
-    if not reads(worker):
-        return "slow to read"
+    if (why := why_not(worker)) is not None:
+        return why
     others = "as likely as the others" if chosen is None else f"another one is chosen by {request.policy}"
     if worker.session.silent:
         others = "it shows no sign of life, and others come first"

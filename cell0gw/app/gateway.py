@@ -139,6 +139,7 @@ class Gateway(MultiService):
                 lambda: [*self, self.factory.refusals],
                 self._statistics,
                 agents,
+                self.tasks,
                 rpc.dispatcher.examine,
                 self.health,
                 self.tls_failures.counts,

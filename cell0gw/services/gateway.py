@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -10,10 +10,11 @@ from msgspec import Raw
 from msgspec.structs import asdict
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.agents.agents import Agents
-from cell0gw.agents.calls.call import call_request
+from cell0gw.agents.calls.call import CallRequest, call_request, check_policy
 from cell0gw.agents.explain import Explanation
 from cell0gw.auth.grants import denied
 from cell0gw.auth.sight import SEE
@@ -21,14 +22,16 @@ from cell0gw.monitoring.audit import Audit
 from cell0gw.monitoring.health import Health, HealthStatus, Problem
 from cell0gw.monitoring.statistics import Counts, IStatistics, Rates
 from cell0gw.process.runtime import Runtime
-from cell0gw.protocol.errors import RPCError
+from cell0gw.protocol.errors import NotFound, RPCError
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.protocol.version import SERVER_VERSION
 from cell0gw.rpc.access import permission
 from cell0gw.services.gateway_dead_letters import DeadLetterMethods
 from cell0gw.sessions.session import Caller
+from cell0gw.tasks.requests import delay_of
+from cell0gw.tasks.tasks import Tasks
 
-Explained = Literal["agent.send", "agent.call"]
+Explained = Literal["agent.send", "agent.call", "task.create", "task.get"]
 
 _SAMPLE_EVERY: Final = 5.0
 _SAMPLES: Final = 13  # a minute's worth: twelve spans have thirteen ends
@@ -84,6 +87,7 @@ class GatewayService(DeadLetterMethods, Service):
         services: Callable[[], Iterable[Any]],
         own: Callable[[], Counts],
         agents: Agents,
+        tasks: Tasks,
         examine: Callable[[Caller, str, bytes], Any],
         health: Health,
         tls_failures: Mapping[str, int],
@@ -94,6 +98,7 @@ class GatewayService(DeadLetterMethods, Service):
         self._wall = runtime.wall
         self._services = services
         self._explain = agents.explain
+        self._prospects = tasks.prospects
         self._examine = examine
         self._health = health
         self._tls_failures = tls_failures
@@ -140,13 +145,13 @@ class GatewayService(DeadLetterMethods, Service):
         return HealthReport(self._health.status, self._health.problems)
 
     @permission()
-    def rpc_explain(self, caller: Caller, *, method: Explained, params: Raw) -> Explanation:
-        """Explain who would get a message or a call, and why others would not. Nothing is sent.
+    def rpc_explain(self, caller: Caller, *, method: Explained, params: Raw) -> Explanation | Awaitable[Explanation]:
+        """Explain who would get a message, a call or a task, and why others would not. Nothing is sent.
 
         Everything is judged as if the caller had sent it, its permissions included, and nothing is counted. Sessions
         that declare a capability and may not serve it are considered, too. Under the policy `random` none is chosen:
         all that have room are as likely. What depends on how many calls wait or run, and on a known idempotency key, is
-        not looked at.
+        not looked at. Of `task.get` it explains why the task waits, or who would have it next.
 
         - `method`: the method
         - `params`: its params, an object or an array
@@ -158,7 +163,22 @@ class GatewayService(DeadLetterMethods, Service):
                 size = len(bytes(given.message))
                 kept = given.receipts or given.idempotency_key is not None
                 return self._explain.message(sender, given.agent_id, size, given.in_reply_to, kept)
-            return self._explain.call(sender, call_request(**asdict(given)))
+            if method == "agent.call":
+                return self._explain.call(sender, call_request(**asdict(given)))
+            if method == "task.get":
+                return self._prospects.task(sender, given.task_id).addErrback(_refused)
+            check_policy(given.policy, given.key)
+            delay = delay_of(given.not_before, self._wall())
+            request = CallRequest(
+                agent_id=given.agent_id,
+                capability=given.capability,
+                message=given.message,
+                timeout=0.0,
+                policy=given.policy,
+                key=given.key,
+                in_reply_to=given.in_reply_to,
+            )
+            return self._prospects.creation(sender, request, delay)
         except RPCError as refusal:
             return Explanation(outcome="refused", reason=refusal.message)
 
@@ -170,3 +190,8 @@ class GatewayService(DeadLetterMethods, Service):
 
     def _sample(self) -> None:
         self._rates.sample(self._clock.seconds(), self._totals())
+
+
+def _refused(failure: Failure) -> Explanation:
+    failure.trap(NotFound)
+    return Explanation(outcome="refused", reason=failure.value.message)  # type: ignore[union-attr]

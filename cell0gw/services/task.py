@@ -10,6 +10,7 @@ from msgspec import Meta, Raw
 from twisted.application.service import Service
 from zope.interface import implementer
 
+from cell0gw.agents.calls.call import check_policy
 from cell0gw.agents.calls.pools import Policy
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.presence.presence import Presence
@@ -23,7 +24,7 @@ from cell0gw.rpc.pages import PageLimit
 from cell0gw.services.channel import Since
 from cell0gw.services.task_pulls import PullMethods
 from cell0gw.sessions.session import Caller
-from cell0gw.tasks.requests import TaskRequest
+from cell0gw.tasks.requests import TaskRequest, delay_of
 from cell0gw.tasks.sight import READ
 from cell0gw.tasks.store import TaskFilter
 from cell0gw.tasks.tasks import Tasks
@@ -110,11 +111,8 @@ class TaskService(PullMethods, Service):
         - `invalid_params`: both or none of `agent_id` and `capability`; `sticky` without `key`, or `key` without
           `sticky`; or `not_before` is too far ahead
         """
-        delay = 0.0 if not_before is None else max(0.0, not_before.timestamp() - self._wall())
-        if delay > MAX_TTL:
-            raise InvalidParams("Invalid params: not_before is more than 30 days ahead", path="params.not_before")
-        if (policy == "sticky") != (key is not None):
-            raise InvalidParams("Invalid params: the policy sticky needs a key, and no other takes one")
+        delay = delay_of(not_before, self._wall())
+        check_policy(policy, key)
         request = TaskRequest(
             target=agent_id if agent_id is not None else f"{CAPABILITY}{capability}",
             message=bytes(message),

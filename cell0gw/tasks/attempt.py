@@ -125,6 +125,19 @@ def why_ended(before: Task, task: Task) -> str:
     return "idle" if before.until is not None and before.until == before.wake else "timeout"
 
 
+def why_not(worker: Worker, size: int, limits: Limits) -> str | None:
+    """Why a worker that takes more gets no task with a message of a size, for people; None: it may."""
+    size += limits.max_message_size - limits.max_content_size  # of the request, at most
+    most = worker.session.max_message_size
+    if worker.session.silent:
+        return "it shows no sign of life: it gets no task until it does"
+    if worker.load >= MAX_HELD:
+        return f"it has {MAX_HELD} calls and tasks, and gets no more"
+    if most is not None and size > most:
+        return f"the task is longer than the {most} bytes that it takes"
+    return None if reads(worker) else "slow to read"
+
+
 def has_room(worker: Worker) -> bool:
     """Whether a worker that takes more may get a task."""
     return reads(worker) and worker.load < MAX_HELD

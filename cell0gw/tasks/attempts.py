@@ -20,7 +20,7 @@ from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.notifications import AgentCancelled
 from cell0gw.protocol.subjects import CAPABILITY
 from cell0gw.sessions.session import Session
-from cell0gw.tasks.attempt import Attempt, attempt_of, call_id_of, ending_of, has_room, invocation, why_ended
+from cell0gw.tasks.attempt import Attempt, attempt_of, call_id_of, ending_of, has_room, invocation, why_ended, why_not
 from cell0gw.tasks.ledger import ITaskObserver, Ledger
 from cell0gw.tasks.moves import Disconnect, Finish, Move, Release
 from cell0gw.tasks.quotas import Unwritten
@@ -202,11 +202,8 @@ class Attempts:
             self.serve(target)
 
     def _pick(self, pool: Pool, task: Task, message: bytes) -> Worker | None:
-        size = len(message) + self._limits.max_message_size - self._limits.max_content_size
-
         def fits(worker: Worker) -> bool:
-            most = worker.session.max_message_size
-            return has_room(worker) and (most is None or size <= most)
+            return why_not(worker, len(message), self._limits) is None
 
         return pool.pick(task.policy, task.sticky, fits, task.creator, silent=False)  # type: ignore[arg-type]
 

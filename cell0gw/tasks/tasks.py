@@ -17,7 +17,7 @@ from cell0gw.channels.replay import Replay
 from cell0gw.channels.store import Position
 from cell0gw.presence.directory import Directory
 from cell0gw.process.runtime import Runtime
-from cell0gw.protocol.errors import InvalidParams, NotFound
+from cell0gw.protocol.errors import InvalidParams
 from cell0gw.protocol.keys import Key
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.subjects import CAPABILITY
@@ -29,7 +29,7 @@ from cell0gw.tasks.moves import Answer, Ask, Cancel, Finish, Move, Report
 from cell0gw.tasks.pulls import Pulls
 from cell0gw.tasks.questions import Questions, check_askable
 from cell0gw.tasks.quotas import TaskQuotas
-from cell0gw.tasks.requests import TaskRequest, as_call, is_capability, new_task
+from cell0gw.tasks.requests import Prospects, TaskRequest, as_call, check_known, new_task
 from cell0gw.tasks.sight import CREATE, MANAGE, READ, check_asked, check_creator, seen, sees
 from cell0gw.tasks.steps import unknown_task
 from cell0gw.tasks.store import FoundTask, ITaskStore, Moved, TaskFilter, TaskList
@@ -77,6 +77,7 @@ class Tasks:
         self.attempts = Attempts(self.ledger, store, agents.workers, limits)
         self.pulls = Pulls(self.ledger, store, runtime.clock, limits)
         questions = Questions(self.ledger, store, directory, runtime.clock)
+        self.prospects = Prospects(agents.explain, agents.conversations, self.quotas, store, limits, runtime.dates)
         agents.lineages.append(self.attempts.lineage)
         self.parts = (self.streams, questions, self.pulls, self.attempts, self.ledger)
         self.permissions = {READ: True, MANAGE: True}
@@ -97,8 +98,7 @@ class Tasks:
         @raise Conflict: by the Deferred: the key stands for something else.
         """
         self._limits.check_content(len(request.message))
-        if not is_capability(request.target) and not sender.knows(CREATE, request.target):
-            raise NotFound(f"Nobody is called {request.target}", near=[])
+        check_known(sender, request.target)
         target, nonce, now = request.target, self._new_id(MESSAGE), self.ledger.now()
         lineage = self._conversations.place(nonce, sender.entity_id, target, request.in_reply_to)
         ids = self._new_id("task"), self._new_id("epoch")

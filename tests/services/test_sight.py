@@ -33,6 +33,12 @@ TOKEN: Final = "<token>"
 TASK: Final = "<task>"
 """A task that the hidden one has created."""
 
+TARGETS: Final[list[Params]] = [
+    {"agent_id": HIDDEN}, {"agent_id": "other.secrett"}, {"capability": "secret-work"}, {"capability": "secret-wrok"},
+    {"capability": "denied-work"},
+]  # fmt: skip
+"""Whom work may be for."""
+
 CALLS: Final[dict[str, list[Params]]] = {
     "rpc.ping": [{}],
     "rpc.echo": [{"message": 1}],
@@ -103,10 +109,9 @@ CALLS: Final[dict[str, list[Params]]] = {
     "gateway.explain": [
         {"method": "agent.send", "params": {"agent_id": HIDDEN, "message": 1}},
         {"method": "agent.send", "params": {"agent_id": "other.secrett", "message": 1}},
-        {"method": "agent.call", "params": {"agent_id": HIDDEN, "message": 1}},
-        {"method": "agent.call", "params": {"capability": "secret-work", "message": 1}},
-        {"method": "agent.call", "params": {"capability": "secret-wrok", "message": 1}},
-        {"method": "agent.call", "params": {"capability": "denied-work", "message": 1}},
+        *({"method": "agent.call", "params": {"message": 1} | target} for target in TARGETS),
+        *({"method": "task.create", "params": {"message": 1} | target} for target in TARGETS),
+        {"method": "task.get", "params": {"task_id": TASK}},
     ],
     "gateway.getStats": [{}],
     "gateway.getHealth": [{}],
@@ -244,7 +249,9 @@ class World:
 
     def filled(self, params: Params) -> Params:
         return {
-            name: {LETTER: self.letter, TOKEN: self.token_id, TASK: self.task_id}.get(str(v), v)
+            name: self.filled(v)
+            if isinstance(v, dict)
+            else {LETTER: self.letter, TOKEN: self.token_id, TASK: self.task_id}.get(str(v), v)
             for name, v in params.items()
         }
 

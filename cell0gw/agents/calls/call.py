@@ -69,8 +69,7 @@ def call_request(
 
     @raise InvalidParams: policy and key don't go together.
     """
-    if (policy == "sticky") != (key is not None):
-        raise InvalidParams("Invalid params: the policy sticky needs a key, and no other takes one")
+    check_policy(policy, key)
     return CallRequest(
         agent_id=agent_id,
         capability=capability,
@@ -81,6 +80,15 @@ def call_request(
         key=key,
         in_reply_to=in_reply_to,
     )
+
+
+def check_policy(policy: str, key: str | None) -> None:
+    """Whether a policy and a key go together.
+
+    @raise InvalidParams: they don't.
+    """
+    if (policy == "sticky") != (key is not None):
+        raise InvalidParams("Invalid params: the policy sticky needs a key, and no other takes one")
 
 
 class Withdrawal(NamedTuple):
