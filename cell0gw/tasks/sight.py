@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+from msgspec import Raw
+
 from cell0gw.auth.permissions import Permissions
+from cell0gw.auth.sight import SEE, Sight
 from cell0gw.protocol.subjects import covers
 from cell0gw.tasks.steps import unknown_task
 from cell0gw.tasks.store import FoundTask
-from cell0gw.tasks.task import Task
+from cell0gw.tasks.task import NewEvent, Task
+
+_NAMING: Final = ("from", "to")
+"""The members of a question, or an answer, that name somebody."""
+
+_decode: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 CREATE: Final = "task.create"
 
@@ -33,6 +42,22 @@ def is_asked(task: Task, entity_id: str) -> bool:
 def reaches(entity_id: str, permissions: Permissions, method: str, creator: str) -> bool:
     """Whether a permission is for a creator of tasks, and the creator for its bearer to know."""
     return permissions.allow_on(method, creator) and permissions.sight.of(entity_id).knows(method, creator)
+
+
+def named(event: NewEvent, creator: str, entity_id: str, sight: Sight) -> bytes:
+    """The data of an event for somebody who sees the task: questions and answers without whom it does not see.
+
+    @param creator: who has created the task, as all know who see it.
+    """
+    if event.type != "message":
+        return event.data
+    said: dict[str, Raw] = _decode(event.data)
+    for member in _NAMING:
+        if member in said:
+            name = msgspec.json.decode(said[member], type=str)
+            if name != creator and not covers(name, entity_id) and not sight.of(entity_id).knows(SEE, name):
+                del said[member]
+    return msgspec.json.encode(said)
 
 
 def seen(found: FoundTask | None, entity_id: str, permissions: Permissions, more: str) -> FoundTask:

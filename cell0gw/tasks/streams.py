@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import UNSET, Raw
 from twisted.internet.defer import Deferred
@@ -20,6 +21,7 @@ from cell0gw.sessions.ending import Ending
 from cell0gw.sessions.observers import IRefreshObserver, ISessionObserver
 from cell0gw.sessions.session import Session
 from cell0gw.tasks.ledger import ITaskObserver
+from cell0gw.tasks.sight import named
 from cell0gw.tasks.store import ITaskStore, Moved
 from cell0gw.tasks.task import NewEvent, StoredEvent, Task
 
@@ -31,11 +33,12 @@ class Stream:
     @ivar sessions: who is subscribed; C{catching_up}: who of them will be live once it has got what it missed.
     """
 
-    __slots__ = ("catching_up", "epoch", "name", "newest", "sessions", "task_id")
+    __slots__ = ("catching_up", "creator", "epoch", "name", "newest", "sessions", "task_id")
 
     def __init__(self, task: Task) -> None:
         self.task_id = task.task_id
         self.name = f"the task {task.task_id}"
+        self.creator = task.creator
         self.epoch = task.epoch
         self.newest = task.newest
         self.sessions: dict[Session, Callable[[Permissions], bool]] = {}
@@ -56,7 +59,7 @@ class Streams:
         self._limits = limits
         self._streams: dict[str, Stream] = {}
         self._of_session: dict[Session, dict[str, Stream]] = {}
-        self._source = Source(self._read, lambda session, stream: None, self._caught_up)
+        self._sources: dict[Session, Source] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._of_session.values()))
@@ -83,7 +86,7 @@ class Streams:
             self._replay(session).discard(stream)
         if whole and since is not None and since.offset < task.newest:
             stream.catching_up.add(session)
-            self._replay(session).add(stream, since.offset, self._source)
+            self._replay(session).add(stream, since.offset, self._source(session))
         return whole
 
     def unsubscribe(self, session: Session, task_id: str) -> None:
@@ -102,7 +105,7 @@ class Streams:
         """Send an event that is not kept to those who are live."""
         stream = self._streams.get(task.task_id)
         if stream is not None:
-            self._send(stream, encoded(task.task_id, task.epoch, event))
+            self._send(stream, event)
 
     def task_moved(self, moved: Moved) -> None:
         """See L{ITaskObserver}."""
@@ -110,13 +113,14 @@ class Streams:
         if stream is not None:
             stream.newest = moved.task.newest
             for event in moved.events:
-                self._send(stream, encoded(stream.task_id, stream.epoch, event))
+                self._send(stream, event)
 
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
 
     def session_detached(self, session: Session, ending: Ending) -> None:
         """See L{ISessionObserver}."""
+        self._sources.pop(session, None)
         for stream in self._of_session.pop(session, {}).values():
             self._leave(session, stream)
 
@@ -130,11 +134,23 @@ class Streams:
             if not stream.sessions[session](session.principal.permissions):
                 self.unsubscribe(session, stream.task_id)
 
-    def _send(self, stream: Stream, message: bytes) -> None:
+    def _source(self, session: Session) -> Source:
+        """Where a session reads what it has missed: as it is for that one to know."""
+        source = self._sources.get(session)
+        if source is None:
+            read = partial(self._read, session)
+            source = self._sources[session] = Source(read, lambda session, stream: None, self._caught_up)
+        return source
+
+    def _send(self, stream: Stream, event: NewEvent) -> None:
+        texts: dict[bytes, bytes] = {}
         for session in list(stream.sessions):
             if session not in stream.catching_up:
+                data = named(event, stream.creator, session.entity_id, session.sight)
+                if data not in texts:
+                    texts[data] = encoded(stream, event, data)
                 try:
-                    session.connection.send(message)
+                    session.connection.send(texts[data])
                 except Exception:
                     session.connection.write_failed()
 
@@ -144,8 +160,8 @@ class Streams:
         if not stream.sessions:
             del self._streams[stream.task_id]
 
-    def _read(self, stream: Stream, after: int, limit: int) -> Deferred[Slice | None]:
-        return self._store.events(stream.task_id, after, limit).addCallback(_slice, stream, after)
+    def _read(self, session: Session, stream: Stream, after: int, limit: int) -> Deferred[Slice | None]:
+        return self._store.events(stream.task_id, after, limit).addCallback(_slice, session, stream, after)
 
     def _caught_up(self, session: Session, stream: Stream, after: int) -> bool:
         if after < stream.newest:
@@ -154,21 +170,22 @@ class Streams:
         return True
 
 
-def encoded(task_id: str, epoch: str, event: NewEvent) -> bytes:
-    """An event as it is sent."""
+def encoded(stream: Stream, event: NewEvent, data: bytes) -> bytes:
+    """An event as it is sent; C{data}: as its reader may know it."""
     params = TaskEvent(
-        task_id=task_id,
+        task_id=stream.task_id,
         offset=event.offset if isinstance(event, StoredEvent) else UNSET,
-        epoch=epoch,
+        epoch=stream.epoch,
         attempt=event.attempt,
         type=event.type,
-        data=Raw(event.data),
+        data=Raw(data),
         timestamp=timestamp(event.time),
     )
     return jsonrpc.notification("task.event", params)
 
 
-def _slice(events: list[StoredEvent], stream: Stream, after: int) -> Slice | None:
+def _slice(events: list[StoredEvent], session: Session, stream: Stream, after: int) -> Slice | None:
     if not events or events[0].offset != after + 1:
         return None  # they were dropped meanwhile
-    return [(event.offset, encoded(stream.task_id, stream.epoch, event)) for event in events]
+    entity_id, sight = session.entity_id, session.sight
+    return [(e.offset, encoded(stream, e, named(e, stream.creator, entity_id, sight))) for e in events]

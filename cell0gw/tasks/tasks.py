@@ -111,11 +111,11 @@ class Tasks:
         @raise NotFound: by the Deferred: there is none, or it is not for this entity to see.
         """
         found = self._visible(entity_id, permissions, task_id, READ)
-        return found.addCallback(shown, permissions.sight.of(entity_id).sees)
+        return found.addCallback(shown, entity_id, permissions.sight.of(entity_id))
 
     def found(self, sender: Sender, filter: TaskFilter, limit: int) -> Deferred[TaskPage]:
-        """Show some tasks, newest first."""
-        return self._store.find(filter, limit).addCallback(_page, sender.sight.sees)
+        """Show some tasks, newest first, those of them that are for the sender to see."""
+        return self._store.find(filter, limit).addCallback(_page, sender)
 
     def subscribe(self, session: Session, task_id: str, since: Position | None) -> Deferred[TaskShown]:
         """Let a session have the events of a task.
@@ -253,9 +253,9 @@ class Tasks:
     def _subscribe(self, found: FoundTask, session: Session, since: Position | None) -> TaskShown:
         task, entity_id = found.task, session.entity_id
         if session.detached:
-            return shown(found, session.sight.sees)
+            return shown(found, entity_id, session.sight)
         whole = self.streams.subscribe(session, task, since, lambda held: sees(task, entity_id, held, READ))
-        return shown(found, session.sight.sees, UNSET if since is None else whole)
+        return shown(found, entity_id, session.sight, UNSET if since is None else whole)
 
     def _show(self, moved: Moved, event: NewEvent) -> Moved:
         self.streams.show(moved.task, event)
@@ -269,9 +269,11 @@ def _named(call_id: str) -> tuple[str, int]:
     return named
 
 
-def _page(found: TaskList, sees: Callable[[str], bool]) -> TaskPage:
+def _page(found: TaskList, sender: Sender) -> TaskPage:
     following = UNSET if found.following is None else found.following
-    return TaskPage(tasks=[entry(task, sees) for task in found.tasks], next=following)
+    entity_id, permissions, sight = sender.entity_id, sender.permissions, sender.sight
+    tasks = [entry(task, sight) for task in found.tasks if sees(task, entity_id, permissions, READ)]
+    return TaskPage(tasks=tasks, next=following)
 
 
 def _changed(moved: Moved) -> TaskChanged:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from cell0gw.auth.sight import Sight
 from cell0gw.protocol.notifications import AgentInvoke
 from cell0gw.protocol.subjects import CAPABILITY
 from cell0gw.protocol.timestamps import timestamp
+from cell0gw.tasks.sight import named
 from cell0gw.tasks.store import FoundTask
 from cell0gw.tasks.task import Task
 
@@ -80,7 +81,8 @@ class TaskShown(TaskEntry, frozen=True, kw_only=True):
 
     - `message`: as it was created
     - `result`: the data of the event of type `result`: `result`, and `late` if it came when all was over
-    - `question`: the data of the event that waits for an answer: `question`, `message`, `from` and `to`
+    - `question`: the data of the event that waits for an answer: `question`, `message`, and `from` and `to` if the
+      reader sees them
     - `recovered`: present if the request has `since`. True: all missed events follow. False: events may be missing, and
       nothing of the past follows
     """
@@ -152,29 +154,30 @@ def changed(task: Task) -> TaskChanged:
     )
 
 
-def entry(task: Task, sees: Callable[[str], bool]) -> TaskEntry:
+def entry(task: Task, sight: Sight) -> TaskEntry:
     """A task in a list.
 
-    @param sees: whether the reader sees an entity.
+    @param sight: that of the reader.
     """
-    return TaskEntry(**_facts(task, sees))
+    return TaskEntry(**_facts(task, sight))
 
 
-def shown(found: FoundTask, sees: Callable[[str], bool], recovered: bool | UnsetType = UNSET) -> TaskShown:
+def shown(found: FoundTask, entity_id: str, sight: Sight, recovered: bool | UnsetType = UNSET) -> TaskShown:
     """A task with what it says.
 
-    @param sees: whether the reader sees an entity.
+    @param entity_id: the reader; C{sight}: its own.
     """
+    asked = found.question
     return TaskShown(
-        **_facts(found.task, sees),
+        **_facts(found.task, sight),
         message=Raw(found.message),
         result=UNSET if found.result is None else Raw(found.result.data),
-        question=UNSET if found.question is None else Raw(found.question.data),
+        question=UNSET if asked is None else Raw(named(asked, found.task.creator, entity_id, sight)),
         recovered=recovered,
     )
 
 
-def _facts(task: Task, sees: Callable[[str], bool]) -> dict[str, Any]:
+def _facts(task: Task, sight: Sight) -> dict[str, Any]:
     served = task.target.removeprefix(CAPABILITY) if task.target.startswith(CAPABILITY) else None
     return {
         "task_id": task.task_id,
@@ -187,7 +190,7 @@ def _facts(task: Task, sees: Callable[[str], bool]) -> dict[str, Any]:
         "created_at": timestamp(task.created),
         "expires_at": timestamp(task.expires_at),
         "attempt": task.attempt,
-        "worker": UNSET if task.worker is None or not sees(task.worker) else task.worker,
+        "worker": UNSET if task.worker is None or not sight.sees(task.worker) else task.worker,
         "ended_at": UNSET if task.settled is None else timestamp(task.settled),
         "offset": task.newest,
         "oldest": task.oldest,

@@ -97,7 +97,9 @@ CALLS: Final[dict[str, list[Params]]] = {
         {"capability": "secret-work", "message": 1, "not_before": "2026-02-12T11:30:00Z"},
     ],
     "task.get": [{"task_id": TASK}],
-    "task.list": [{"entity_id": HIDDEN}, {"entity_id": "other.secrett"}, {"status": "failed"}],
+    "task.list": [
+        {"entity_id": HIDDEN}, {"entity_id": "other.secrett"}, {"status": "failed"}, {"entity_id": "team.friend"},
+    ],
     "task.cancel": [{"task_id": TASK}],
     "task.answer": [{"task_id": TASK, "question": "none", "message": 1}],
     "task.subscribe": [{"task_id": TASK}],
@@ -216,6 +218,8 @@ class World:
         former.disconnect()
         self.token_id = hidden.call("auth.listTokens", entity_id=HIDDEN)["tokens"][0]["token_id"]
         self.task_id = hidden.call("task.create", agent_id="other.asleep", message=1)["task_id"]
+        done = hidden.call("task.create", agent_id="team.friend", message=1)["task_id"]
+        friend.call("task.complete", task_id=done, attempt=1, result=1)
         gateway.token("other.asleep")
         for channel in ("hall", "kept"):
             hidden.call("channel.subscribe", channel=channel)

@@ -209,3 +209,73 @@ class OperatorTests(Case):
         self.assertEqual(len(viewer.call("auth.listTokens")["tokens"]), 1)
         self.assertEqual(viewer.call("gateway.getDeadLetters")["total"], 1)
         self.assertEqual(viewer.call("auth.revokeToken", entity_id="boss")["sessions_closed"], 0)
+
+
+class TaskTests(Case):
+    """Those who have to do with a task that one sees."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.creator = self.viewer("task.create", "task.read:team.*")
+        self.manager = self.gateway.connect(token=self.gateway.token("other.manager", "user", ["task.manage"]))
+        self.worker = self.gateway.connect("other.worker", capabilities=["ack", "t"])
+        self.gateway.token("other.asked", "user")
+        self.task_id = self.creator.call("task.create", capability="t", message=1)["task_id"]
+
+    def ask(self, to: str | None = None) -> str:
+        asked = self.worker.call("agent.ask", call_id=f"{self.task_id}.1", message="red?", to=to)
+        return str(asked["question"])
+
+    def events(self, client: Client) -> list[Any]:
+        self.gateway.advance(1)
+        return [event["data"] for event in client.received("task.event") if event["type"] == "message"]
+
+    def test_questions_and_answers(self) -> None:
+        """Neither the agent, nor whom it asks, nor who answers is named to one who does not see them: not as it
+        happens, not later, and not in what the task shows.
+        """
+        position = self.creator.call("task.subscribe", task_id=self.task_id)
+        question = self.ask(to="other.*")
+        shown = self.creator.call("task.get", task_id=self.task_id)["question"]
+        self.assertEqual(shown, {"question": question, "message": "red?"})
+        self.manager.call("task.answer", task_id=self.task_id, question=question, message="yes")
+        own = self.ask()
+        said = [
+            {"question": question, "message": "red?"},
+            {"answers": question, "message": "yes"},
+            {"question": own, "to": "team.viewer", "message": "red?"},
+        ]
+        self.assertEqual(self.events(self.creator), said)
+        again = self.viewer("task.create")
+        since = {"offset": position["offset"], "epoch": position["epoch"]}
+        self.assertEqual(again.call("task.subscribe", task_id=self.task_id, since=since)["question"], said[2])
+        self.assertEqual(self.events(again), said)
+        for client in (self.creator, again):
+            self.assertNotIn("other.", json.dumps(client.messages))
+
+    def test_those_who_see(self) -> None:
+        """Others who follow the same task are told all, and who is asked is told whom the question is for."""
+        boss = self.gateway.connect(token=self.gateway.token("boss", permissions=["task.read"]))
+        boss.call("task.subscribe", task_id=self.task_id)
+        self.creator.call("task.subscribe", task_id=self.task_id)
+        asked = self.gateway.connect(token=self.gateway.token("other.asked", "user", ["presence.get:none"]))
+        question = self.ask(to="other.*")
+        whole = {"question": question, "to": "other.*", "from": "other.worker", "message": "red?"}
+        self.assertEqual(self.events(boss), [whole])
+        self.assertEqual(self.events(self.creator), [{"question": question, "message": "red?"}])
+        shown = asked.call("task.get", task_id=self.task_id)["question"]
+        self.assertEqual(shown, {"question": question, "to": "other.*", "message": "red?"})
+
+    def test_lists(self) -> None:
+        """A list of somebody's tasks leaves out those of creators that one may not know of."""
+        self.gateway.connect("team.w", capabilities=["ack", "u"])
+        hidden = self.gateway.connect("other.creator").call("task.create", capability="u", message=1)["task_id"]
+        seen = self.gateway.connect("team.creator").call("task.create", capability="u", message=1)["task_id"]
+        listed = {
+            client: [task["task_id"] for task in client.call("task.list", entity_id="team.w")["tasks"]]
+            for client in (
+                self.creator,
+                self.gateway.connect(token=self.gateway.token("boss2", permissions=["task.read"])),
+            )
+        }
+        self.assertEqual(list(listed.values()), [[seen], [seen, hidden]])
