@@ -276,7 +276,7 @@ GROUPS: Final[dict[str, tuple[Option, ...]]] = {
             "Whether unauthenticated clients may call `presence.get` and `agent.list`, which show them less.",
         ),
         _option(
-            "check_inputs", boolean, "Check calls by the schemas that agents give.",
+            "check_inputs", boolean, "Check calls and tasks by the schemas that agents give.",
             "See docs/protocol.md#described-capabilities. It needs the extra `schemas`.",
             flag_sets=True,
         ),

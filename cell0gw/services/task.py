@@ -109,7 +109,8 @@ class TaskService(PullMethods, Service):
         - `loop`: the conversation goes in circles, see docs/protocol.md#conversations
         - `unavailable`: the task could not be stored
         - `invalid_params`: both or none of `agent_id` and `capability`; `sticky` without `key`, or `key` without
-          `sticky`; or `not_before` is too far ahead
+          `sticky`; `not_before` is too far ahead; or the message is no input of the capability, see
+          docs/protocol.md#described-capabilities
         """
         delay = delay_of(not_before, self._wall())
         check_policy(policy, key)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
+from twisted.internet.defer import Deferred, succeed
 
-from cell0gw.agents.calls.call import REFUSALS, read_error
-from cell0gw.agents.calls.pools import Worker
+from cell0gw.agents.calls.call import REFUSALS, CallRequest, read_error
+from cell0gw.agents.calls.pools import Pool, Worker
 from cell0gw.agents.calls.refusals import reads
+from cell0gw.agents.calls.targets import Targets
+from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.message_ids import Lineage
+from cell0gw.protocol.errors import InvalidParams
 from cell0gw.protocol.jsonrpc import Response
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.notifications import AgentInvoke
 from cell0gw.protocol.subjects import CAPABILITY
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.tasks.moves import Assign, Finish, Move, Release
+from cell0gw.sessions.session import Sender, Session
+from cell0gw.tasks.ledger import Ledger
+from cell0gw.tasks.moves import Assign, Finish, Move, Refuse, Release
+from cell0gw.tasks.sight import CREATE
 from cell0gw.tasks.steps import MAX_BACK_OFF
 from cell0gw.tasks.task import CANCELLED, Task
 
@@ -136,6 +143,68 @@ def why_not(worker: Worker, size: int, limits: Limits) -> str | None:
     if most is not None and size > most:
         return f"the task is longer than the {most} bytes that it takes"
     return None if reads(worker) else "slow to read"
+
+
+class Candidates:
+    """Who can do tasks, and whether they take what one says."""
+
+    def __init__(self, workers: Workers, targets: Targets, ledger: Ledger, limits: Limits) -> None:
+        self._workers = workers
+        self._targets = targets
+        self._ledger = ledger
+        self._limits = limits
+
+    def pool(self, target: str) -> Pool | None:
+        """The sessions that can take tasks of somebody, now or when they come back."""
+        if target.startswith(CAPABILITY):
+            return self._workers.of_capability(target.removeprefix(CAPABILITY))
+        return self._workers.of_agent(target)
+
+    def check(self, sender: Sender, target: str, message: bytes) -> None:
+        """See that one of them takes a message, as far as its sender may know of them, see L{Inputs.check
+        <cell0gw.agents.calls.inputs.Inputs.check>}.
+
+        @raise InvalidParams: none does.
+        """
+        pool, request = self.pool(target), as_call(target, message)
+        if pool is not None and self._targets.open_to(sender, request, pool, method=CREATE):
+            self._targets.check_input(request, pool)
+
+    def pick(self, pool: Pool, task: Task, message: bytes) -> Worker | None:
+        """The worker that gets a task; None: nobody has room for it."""
+
+        def fits(worker: Worker) -> bool:
+            return why_not(worker, len(message), self._limits) is None
+
+        return pool.pick(task.policy, task.sticky, fits, task.creator, silent=False)  # type: ignore[arg-type]
+
+    def refuse(self, task: Task, message: bytes, session: Session | None = None) -> Deferred[Any] | None:
+        """End a task that none of them takes. For a while after a restart it only waits: others may come back.
+
+        @param session: the session that asks for it; if it does not declare that it serves this, others don't matter.
+        @return: fires when that is done, or can't be; None: one of them takes it.
+        """
+        pool = self.pool(task.target)
+        if pool is None:
+            return None
+        worker = None if session is None else self._workers.of_session(session)
+        if session is not None and (worker is None or pool not in worker.pools):
+            return None
+        try:
+            self._targets.check_input(as_call(task.target, message), pool)
+        except InvalidParams as refusal:
+            if self._targets.returning:
+                return succeed(None)
+            refuse = Refuse(now=self._ledger.now(), error=msgspec.json.encode(refusal.as_json()))
+            return self._ledger.move(task.task_id, refuse).addErrback(lambda failure: None)  # then it waits on
+        return None
+
+
+def as_call(target: str, message: bytes) -> CallRequest:
+    """A call of the same: what there is, and who may know of it, is for both the same."""
+    served = target.removeprefix(CAPABILITY) if target.startswith(CAPABILITY) else None
+    agent_id = target if served is None else None
+    return CallRequest(agent_id=agent_id, capability=served, message=Raw(message), timeout=0.0)
 
 
 def has_room(worker: Worker) -> bool:

@@ -18,9 +18,17 @@ from cell0gw.protocol.errors import RateLimited, RPCError, Unavailable
 from cell0gw.protocol.jsonrpc import Response
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.notifications import AgentCancelled
-from cell0gw.protocol.subjects import CAPABILITY
 from cell0gw.sessions.session import Session
-from cell0gw.tasks.attempt import Attempt, attempt_of, call_id_of, ending_of, has_room, invocation, why_ended, why_not
+from cell0gw.tasks.attempt import (
+    Attempt,
+    Candidates,
+    attempt_of,
+    call_id_of,
+    ending_of,
+    has_room,
+    invocation,
+    why_ended,
+)
 from cell0gw.tasks.ledger import ITaskObserver, Ledger
 from cell0gw.tasks.moves import Disconnect, Finish, Move, Release
 from cell0gw.tasks.quotas import Unwritten
@@ -41,10 +49,13 @@ class Attempts:
 
     log = Logger()
 
-    def __init__(self, ledger: Ledger, store: ITaskStore, workers: Workers, limits: Limits) -> None:
+    def __init__(
+        self, ledger: Ledger, store: ITaskStore, workers: Workers, candidates: Candidates, limits: Limits
+    ) -> None:
         self._ledger = ledger
         self._store = store
         self._workers = workers
+        self._candidates = candidates
         self._limits = limits
         self._held: dict[str, Attempt] = {}
         # Whose tasks are being read or given out; and those for which that must be done again.
@@ -61,12 +72,6 @@ class Attempts:
 
     def __len__(self) -> int:
         return len(self._held)
-
-    def pool(self, target: str) -> Pool | None:
-        """The sessions that can take tasks of somebody, now or when they come back."""
-        if target.startswith(CAPABILITY):
-            return self._workers.of_capability(target.removeprefix(CAPABILITY))
-        return self._workers.of_agent(target)
 
     def lineage(self, call_id: str, entity_id: str) -> Lineage | None:
         """What conversation a task is part of, if this entity has it on a connection; else None."""
@@ -158,7 +163,7 @@ class Attempts:
         if target in self._busy:
             self._again.add(target)
             return
-        pool, now = self.pool(target), self._ledger.now()
+        pool, now = self._candidates.pool(target), self._ledger.now()
         if pool is None or self._due.get(target, now) > now:
             return
         if pool.pick("least_busy", None, has_room, silent=False) is None:
@@ -172,7 +177,7 @@ class Attempts:
         ready.addCallback(self._give_all, target).addErrback(self._failed, target).addCallback(self._served, target)
 
     def _give_all(self, ready: Ready, target: str) -> Deferred[Any] | None:
-        pool = self.pool(target)
+        pool = self._candidates.pool(target)
         if pool is None or self._draining:
             return None
         if not ready.tasks and ready.following is not None:
@@ -181,7 +186,11 @@ class Attempts:
         self._due.pop(target, None)
         given = []
         for task, message in ready.tasks:
-            worker = self._pick(pool, task, message)
+            refused = self._candidates.refuse(task, message)
+            if refused is not None:
+                given.append(refused)
+                continue
+            worker = self._candidates.pick(pool, task, message)
             if worker is not None:
                 given.append(self._give(task, message, worker))
         # What somebody here can't take keeps nobody from what comes after it.
@@ -200,12 +209,6 @@ class Attempts:
         if target in self._again:
             self._again.discard(target)
             self.serve(target)
-
-    def _pick(self, pool: Pool, task: Task, message: bytes) -> Worker | None:
-        def fits(worker: Worker) -> bool:
-            return why_not(worker, len(message), self._limits) is None
-
-        return pool.pick(task.policy, task.sticky, fits, task.creator, silent=False)  # type: ignore[arg-type]
 
     def _give(self, task: Task, message: bytes, worker: Worker) -> Deferred[None]:
         """Have room kept at a worker, and the attempt written down; then send it."""

@@ -205,6 +205,16 @@ class Release(Move, frozen=True, kw_only=True):
         return waiting_again(task, self.now, self.delay, task.losses + 1), []
 
 
+class Refuse(Move, frozen=True, kw_only=True):
+    """A task that waits is given to nobody: none of those who could do it takes what it says. C{error}: why, JSON."""
+
+    error: bytes
+
+    def step(self, task: Task) -> Step:
+        """See L{Move}."""
+        return end(task, REJECTED, self.now, error=self.error) if task.waits else (task, [])
+
+
 class Disconnect(Move, frozen=True, kw_only=True):
     """The connection that an attempt hangs on is gone. Who had begun has L{GRACE} seconds to come back.
 

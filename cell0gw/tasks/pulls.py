@@ -16,7 +16,7 @@ from cell0gw.protocol.notifications import AgentInvoke
 from cell0gw.sessions.ending import Ending
 from cell0gw.sessions.observers import ISessionObserver
 from cell0gw.sessions.session import Session
-from cell0gw.tasks.attempt import invocation
+from cell0gw.tasks.attempt import Candidates, invocation
 from cell0gw.tasks.ledger import ITaskObserver, Ledger
 from cell0gw.tasks.moves import Assign, Release
 from cell0gw.tasks.store import ITaskStore, Moved
@@ -47,9 +47,12 @@ class Pulls:
     @param limits: maximum bytes of an answer.
     """
 
-    def __init__(self, ledger: Ledger, store: ITaskStore, clock: IReactorTime, limits: Limits) -> None:
+    def __init__(
+        self, ledger: Ledger, store: ITaskStore, candidates: Candidates, clock: IReactorTime, limits: Limits
+    ) -> None:
         self._ledger = ledger
         self._store = store
+        self._candidates = candidates
         self._clock = clock
         self._limits = limits
         self._of_session: dict[Session, Pull] = {}
@@ -151,6 +154,10 @@ class Pulls:
                 room -= len(message) + self._limits.max_message_size - self._limits.max_content_size
                 if pull.done or (taken and room < 0):
                     return taken
+                refused = self._candidates.refuse(task, message, pull.session)
+                if refused is not None:
+                    yield refused
+                    continue
                 assign = Assign(
                     now=self._ledger.now(),
                     worker=pull.session.entity_id,

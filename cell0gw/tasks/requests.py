@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from msgspec import Raw
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
@@ -19,7 +18,7 @@ from cell0gw.protocol.limits import MAX_TTL, Limits
 from cell0gw.protocol.subjects import CAPABILITY
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.session import Sender
-from cell0gw.tasks.attempt import why_not
+from cell0gw.tasks.attempt import Candidates, as_call, why_not
 from cell0gw.tasks.quotas import TaskQuotas
 from cell0gw.tasks.sight import CREATE, READ, seen
 from cell0gw.tasks.store import FoundTask, ITaskStore
@@ -59,13 +58,6 @@ def delay_of(not_before: datetime | None, now: float) -> float:
 def is_capability(target: str) -> bool:
     """Whether a target is a capability, and no agent."""
     return target.startswith(CAPABILITY)
-
-
-def as_call(target: str) -> CallRequest:
-    """A call of the same target: what there is, and who may know of it, is for both the same."""
-    served = target.removeprefix(CAPABILITY) if is_capability(target) else None
-    agent_id = target if served is None else None
-    return CallRequest(agent_id=agent_id, capability=served, message=Raw(b"null"), timeout=0.0)
 
 
 def new_task(ids: tuple[str, str], sender: Sender, request: TaskRequest, lineage: Lineage, now: float) -> Task:
@@ -110,6 +102,7 @@ class Prospects:
     def __init__(
         self,
         explain: Explain,
+        candidates: Candidates,
         conversations: Conversations,
         quotas: TaskQuotas,
         store: ITaskStore,
@@ -117,6 +110,7 @@ class Prospects:
         dates: Dates,
     ) -> None:
         self._explain = explain
+        self._candidates = candidates
         self._conversations = conversations
         self._quotas = quotas
         self._store = store
@@ -134,6 +128,7 @@ class Prospects:
         check_known(sender, request.target)
         self._conversations.place(MESSAGE, sender.entity_id, request.target, request.in_reply_to, dry=True)
         self._quotas.check(sender.entity_id, ROW + len(request.message))
+        self._candidates.check(sender, request.target, bytes(request.message))
         return self._of(sender, request, self._dates.lasting() + delay)
 
     def task(self, sender: Sender, task_id: str) -> Deferred[Explanation]:
@@ -153,7 +148,7 @@ class Prospects:
         if task.held:
             begun = "has begun" if task.begun else "has not begun yet"
             return Explanation(outcome="sent", reason=f"an agent has it, and {begun}")
-        request = replace(as_call(task.target), message=Raw(found.message), policy=task.policy, key=task.sticky)
+        request = replace(as_call(task.target, found.message), policy=task.policy, key=task.sticky)
         return self._of(sender, request, task.due)
 
     def _of(self, sender: Sender, request: CallRequest, due: float) -> Explanation:

@@ -124,6 +124,12 @@ class ITaskStore(Interface):
         @raise Conflict: by the Deferred, when the key stands for something else.
         """
 
+    def known(creator: str, key: Key) -> Deferred[Moved | None]:
+        """The task of an entity that was kept under a key; None: there is none, or it is long over.
+
+        @raise Conflict: by the Deferred, when the key stands for something else.
+        """
+
     def move(task_id: str, move: Move, full: frozenset[str] = frozenset()) -> Deferred[Moved]:
         """Take a step.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import UNSET
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from cell0gw.agents.agents import Agents
 from cell0gw.agents.calls.workers import SERVE
@@ -22,14 +23,14 @@ from cell0gw.protocol.keys import Key
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.subjects import CAPABILITY
 from cell0gw.sessions.session import Sender, Session
-from cell0gw.tasks.attempt import attempt_of, error_of
+from cell0gw.tasks.attempt import Candidates, as_call, attempt_of, error_of
 from cell0gw.tasks.attempts import Attempts
 from cell0gw.tasks.ledger import Ledger
 from cell0gw.tasks.moves import Answer, Ask, Cancel, Finish, Move, Report
 from cell0gw.tasks.pulls import Pulls
 from cell0gw.tasks.questions import Questions, check_askable
 from cell0gw.tasks.quotas import TaskQuotas
-from cell0gw.tasks.requests import Prospects, TaskRequest, as_call, check_known, new_task
+from cell0gw.tasks.requests import Prospects, TaskRequest, check_known, new_task
 from cell0gw.tasks.sight import CREATE, MANAGE, READ, check_asked, check_creator, seen, sees
 from cell0gw.tasks.steps import unknown_task
 from cell0gw.tasks.store import FoundTask, ITaskStore, Moved, TaskFilter, TaskList
@@ -74,10 +75,13 @@ class Tasks:
         self.ledger = Ledger(store, runtime.dates, self.quotas)
         self.streams = Streams(store, replay, limits)
         self.ledger.observers.append(self.streams)  # who watches hears of a step before what it leads to
-        self.attempts = Attempts(self.ledger, store, agents.workers, limits)
-        self.pulls = Pulls(self.ledger, store, runtime.clock, limits)
+        self._candidates = candidates = Candidates(agents.workers, agents.targets, self.ledger, limits)
+        self.attempts = Attempts(self.ledger, store, agents.workers, candidates, limits)
+        self.pulls = Pulls(self.ledger, store, candidates, runtime.clock, limits)
         questions = Questions(self.ledger, store, directory, runtime.clock)
-        self.prospects = Prospects(agents.explain, agents.conversations, self.quotas, store, limits, runtime.dates)
+        self.prospects = Prospects(
+            agents.explain, candidates, agents.conversations, self.quotas, store, limits, runtime.dates
+        )
         agents.lineages.append(self.attempts.lineage)
         self.parts = (self.streams, questions, self.pulls, self.attempts, self.ledger)
         self.permissions = {READ: True, MANAGE: True}
@@ -93,12 +97,22 @@ class Tasks:
         @raise TooLarge: the message is longer than anything that is relayed.
         @raise NotFound: it replies to nothing that the sender was sent; or it is for somebody whom the sender must not
             know, be there such an agent or not.
+        @raise InvalidParams: nobody who serves this takes the message, as they say.
         @raise LoopDetected: the conversation goes in circles.
         @raise RateLimited: too many tasks are open, or too much is kept.
         @raise Conflict: by the Deferred: the key stands for something else.
         """
         self._limits.check_content(len(request.message))
         check_known(sender, request.target)
+        try:
+            self._candidates.check(sender, request.target, request.message)
+        except InvalidParams:
+            if key is None:
+                raise
+            refusal = Failure()
+            # A task that was created before stays, be it what those take who serve it by now or not.
+            found = self._store.known(sender.entity_id, key)
+            return found.addCallback(lambda known: refusal if known is None else self._created(known, sender))
         target, nonce, now = request.target, self._new_id(MESSAGE), self.ledger.now()
         lineage = self._conversations.place(nonce, sender.entity_id, target, request.in_reply_to)
         ids = self._new_id("task"), self._new_id("epoch")
@@ -228,7 +242,7 @@ class Tasks:
 
     def _created(self, moved: Moved, sender: Sender) -> TaskCreated:
         task = moved.task
-        request, pool = as_call(task.target), self.attempts.pool(task.target)
+        request, pool = as_call(task.target, b"null"), self._candidates.pool(task.target)
         shown = pool is not None and self._targets.open_to(sender, request, pool, method=CREATE)
         serving = 0 if pool is None or not shown else len(pool)
         return TaskCreated(

@@ -21,7 +21,7 @@ from cell0gw.engines.sqlite.tasks import rows
 from cell0gw.engines.sqlite.tasks.store import SQLiteTaskStore
 from cell0gw.protocol.errors import Conflict, Fenced, NotFound, RateLimited, RPCError, Unavailable
 from cell0gw.protocol.keys import Key
-from cell0gw.tasks.moves import Answer, Ask, Assign, Cancel, Disconnect, Finish, Lapse, Move, Release, Report
+from cell0gw.tasks.moves import Answer, Ask, Assign, Cancel, Disconnect, Finish, Lapse, Move, Refuse, Release, Report
 from cell0gw.tasks.store import FoundTask, ITaskStore, Moved, Occupied, TaskFilter
 from cell0gw.tasks.task import GRACE, MAX_EVENTS, MAX_EVENTS_SIZE, ROW, Task
 from tests.engines.test_token_stores import QueueReactor
@@ -118,6 +118,11 @@ class TaskStoreTests(TaskStoreCase):
         deferred = self.settle(self.store.create(task(4), b"1", Key("a", "task.create", "k", b"other")))
         self.failureResultOf(deferred, Conflict)  # type: ignore[attr-defined]
         self.assertEqual(self.found(), ["task_1"])
+        known = self.outcome(self.store.known("a", Key("a", "task.create", "k", b"d")))
+        self.assertEqual((known.task.task_id, known.replayed, known.events), ("task_1", True, []))
+        self.assertIs(self.outcome(self.store.known("a", Key("a", "task.create", "l", b"d"))), None)
+        deferred = self.settle(self.store.known("a", Key("a", "task.create", "k", b"other")))
+        self.failureResultOf(deferred, Conflict)  # type: ignore[attr-defined]
 
     def test_done(self) -> None:
         """An agent that doesn't say when it begins has begun; its result and the end are two events of one step."""
@@ -224,6 +229,15 @@ class TaskStoreTests(TaskStoreCase):
         self.move(assign(15.0, begins=False, attempt=2))
         self.move(Release(now=16.0, attempt=2, rejects=True))
         self.assertEqual(self.status(), ("rejected", None))
+
+    def test_taken_by_nobody(self) -> None:
+        """A task that waits and that nobody takes is rejected, and its event says why; one that somebody has is not."""
+        self.create(task(), task(2))
+        self.move(assign(), number=2)
+        for number in (1, 2):
+            self.move(Refuse(now=11.0, error=b'{"code":1}'), number=number)
+        self.assertEqual((self.status(), self.status(2)), (("rejected", None), ("working", None)))
+        self.assertEqual(self.said()[-1], (2, "status", b'{"status":"rejected","error":{"code":1}}'))
 
     def test_asked(self) -> None:
         """A question waits for one answer, which is bound to it; meanwhile no clock of silence runs."""
@@ -479,7 +493,8 @@ class TwoStores(RuleBasedStateMachine):
                     Ask(now=now, worker=worker, attempt=attempt, message=b"1", to="p"),
                     Answer(now=now, by="p", question=question, message=b"1"),
                     Disconnect(now=now, attempt=attempt), Release(now=now, attempt=attempt),
-                    Release(now=now, attempt=attempt, unsent=True), Lapse(now=now), Cancel(now=now),
+                    Release(now=now, attempt=attempt, unsent=True), Refuse(now=now, error=b"{}"),
+                    Lapse(now=now), Cancel(now=now),
                 ]
             )
         )  # fmt: skip

@@ -49,6 +49,11 @@ class Targets:
         """Called at a start that is not the first: agents may be on their way, and what they serve is not known."""
         self._returning_until = self._clock.seconds() + RETURN_WINDOW
 
+    @property
+    def returning(self) -> bool:
+        """Whether agents may not have come back yet."""
+        return self._clock.seconds() < self._returning_until
+
     def open_to(
         self, sender: Sender, request: CallRequest, pool: Pool | None, most: int | None = None, method: str = CALL
     ) -> bool:
@@ -73,7 +78,7 @@ class Targets:
         """Whether the agent that is called exists, or the capability is or was served, as far as one may know."""
         if request.agent_id is not None:
             return self._is_agent(request.agent_id) and self.open_to(sender, request, None)
-        if self._clock.seconds() < self._returning_until:
+        if self.returning:
             return True
         return self._workers.was_served(request.capability or "") and self.open_to(sender, request, None)
 

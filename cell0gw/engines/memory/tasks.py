@@ -76,6 +76,10 @@ class MemoryTaskStore:
         """See L{ITaskStore}."""
         return self._ask(lambda: self._create(task, message, key))
 
+    def known(self, creator: str, key: Key) -> Deferred[Moved | None]:
+        """See L{ITaskStore}."""
+        return self._ask(lambda: self._known(creator, key))
+
     def move(self, task_id: str, move: Move, full: frozenset[str] = frozenset()) -> Deferred[Moved]:
         """See L{ITaskStore}."""
         return self._ask(lambda: self._move(task_id, move, full))
@@ -134,20 +138,24 @@ class MemoryTaskStore:
         return deferred
 
     def _create(self, task: Task, message: bytes, key: Key | None) -> Moved:
-        slot = None if key is None else (task.creator, key.method, key.key)
-        if key is not None and slot in self._keys:
-            digest, task_id = self._keys[slot]
-            if digest != key.digest:
-                raise Conflict("The idempotency key was used with other params")
-            known = self._tasks[task_id]
-            return Moved(before=known, task=known, events=[], replayed=True)
+        if key is not None and (known := self._known(task.creator, key)) is not None:
+            return known
         self._count += 1
         new = replace(task, number=self._count, size=task.size + len(message))
         self._messages[task.task_id] = message
         self._events[task.task_id] = []
-        if key is not None and slot is not None:
-            self._keys[slot] = (key.digest, task.task_id)
+        if key is not None:
+            self._keys[task.creator, key.method, key.key] = (key.digest, task.task_id)
         return replace(self._written(new, created(new)), before=None)
+
+    def _known(self, creator: str, key: Key) -> Moved | None:
+        digest, task_id = self._keys.get((creator, key.method, key.key), (b"", ""))
+        known = self._tasks.get(task_id)
+        if known is None:
+            return None
+        if digest != key.digest:
+            raise Conflict("The idempotency key was used with other params")
+        return Moved(before=known, task=known, events=[], replayed=True)
 
     def _move(self, task_id: str, move: Move, full: frozenset[str]) -> Moved:
         task = self._tasks.get(task_id)

@@ -78,6 +78,15 @@ def create(connection: sqlite3.Connection, asked: list[NewTask]) -> list[Moved |
     return outcomes
 
 
+def known(connection: sqlite3.Connection, creator: str, key: Key) -> Moved | None:
+    """See L{ITaskStore.known}."""
+    there = _known(connection, (creator, key.method, key.key))
+    outcome = None if there is None else _attached(key, *there)
+    if isinstance(outcome, RPCError):
+        raise outcome
+    return outcome
+
+
 def move(connection: sqlite3.Connection, task_id: str, move: Move, full: frozenset[str]) -> Moved:
     """See L{ITaskStore.move}."""
     row = connection.execute(f"{_TASK} task_id = ?", (task_id,)).fetchone()

@@ -68,6 +68,10 @@ class SQLiteTaskStore:
             )
         return deferred
 
+    def known(self, creator: str, key: Key) -> Deferred[Moved | None]:
+        """See L{ITaskStore}."""
+        return self._look(rows.known, creator, key)
+
     def move(self, task_id: str, move: Move, full: frozenset[str] = frozenset()) -> Deferred[Moved]:
         """See L{ITaskStore}."""
         return self._write(self._look_for_room(rows.move), task_id, move, full)
