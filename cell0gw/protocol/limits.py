@@ -95,6 +95,18 @@ MAX_EXPIRED_SIZE: Final = 16 * MIB
 MAX_METADATA_SIZE: Final = 8 * KIB
 """Maximum bytes of JSON of the metadata of a presence entry: everyone who asks for presence gets it."""
 
+MAX_LEASE_MS: Final = 86_400_000
+"""Maximum milliseconds for which mail, or a task, is kept for somebody without a sign of life, or kept back."""
+
+MIN_LEASE_MS: Final = 1000
+"""Minimum milliseconds of such a lease."""
+
+MAX_WAIT_MS: Final = 60_000
+"""Maximum milliseconds for which a request waits for mail, or for tasks."""
+
+MAX_ID: Final = 200
+"""Maximum characters of an id of a message or a call, or of a key, in a request."""
+
 MAX_TTL: Final = 30 * 86_400
 """Maximum seconds that a message may wait for its recipient."""
 

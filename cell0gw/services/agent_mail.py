@@ -16,20 +16,20 @@ from cell0gw.agents.mail.sending import Sent
 from cell0gw.agents.mail.status import BEGUN, Acknowledged, Acknowledgement, Released
 from cell0gw.protocol.errors import InvalidParams
 from cell0gw.protocol.keys import IdempotencyKey, Key, digest_of
-from cell0gw.protocol.limits import MAX_DETAIL, MAX_TTL, Limits
+from cell0gw.protocol.limits import MAX_DETAIL, MAX_ID, MAX_LEASE_MS, MAX_TTL, MAX_WAIT_MS, Limits
 from cell0gw.protocol.subjects import Name
 from cell0gw.rpc.access import permission, session
 from cell0gw.rpc.idempotency import Idempotency
 from cell0gw.sessions.session import Caller
-from cell0gw.sessions.terms import AckWait
+from cell0gw.sessions.terms import ACK_WAIT_MS, MAX_WINDOW, AckWait
 from cell0gw.tasks.attempt import attempt_of
 from cell0gw.tasks.tasks import Tasks
 
 Seconds = Annotated[float, Meta(gt=0, le=MAX_TTL)]
-Count = Annotated[int, Meta(ge=1, le=256)]
-Wait = Annotated[int, Meta(ge=0, le=60_000)]
-Delay = Annotated[int, Meta(ge=0, le=86_400_000)]
-Id = Annotated[str, Meta(min_length=1, max_length=200)]
+Count = Annotated[int, Meta(ge=1, le=MAX_WINDOW)]
+Wait = Annotated[int, Meta(ge=0, le=MAX_WAIT_MS)]
+Delay = Annotated[int, Meta(ge=0, le=MAX_LEASE_MS)]
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 
 
 class MailMethods:
@@ -133,7 +133,7 @@ class MailMethods:
 
     @session
     def rpc_receive(
-        self, caller: Caller, *, max: Count = 1, wait_ms: Wait = 0, lease_ms: AckWait = 30_000
+        self, caller: Caller, *, max: Count = 1, wait_ms: Wait = 0, lease_ms: AckWait = ACK_WAIT_MS
     ) -> Awaitable[Received]:
         """Receive messages that wait, for a client that asks for them: one that is not connected all the time.
 

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from cell0gw.agents.agents import Agents
 from cell0gw.agents.calls.answers import Progressed
 from cell0gw.protocol.errors import Conflict, Fenced, NotFound
+from cell0gw.protocol.limits import MAX_ID
 from cell0gw.protocol.subjects import Pattern
 from cell0gw.rpc.access import session
 from cell0gw.sessions.session import Caller
@@ -18,7 +19,7 @@ from cell0gw.tasks.attempt import attempt_of
 from cell0gw.tasks.tasks import Tasks
 from cell0gw.tasks.views import TaskChanged
 
-Id = Annotated[str, Meta(min_length=1, max_length=200)]
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 
 
 class WorkMethods:

@@ -17,14 +17,14 @@ from cell0gw.presence.presence import Presence
 from cell0gw.process.runtime import Wall
 from cell0gw.protocol.errors import InvalidParams, PermissionDenied
 from cell0gw.protocol.keys import IdempotencyKey, Key, digest_of
-from cell0gw.protocol.limits import MAX_TTL
+from cell0gw.protocol.limits import MAX_ID, MAX_TTL
 from cell0gw.protocol.subjects import CAPABILITY, Name
 from cell0gw.rpc.access import permission, session
 from cell0gw.rpc.pages import PageLimit
 from cell0gw.services.channel import Since
 from cell0gw.services.task_pulls import PullMethods
 from cell0gw.sessions.session import Caller
-from cell0gw.tasks.requests import TaskRequest, delay_of
+from cell0gw.tasks.requests import MAX_ATTEMPTS, MAX_TASK_ID, TaskRequest, delay_of
 from cell0gw.tasks.sight import READ
 from cell0gw.tasks.store import TaskFilter
 from cell0gw.tasks.tasks import Tasks
@@ -39,10 +39,10 @@ KEEP: Final = 7 * DAY
 
 Seconds = Annotated[float, Meta(gt=0, le=MAX_TTL)]
 Date = Annotated[datetime, Meta(tz=True)]
-Milliseconds = Annotated[int, Meta(ge=1, le=30 * 86_400_000)]
-Attempts = Annotated[int, Meta(ge=1, le=100)]
-TaskId = Annotated[str, Meta(min_length=1, max_length=100)]
-Id = Annotated[str, Meta(min_length=1, max_length=200)]
+Milliseconds = Annotated[int, Meta(ge=1, le=1000 * MAX_TTL)]
+Attempts = Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)]
+TaskId = Annotated[str, Meta(min_length=1, max_length=MAX_TASK_ID)]
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 Status = Annotated[str, Meta(pattern="^(submitted|working|input_required|completed|failed|cancelled|rejected)$(?!\\n)")]
 
 

@@ -10,15 +10,24 @@ from msgspec import Meta, Raw
 
 from cell0gw.presence.presence import Presence
 from cell0gw.protocol.errors import InvalidParams
+from cell0gw.protocol.limits import MAX_CAPABILITIES, MAX_LEASE_MS, MAX_WAIT_MS, MIN_LEASE_MS
 from cell0gw.protocol.subjects import Name
 from cell0gw.rpc.access import session
 from cell0gw.sessions.session import Caller
+from cell0gw.tasks.attempt import MAX_ATTEMPT
+from cell0gw.tasks.requests import MAX_TASK_ID
 from cell0gw.tasks.tasks import Tasks
 from cell0gw.tasks.views import TaskChanged, TasksReceived
 
-Lease = Annotated[int, Meta(ge=1000, le=86_400_000)]
-Wait = Annotated[int, Meta(ge=0, le=60_000)]
-TaskId = Annotated[str, Meta(min_length=1, max_length=100)]
+MAX_RECEIVED: Final = 100
+"""Maximum tasks that one request asks for."""
+
+LEASE_MS: Final = 60_000
+"""Milliseconds for which an agent has a task without a sign of life, unless it says otherwise."""
+
+Lease = Annotated[int, Meta(ge=MIN_LEASE_MS, le=MAX_LEASE_MS)]
+Wait = Annotated[int, Meta(ge=0, le=MAX_WAIT_MS)]
+TaskId = Annotated[str, Meta(min_length=1, max_length=MAX_TASK_ID)]
 NULL: Final = Raw(b"null")
 
 
@@ -35,10 +44,10 @@ class PullMethods:
         caller: Caller,
         request_id: bytes,
         *,
-        capabilities: Annotated[list[Name], Meta(max_length=100)] | None = None,
-        max: Annotated[int, Meta(ge=1, le=100)] = 1,
+        capabilities: Annotated[list[Name], Meta(max_length=MAX_CAPABILITIES)] | None = None,
+        max: Annotated[int, Meta(ge=1, le=MAX_RECEIVED)] = 1,
         wait_ms: Wait = 0,
-        lease_ms: Lease = 60_000,
+        lease_ms: Lease = LEASE_MS,
     ) -> Awaitable[TasksReceived]:
         """Get tasks that wait, and have them: instead of `agent.invoke`, for agents that are not always connected.
 
@@ -60,7 +69,7 @@ class PullMethods:
 
     @session
     def rpc_complete(
-        self, caller: Caller, *, task_id: TaskId, attempt: Annotated[int, Meta(ge=1, le=2**31)],
+        self, caller: Caller, *, task_id: TaskId, attempt: Annotated[int, Meta(ge=1, le=MAX_ATTEMPT)],
         result: Raw = NULL, error: dict[str, Raw] | None = None,
     ) -> Awaitable[TaskChanged]:  # fmt: skip
         """End an attempt at a task that the caller was given, with a result or an error, on whatever connection.

@@ -7,10 +7,16 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from cell0gw.protocol.limits import MAX_LEASE_MS, MIN_LEASE_MS
+
 MAX_WINDOW: Final = 256
+"""Maximum messages that a session has and has not acknowledged."""
+
+ACK_WAIT_MS: Final = 30_000
+"""Milliseconds after which a message is brought again, unless the session says otherwise."""
 
 Window = Annotated[int, Meta(ge=1, le=MAX_WINDOW)]
-AckWait = Annotated[int, Meta(ge=1000, le=86_400_000)]
+AckWait = Annotated[int, Meta(ge=MIN_LEASE_MS, le=MAX_LEASE_MS)]
 
 
 class MailTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,7 +28,7 @@ class MailTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     window: Window = MAX_WINDOW
-    ack_wait_ms: AckWait = 30_000
+    ack_wait_ms: AckWait = ACK_WAIT_MS
     pull: bool = False
 
     @property

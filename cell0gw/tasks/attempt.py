@@ -24,12 +24,16 @@ from cell0gw.sessions.session import Sender, Session
 from cell0gw.tasks.ledger import Ledger
 from cell0gw.tasks.moves import Assign, Finish, Move, Refuse, Release
 from cell0gw.tasks.sight import CREATE
-from cell0gw.tasks.steps import MAX_BACK_OFF
+from cell0gw.tasks.steps import back_off
 from cell0gw.tasks.task import CANCELLED, Task
 
 MAX_HELD: Final = 1000
 """Maximum calls and tasks of a session beyond which it gets no more tasks, whatever it says that it takes."""
 
+MAX_ATTEMPT: Final = 2**31
+"""Maximum number of an attempt, and C{MAX_DIGITS}: of its digits where it names a call."""
+
+MAX_DIGITS: Final = len(str(MAX_ATTEMPT))
 
 NOT_I: Final = -32601
 """The code by which an agent says that it never does such a thing."""
@@ -74,7 +78,9 @@ def call_id_of(task_id: str, attempt: int) -> str:
 def attempt_of(call_id: str) -> tuple[str, int] | None:
     """The task and the number of an attempt that is named as a call; None: that is the name of a call."""
     task_id, dot, number = call_id.rpartition(".")
-    if not (dot and task_id.startswith("task_") and number.isascii() and number.isdigit() and len(number) < 10):
+    if not (
+        dot and task_id.startswith("task_") and number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS
+    ):
         return None
     return task_id, int(number)
 
@@ -110,8 +116,7 @@ def ending_of(attempt: Attempt, worker: str, response: Response, now: float, lim
     failure = read_error(response.error)
     if failure.code in REFUSALS and not attempt.begun:
         rejects = failure.code == NOT_I and not task.target.startswith(CAPABILITY)
-        delay = min(MAX_BACK_OFF, 2.0 ** min(task.losses, 6))
-        return Release(now=now, attempt=task.attempt, delay=delay, rejects=rejects)
+        return Release(now=now, attempt=task.attempt, delay=back_off(task.losses + 1), rejects=rejects)
     return Finish(now=now, worker=worker, attempt=task.attempt, error=error_of(response.error, limits))
 
 

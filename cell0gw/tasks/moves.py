@@ -16,6 +16,7 @@ from cell0gw.tasks.steps import (
     check_attempt,
     end,
     json,
+    lost_before,
     question_id,
     renewed,
     status_event,
@@ -230,7 +231,7 @@ class Disconnect(Move, frozen=True, kw_only=True):
             return task, []
         task, events = begin(task, self.now) if self.begun else (task, [])
         if not task.begun:
-            return waiting_again(task, self.now, back_off(task.losses - 2), task.losses + 1), []
+            return lost_before(task, self.now), []
         until = None if task.status == INPUT_REQUIRED else self.now + GRACE
         return replace(task, connected=False, until=until), events
 
@@ -246,7 +247,7 @@ class Lapse(Move, frozen=True, kw_only=True):
         if not task.held:
             return end(task, FAILED, now, "expired")
         if not task.begun:
-            return waiting_again(task, now, back_off(task.losses - 2), task.losses + 1), []
+            return lost_before(task, now), []
         if task.status == INPUT_REQUIRED and task.expires_at <= now:
             return end(task, FAILED, now, "expired")
         late = task.deadline is not None and task.deadline <= now

@@ -19,6 +19,7 @@ from cell0gw.sessions.session import Session
 from cell0gw.tasks.attempt import Candidates, invocation
 from cell0gw.tasks.ledger import ITaskObserver, Ledger
 from cell0gw.tasks.moves import Assign, Release
+from cell0gw.tasks.quotas import RETRY_AFTER_MS
 from cell0gw.tasks.store import ITaskStore, Moved
 
 
@@ -69,7 +70,7 @@ class Pulls:
         @raise Unavailable: the gateway does not know yet what the agents of the process before have.
         """
         if not self._ledger.ready:
-            raise Unavailable("The gateway has just started", retry_after_ms=1000)
+            raise Unavailable("The gateway has just started", retry_after_ms=RETRY_AFTER_MS)
         self._withdraw(session)
         pull = self._of_session[session] = Pull(session, targets, most, lease, self._clock.seconds() + wait)
         for target in targets:

@@ -17,7 +17,7 @@ MAX_SIZE: Final = 4096 * MIB
 """Maximum bytes of all tasks that are kept, with their events. An entity has a share of them."""
 
 RETRY_AFTER_MS: Final = 1000
-
+"""Milliseconds after which what is refused for want of room may be tried again."""
 
 MAX_UNWRITTEN: Final = 256 * MIB
 """Maximum bytes of answers that wait for the disk. An entity has a share of them."""

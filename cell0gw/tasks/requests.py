@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -23,6 +24,12 @@ from cell0gw.tasks.quotas import TaskQuotas
 from cell0gw.tasks.sight import CREATE, READ, seen
 from cell0gw.tasks.store import FoundTask, ITaskStore
 from cell0gw.tasks.task import INPUT_REQUIRED, ROW, Task
+
+MAX_ATTEMPTS: Final = 100
+"""Maximum attempts that may begin at a task."""
+
+MAX_TASK_ID: Final = 100
+"""Maximum characters of the id of a task in a request."""
 
 
 class TaskRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,18 @@ Step = tuple[Task, list[NewEvent]]
 MAX_BACK_OFF: Final = 60.0
 """Maximum seconds between two attempts."""
 
+MAX_DOUBLINGS: Final = 10
+"""How often the time between two attempts doubles, at most."""
+
+AT_ONCE: Final = 2
+"""How many attempts may be lost before they begin until the next one has to wait."""
+
+QUESTION_ID: Final = 32
+"""Characters of what names a question."""
+
+FULL_RETRY_MS: Final = 60_000
+"""Milliseconds after which there may be room for what an agent says of a task."""
+
 MAX_STATUS: Final = 1024
 """Maximum bytes of an event that says where a task stands, when there is no room for anything else."""
 
@@ -45,7 +57,7 @@ def check_attempt(task: Task, worker: str, attempt: int) -> None:
 def question_id(task: Task, message: bytes) -> str:
     """What an answer is bound to: the task, the attempt, where the question stands in it, and what it says."""
     text = f"{task.task_id} {task.attempt} {task.newest} ".encode() + message
-    return hashlib.sha256(text).hexdigest()[:32]
+    return hashlib.sha256(text).hexdigest()[:QUESTION_ID]
 
 
 def check_room(task: Task, events: list[NewEvent], full: frozenset[str]) -> None:
@@ -56,7 +68,7 @@ def check_room(task: Task, events: list[NewEvent], full: frozenset[str]) -> None
     """
     if task.creator in full and any(event.type != "status" or event.size > MAX_STATUS for event in events):
         held = f"The tasks of {task.creator} take as much as they may"
-        raise RateLimited(held, limit="task_bytes", retry_after_ms=60_000)
+        raise RateLimited(held, limit="task_bytes", retry_after_ms=FULL_RETRY_MS)
 
 
 def created(task: Task) -> list[NewEvent]:
@@ -112,6 +124,11 @@ def waiting_again(task: Task, now: float, delay: float, losses: int) -> Task:
     )
 
 
+def lost_before(task: Task, now: float) -> Task:
+    """A task whose attempt was lost before it began: it waits again, and after several such losses for a while."""
+    return waiting_again(task, now, back_off(task.losses - AT_ONCE), task.losses + 1)
+
+
 def renewed(lease: float | None, connected: bool, now: float) -> float | None:
     """Until when a sign of life holds."""
     if lease is not None:
@@ -121,7 +138,7 @@ def renewed(lease: float | None, connected: bool, now: float) -> float | None:
 
 def back_off(times: int) -> float:
     """Seconds until the next attempt, after a number of them."""
-    return 0.0 if times < 1 else min(MAX_BACK_OFF, 2.0 ** min(times - 1, 10))
+    return 0.0 if times < 1 else min(MAX_BACK_OFF, 2.0 ** min(times - 1, MAX_DOUBLINGS))
 
 
 def status_event(task: Task, now: float, code: str | None = None, error: bytes | None = None) -> NewEvent:

@@ -27,6 +27,9 @@ MAX_LOOKED: Final = 2000
 EVENTS: Final = 1 << 24
 """Maximum offset of an event. An event's row is its task's number times this, plus its offset."""
 
+BEYOND: Final = EVENTS << 24
+"""More than the number of any task."""
+
 NewTask = tuple[Task, bytes, Key | None]
 """A task that is to be kept, with its message and its key."""
 
@@ -125,7 +128,7 @@ def ready(connection: sqlite3.Connection, target: str, now: float, after: tuple[
 
 def find(connection: sqlite3.Connection, filter: TaskFilter, limit: int) -> TaskList:
     """See L{ITaskStore.find}."""
-    before = EVENTS << 24
+    before = BEYOND
     if filter.before is not None:
         row = connection.execute("SELECT number FROM tasks WHERE task_id = ?", (filter.before,)).fetchone()
         if row is None:
