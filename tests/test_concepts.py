@@ -68,7 +68,7 @@ class ConceptDocsTests(DocsTestCase):
                     findings.append(f"{part.where}: the diagram's line {line!r} is neither an arrow nor a note")
                 elif not {name for name in arrow.groups() if name} <= set(declared):
                     findings.append(f"{part.where}: the diagram's line {line!r} names no declared participant")
-        self.assertEqual(len(CONCEPTS), 5)
+        self.assertEqual(len(CONCEPTS), 6)
         self.assertNothing(findings)
 
     def test_glossary(self) -> None:
