@@ -162,11 +162,17 @@ class DeadLetterMethods:
             recipient = agent_id
             if not caller.reaches(DISCARD, recipient):  # nor does it learn how many there are
                 return Discarded(discarded=0)
-        count = await self._archive.discard(message_id, agent_id)
-        if message_id is not None and not count:
+        total, more = 0, True
+        try:
+            while more:
+                count, more = await self._archive.discard(message_id, agent_id)
+                total += count
+        finally:  # if the disk fails on the way, some are gone all the same
+            if total or (agent_id is not None and not more):
+                self._audit.record("mail.discarded", caller, message_id=message_id, agent_id=recipient, discarded=total)
+        if message_id is not None and not total:
             raise _not_found()
-        self._audit.record("mail.discarded", caller, message_id=message_id, agent_id=recipient, discarded=count)
-        return Discarded(discarded=count)
+        return Discarded(discarded=total)
 
     async def _recipient(self, caller: Caller, method: str, message_id: str, agent_id: str | None) -> str:
         """To whom a message is that a method is called for.

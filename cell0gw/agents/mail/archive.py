@@ -65,16 +65,13 @@ class Archive:
         """
         return self._store.dead(recipient, limit, shown, before).addCallback(_known)
 
-    async def discard(self, message_id: str | None, recipient: str | None) -> int:
-        """Forget an undeliverable message, or all those to a recipient.
+    def discard(self, message_id: str | None, recipient: str | None) -> Deferred[tuple[int, bool]]:
+        """Forget an undeliverable message, or all those to a recipient, but no more than others can wait for.
 
-        @return: how many.
+        @return: how many, and whether there may be more.
         """
-        count, last = 0, DISCARDED_AT_ONCE
-        while last == DISCARDED_AT_ONCE:
-            last = await self._store.discard(message_id, recipient, DISCARDED_AT_ONCE)
-            count += last
-        return count
+        discarding = self._store.discard(message_id, recipient, DISCARDED_AT_ONCE)
+        return discarding.addCallback(lambda count: (count, count == DISCARDED_AT_ONCE))
 
     def sweep(self) -> None:
         """See L{ISweeper}: have the store forget what is long over, now and then."""

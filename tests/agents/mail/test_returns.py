@@ -158,6 +158,26 @@ class DiscardTests(DeadCase):
         self.assertEqual((self.listed(), self.waiting()), ([6, 3, 0], 1))
         self.assertEqual(self.operator.call("gateway.discard", agent_id="b")["discarded"], 0)
 
+    def test_broken_on_the_way(self) -> None:
+        """When the disk fails in the middle of many, what is gone by then is in the audit log."""
+        self.patch(archive, "DISCARDED_AT_ONCE", 2)
+        for number in range(5):
+            self.die(number)
+        discard = self.store.discard
+        failing = iter((False, True))
+
+        def discarding(*which: Any) -> Any:
+            self.store.broken = next(failing)
+            try:
+                return discard(*which)
+            finally:
+                self.store.broken = False
+
+        self.patch(self.store, "discard", discarding)
+        refusal = self.operator.refusal("gateway.discard", agent_id="b")
+        self.assertEqual((refusal["code"], json.loads(self.lines[-1])["discarded"]), (-32000, 2))
+        self.assertEqual((self.listed(), self.audited()), ([4, 3, 2], [("mail.discarded", None, "b")]))
+
     def test_params(self) -> None:
         """Exactly one of the params is given."""
         for params in ({}, {"message_id": "m", "agent_id": "b"}):
