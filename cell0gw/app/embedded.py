@@ -14,7 +14,7 @@ from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.channels.broker import Broker
 from cell0gw.channels.channel import Publication
 from cell0gw.protocol import subjects
-from cell0gw.protocol.notifications import as_raw
+from cell0gw.protocol.messages import as_raw
 from cell0gw.sessions.session import Sender
 
 _PROCESS: Final = Principal(

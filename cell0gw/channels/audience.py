@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from cell0gw.auth.sight import Sight
 from cell0gw.channels.filters import Filter, decoded
-from cell0gw.protocol.messages import Batch, LongMessage
+from cell0gw.protocol.messages import Batch, LongMessage, fitting
 from cell0gw.sessions.session import IConnection, Session
 
 
@@ -19,13 +20,15 @@ class Audience:
     @ivar sights: of those who don't see everyone, where that matters.
     """
 
-    __slots__ = ("_apart", "_batch", "_choosy", "connections", "sights")
+    __slots__ = ("_apart", "_batch", "_choosy", "_least", "connections", "sights")
 
     def __init__(self) -> None:
         self.connections: dict[Session, IConnection] = {}
         self._choosy: dict[Filter, dict[Session, IConnection]] = {}
         self._batch: Batch | None = None
         self._apart: list[IConnection] = []
+        # What all of their clients take, as far as they say.
+        self._least = math.inf
         self.sights: dict[Session, Sight] = {}
 
     def add(self, session: Session, filters: Iterable[Filter] | None = None) -> None:
@@ -33,6 +36,8 @@ class Audience:
 
         @param filters: what one of these wants it gets; None: everything.
         """
+        if session.max_message_size is not None:
+            self._least = min(self._least, session.max_message_size)
         if filters is None:
             self.connections[session] = session.connection
             self._batch = None
@@ -48,6 +53,10 @@ class Audience:
         @param exclude: a session that shall not get it.
         @return: how many connections it went to.
         """
+        if len(message) > self._least:
+            there = self._wanting(content) | self.connections
+            there.pop(exclude, None)  # type: ignore[arg-type]
+            return self._send_fitting(message, there)
         count = len(self.connections)
         if exclude in self.connections:
             count -= 1
@@ -99,6 +108,17 @@ class Audience:
                     connection.send(message)
                 except Exception:
                     connection.write_failed()
+
+    def _send_fitting(self, message: bytes, there: Mapping[Session, IConnection]) -> int:
+        """Send a message, to those whose clients don't take one as long as this without what is in it."""
+        for session, connection in there.items():
+            try:
+                connection.send(fitting(message, session.max_message_size))
+            except Exception:
+                connection.write_failed()
+        if message.__class__ is LongMessage:
+            message.keep()
+        return len(there)
 
     def _send_each(self, connections: Iterable[IConnection], message: bytes) -> None:
         for connection in connections:

@@ -25,8 +25,8 @@ from cell0gw.protocol import jsonrpc, subjects
 from cell0gw.protocol.errors import RateLimited, TooLarge
 from cell0gw.protocol.keys import Key
 from cell0gw.protocol.limits import Limits
-from cell0gw.protocol.messages import shareable
-from cell0gw.protocol.notifications import Event, as_raw
+from cell0gw.protocol.messages import as_raw, shareable
+from cell0gw.protocol.notifications import Event
 from cell0gw.protocol.patterns import PatternTree
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.ending import Ending

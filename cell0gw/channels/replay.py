@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from cell0gw.channels.history import HeldMessage
 from cell0gw.protocol.errors import CloseCode
+from cell0gw.protocol.messages import fitting
 from cell0gw.sessions.session import Session
 
 SLICE: Final = 100
@@ -152,10 +153,11 @@ class Replay:
                 return
             connection, paused, source = self._session.connection, self._paused, self._sources[stream]
             send, wants = connection.send, source.pick(self._session, stream)
+            most = self._session.max_message_size
             for number, (offset, message) in enumerate(found, 1):
                 after = offset
                 if wants is None or wants(message):
-                    send(message)
+                    send(fitting(message, most))
                     if self._paused and number < len(found) and (not paused or connection.behind):
                         self._unsent = stream, found[number:]
                         break

@@ -1,8 +1,11 @@
-"""Messages that go to many readers: put into the form of a transport once for all of them."""
+"""Messages in the forms that they are sent in: those of transports, once for all readers, and of clients."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
 
 LONG: Final = 1024
 """Shortest message that is worth compressing, in bytes: with shorter ones it takes longer than it saves."""
@@ -49,6 +52,25 @@ class Batch:
         self.messages.append(message)
 
 
+class _Notification(msgspec.Struct):
+    method: str
+    params: dict[str, Raw]
+    jsonrpc: str = "2.0"
+
+
+def fitting(message: bytes, most: int | None) -> bytes:
+    """A C{channel.message} or C{task.event} as a client gets it: without what is in it if it is longer than it takes.
+
+    @param most: how many bytes the client takes; None: it does not say.
+    """
+    if most is None or len(message) <= most:
+        return message
+    notification = msgspec.json.decode(message, type=_Notification)
+    content = "message" if "message" in notification.params else "data"
+    notification.params |= {content: Raw(b"null"), "omitted": Raw(b"%d" % len(message))}
+    return msgspec.json.encode(notification)
+
+
 def shareable(message: bytes) -> bytes:
     """A message for many readers: a L{LongMessage} if it is long."""
     if len(message) < LONG:
@@ -56,3 +78,8 @@ def shareable(message: bytes) -> bytes:
     long = LongMessage(message)
     long.forms = {}
     return long
+
+
+def as_raw(message: Any) -> Raw:
+    """A message of a program in this process, as JSON; one that is JSON already stays as it is."""
+    return message if isinstance(message, Raw) else Raw(msgspec.json.encode(message))

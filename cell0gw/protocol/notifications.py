@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from cell0gw.protocol.limits import Limits
@@ -57,6 +56,7 @@ class ChannelMessage(Struct, frozen=True, kw_only=True):
     - `offset`: its number; within an `epoch` a later message has a higher one, and nothing else follows from numbers
     - `epoch`: the numbering; another one means that it has begun again
     - `from`: the entity that published it
+    - `omitted`: its bytes, if it is longer than the client takes, and `message` is null for that; else absent
     """
 
     channel: str
@@ -65,6 +65,7 @@ class ChannelMessage(Struct, frozen=True, kw_only=True):
     offset: int
     epoch: str
     sender: str = field(name="from")
+    omitted: int | UnsetType = UNSET
 
 
 class Departure(Struct, frozen=True, kw_only=True):
@@ -230,6 +231,7 @@ class TaskEvent(Struct, frozen=True, kw_only=True):
     - `type`: `status`, `progress`, `message` or `result`
     - `data`: what it says
     - `timestamp`: when the gateway accepted it
+    - `omitted`: as of `channel.message`, for `data`
     """
 
     task_id: str
@@ -239,6 +241,7 @@ class TaskEvent(Struct, frozen=True, kw_only=True):
     type: str
     data: Raw
     timestamp: str
+    omitted: int | UnsetType = UNSET
 
 
 class TaskQuestion(Struct, frozen=True, kw_only=True):
@@ -293,8 +296,3 @@ NOTIFICATIONS: Final[dict[str, type[Struct]]] = {
     "task.question": TaskQuestion,
     "event": Event,
 }
-
-
-def as_raw(message: Any) -> Raw:
-    """A message of a program in this process, as JSON; one that is JSON already stays as it is."""
-    return message if isinstance(message, Raw) else Raw(msgspec.json.encode(message))

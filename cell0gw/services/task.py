@@ -170,7 +170,7 @@ class TaskService(PullMethods, Service):
         - `status`: only those with this status
         - `capability`: only those for this capability
         - `agent_id`: only those for this agent
-        - `limit`: maximum tasks; more than 1000 are lowered to 1000
+        - `limit`: maximum tasks; more than 1000 are lowered to 1000, and to what fits the answer
         - `after`: `next` of the page before; null: the first page
         - `permission_denied`: `entity_id` is another entity, and the permission is missing
         - `not_found`: the task that `after` names is no longer known: begin anew

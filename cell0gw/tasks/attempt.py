@@ -14,7 +14,7 @@ from cell0gw.agents.calls.refusals import reads
 from cell0gw.agents.calls.targets import Targets
 from cell0gw.agents.calls.workers import Workers
 from cell0gw.agents.message_ids import Lineage
-from cell0gw.protocol.errors import InvalidParams
+from cell0gw.protocol.errors import InvalidParams, TooLarge
 from cell0gw.protocol.jsonrpc import Response
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.notifications import AgentInvoke
@@ -111,6 +111,10 @@ def ending_of(attempt: Attempt, worker: str, response: Response, now: float, lim
     @param worker: the agent; C{limits}: maximum bytes of what is relayed.
     """
     task = attempt.task
+    if len(response.result) > limits.max_content_size:
+        most = limits.max_content_size
+        said = {"code": TooLarge.number, "message": f"The result is longer than {most} bytes", "data": None}
+        return Finish(now=now, worker=worker, attempt=task.attempt, error=msgspec.json.encode(said))
     if not response.error:
         return Finish(now=now, worker=worker, attempt=task.attempt, result=bytes(response.result))
     failure = read_error(response.error)

@@ -31,7 +31,7 @@ from cell0gw.tasks.attempt import (
 )
 from cell0gw.tasks.ledger import ITaskObserver, Ledger
 from cell0gw.tasks.moves import Disconnect, Finish, Move, Release
-from cell0gw.tasks.quotas import Unwritten
+from cell0gw.tasks.quotas import Turns, Unwritten
 from cell0gw.tasks.store import ITaskStore, Moved, Ready
 from cell0gw.tasks.task import COMPLETED, Task
 
@@ -44,6 +44,7 @@ class Attempts:
     """Who has which task.
 
     @param limits: maximum bytes of what is relayed.
+    @ivar turns: when whose tasks are looked at again.
     @ivar refused: how often an agent would not take one; C{late}: how many answers came when nobody waited for them.
     """
 
@@ -58,12 +59,7 @@ class Attempts:
         self._candidates = candidates
         self._limits = limits
         self._held: dict[str, Attempt] = {}
-        # Whose tasks are being read or given out; and those for which that must be done again.
-        self._busy: set[str] = set()
-        self._again: set[str] = set()
-        # When the next task for somebody is due, if none is now; and who has tasks but no room for one.
-        self._due: dict[str, float] = {}
-        self._stuck: set[str] = set()
+        self.turns = Turns()
         self._draining = False
         self._unwritten = Unwritten()
         self.refused = self.late = 0
@@ -80,10 +76,10 @@ class Attempts:
             return None
         return Lineage(attempt.task.root, attempt.task.hops, attempt.task.in_reply_to)
 
-    def began(self, call_id: str) -> None:
-        """Called when an agent says something of an attempt: it is no longer to be refused."""
+    def began(self, call_id: str, entity_id: str) -> None:
+        """Called when an agent says something of an attempt, be it its own or not: it is no longer to be refused."""
         attempt = self._held.get(call_id)
-        if attempt is not None:
+        if attempt is not None and attempt.worker is not None and attempt.worker.session.entity_id == entity_id:
             attempt.begun = True
 
     def answered_by(self, session: Session, response: Response) -> None:
@@ -109,18 +105,19 @@ class Attempts:
         if not draining:
             self._held.clear()
             self._unwritten = Unwritten()
-            self._due.clear()
-            self._stuck.clear()
+            self.turns.clear()
 
     def sweep(self) -> None:
         """See L{ISweeper}: look for what is due by now, for room, and write down what could not be."""
-        now = self._ledger.now()
         for attempt in list(self._held.values()):
             if attempt.ending is not None and not attempt.writing:
                 self._end(attempt, attempt.ending)
-        stuck, self._stuck = self._stuck, set()
-        for target in [*stuck, *(target for target, due in self._due.items() if due <= now)]:
+        for target in self.turns.take(self._ledger.now()):
             self.serve(target)
+
+    def dates_moved(self, seconds: float) -> None:
+        """See L{ITaskObserver}."""
+        self.turns.shift(seconds)
 
     def worker_freed(self, worker: Worker) -> None:
         """See L{IWorkerObserver}."""
@@ -152,38 +149,36 @@ class Attempts:
         if before is not None and before.held and not task.held:
             self._over(before, task)
         if task.waits:
-            if task.target in self._due:
-                self._due[task.target] = min(self._due[task.target], task.due)
+            self.turns.waits(task.target, task.due)
             self.serve(task.target)
 
     def serve(self, target: str) -> None:
         """Give tasks to those who have room, if there are both."""
-        if self._draining or not self._ledger.ready or not self._ledger.waiting[target]:
+        if self._draining or not self._ledger.waiting[target] or self.turns.busy(target):
             return
-        if target in self._busy:
-            self._again.add(target)
+        pool = self._candidates.pool(target)
+        if pool is None or self.turns.idle(target, self._ledger.now()):
             return
-        pool, now = self._candidates.pool(target), self._ledger.now()
-        if pool is None or self._due.get(target, now) > now:
+        if not self._ledger.ready or pool.pick("least_busy", None, has_room, silent=False) is None:
+            self.turns.stick(target)
             return
-        if pool.pick("least_busy", None, has_room, silent=False) is None:
-            self._stuck.add(target)
-            return
-        self._busy.add(target)
+        self.turns.begin(target)
         self._read(target, (0.0, 0))
 
     def _read(self, target: str, after: tuple[float, int]) -> None:
         ready = self._store.ready(target, self._ledger.now(), after, SLICE)
-        ready.addCallback(self._give_all, target).addErrback(self._failed, target).addCallback(self._served, target)
+        ready.addCallback(self._give_all, target, after).addErrback(self._failed, target).addCallback(
+            self._served, target
+        )
 
-    def _give_all(self, ready: Ready, target: str) -> Deferred[Any] | None:
+    def _give_all(self, ready: Ready, target: str, after: tuple[float, int]) -> Deferred[Any] | None:
         pool = self._candidates.pool(target)
         if pool is None or self._draining:
             return None
-        if not ready.tasks and ready.following is not None:
-            self._due[target] = ready.following
+        if not ready.tasks:
+            self.turns.rest(target, ready.following, idle=after == (0.0, 0))
             return None
-        self._due.pop(target, None)
+        self.turns.rouse(target)
         given = []
         for task, message in ready.tasks:
             refused = self._candidates.refuse(task, message)
@@ -194,20 +189,17 @@ class Attempts:
             if worker is not None:
                 given.append(self._give(task, message, worker))
         # What somebody here can't take keeps nobody from what comes after it.
-        if ready.tasks and pool.pick("least_busy", None, has_room, silent=False) is not None:
+        if pool.pick("least_busy", None, has_room, silent=False) is not None:
             last = ready.tasks[-1][0]
             return DeferredList(given).addCallback(lambda done: (last.due, last.number))
-        if ready.tasks:
-            self._stuck.add(target)
+        self.turns.stick(target)
         return DeferredList(given).addCallback(lambda done: None)
 
     def _served(self, after: tuple[float, int] | None, target: str) -> None:
         if after is not None:
             self._read(target, after)
             return
-        self._busy.discard(target)
-        if target in self._again:
-            self._again.discard(target)
+        if self.turns.end(target):
             self.serve(target)
 
     def _give(self, task: Task, message: bytes, worker: Worker) -> Deferred[None]:
@@ -257,7 +249,11 @@ class Attempts:
     def _keep_late(self, worker: str, response: Response, size: int) -> None:
         """A result for which nobody waits any more may be one that is kept beside the end of its task."""
         named = attempt_of(response.id)
-        if named is not None and response.result and self._unwritten.add(worker, size):
+        if (
+            named is not None
+            and 0 < len(response.result) <= self._limits.max_content_size
+            and self._unwritten.add(worker, size)
+        ):
             task_id, attempt = named
             finish = Finish(now=self._ledger.now(), worker=worker, attempt=attempt, result=bytes(response.result))
             moved = self._ledger.move(task_id, finish).addErrback(lambda failure: None)  # then it counts for nothing
@@ -295,6 +291,6 @@ class Attempts:
             self._workers.freed(worker)
 
     def _failed(self, failure: Failure, target: str) -> None:
-        self._stuck.add(target)
+        self.turns.stick(target)
         if not failure.check(Unavailable):  # the store has told of that
             self.log.failure("tasks could not be read", failure, event="tasks.failed")

@@ -32,6 +32,9 @@ class ITaskObserver(Interface):
     def task_moved(moved: Moved) -> None:
         """Called once a step, and the events of it, are on disk, in the order of the steps."""
 
+    def dates_moved(seconds: float) -> None:
+        """Called when the dates of all that is not over move, as the wall clock was set; negative: back."""
+
 
 @implementer(ISweeper)
 class Ledger:
@@ -49,6 +52,7 @@ class Ledger:
         self._dates = dates
         self._quotas = quotas
         self._next: float | None = None
+        self._lapsing = self._more = False
         self._owed = 0.0
         self._busy = False
         self._purge_at = 0.0
@@ -100,15 +104,24 @@ class Ledger:
             return
         if self._owed:
             self._shift(self._owed)
+        self._lapse()
         now = self.now()
-        if self._next is not None and self._next <= now:
-            self._next = None
-            self._store.lapse(now, AT_ONCE).addCallbacks(self._lapsed, self._failed, errbackArgs=(now,))
         if self._purge_at <= now:
             self._purge_at = now + PURGE_EVERY
             # A clock that is ahead at the start makes nothing old.
             before = min(now, self._dates.trusted())
             self._store.purge(before, AT_ONCE).addCallbacks(self._purged, self._failed, errbackArgs=(None,))
+
+    def _lapse(self) -> None:
+        """Do what is due, one part after the other; a store that answers at once is asked in turn."""
+        self._more = True
+        if self._lapsing:
+            return
+        self._lapsing, now = True, self.now()
+        while self._more and self._next is not None and self._next <= now:
+            self._more, self._next = False, None
+            self._store.lapse(now, AT_ONCE).addCallbacks(self._lapsed, self._failed, errbackArgs=(now,))
+        self._lapsing = False
 
     def _disconnect(self) -> None:
         if not self._busy:
@@ -159,7 +172,7 @@ class Ledger:
             self._moved(moved)
         self._note(lapsed.following)
         if len(lapsed.moves) == AT_ONCE:
-            self.sweep()
+            self._lapse()
 
     def _purged(self, gone: list[Occupied]) -> None:
         for each in gone:
@@ -174,10 +187,14 @@ class Ledger:
         self._owed = 0.0
         if self._next is not None:
             self._next += seconds
+        for observer in self.observers:
+            observer.dates_moved(seconds)
         self._store.shift(seconds).addErrback(self._not_shifted, seconds)
 
     def _not_shifted(self, failure: Failure, seconds: float) -> None:
         self._owed += seconds
+        for observer in self.observers:
+            observer.dates_moved(-seconds)
         self._failed(failure, self._next if self._next is None else self._next - seconds)
 
     def _note(self, date: float | None) -> None:

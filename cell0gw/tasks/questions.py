@@ -64,6 +64,9 @@ class Questions:
         if task.question is not None and (before is None or before.question != task.question):
             self._tell(task, waits=True)
 
+    def dates_moved(self, seconds: float) -> None:
+        """See L{ITaskObserver}."""
+
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}: what waits comes after the answer."""
         if any(name in self._ledger.asked for name in covering(session.entity_id)):

@@ -1,4 +1,4 @@
-"""How many tasks may be open, and how much all that are kept may take: of one creator, and in all."""
+"""Shares of what all use: how many tasks may be open and how much they may take, and when whose are looked at."""
 
 from __future__ import annotations
 
@@ -90,3 +90,90 @@ class TaskQuotas:
             counts[creator] += change
             if not counts[creator]:
                 del counts[creator]
+
+
+class Turns:
+    """Of each agent or capability, its target: one reads its tasks at a time.
+
+    Dates of tasks on disk move when the wall clock is set. Those that are kept here move with them, by C{shift}.
+    """
+
+    def __init__(self) -> None:
+        self._busy: set[str] = set()
+        # Those that must be read once more when they are read.
+        self._again: set[str] = set()
+        # When the next task is due that nobody may have now; and of whom there is no other.
+        self._due: dict[str, float] = {}
+        self._idle: set[str] = set()
+        self._stuck: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._busy | self._due.keys() | self._stuck)
+
+    def clear(self) -> None:
+        """Forget all but who is being read."""
+        for each in (self._due, self._idle, self._stuck):
+            each.clear()
+
+    def busy(self, target: str) -> bool:
+        """Whether somebody reads its tasks; then they are read once more."""
+        if target in self._busy:
+            self._again.add(target)
+            return True
+        return False
+
+    def idle(self, target: str, now: float) -> bool:
+        """Whether no task of it is due yet."""
+        return target in self._idle and self._due[target] > now
+
+    def begin(self, target: str) -> None:
+        """Its tasks are read from now on."""
+        self._busy.add(target)
+
+    def end(self, target: str) -> bool:
+        """They are not any more.
+
+        @return: whether they must be read once more.
+        """
+        self._busy.discard(target)
+        again = target in self._again
+        self._again.discard(target)
+        return again
+
+    def stick(self, target: str) -> None:
+        """Look again soon: there are tasks, and nobody can have one now."""
+        self._stuck.add(target)
+
+    def rest(self, target: str, following: float | None, idle: bool) -> None:
+        """All tasks of it that are due were read.
+
+        @param following: when the next one is; None: there is none.
+        @param idle: whether none of them is due. Else nobody who is here can take them, but others might.
+        """
+        self.rouse(target)
+        if following is not None:
+            self._due[target] = following
+            if idle:
+                self._idle.add(target)
+
+    def rouse(self, target: str) -> None:
+        """Tasks of it are due."""
+        self._due.pop(target, None)
+        self._idle.discard(target)
+
+    def waits(self, target: str, due: float) -> None:
+        """One more task of it waits."""
+        if target in self._due:
+            self._due[target] = min(self._due[target], due)
+
+    def shift(self, seconds: float) -> None:
+        """The dates of all tasks have moved."""
+        self._due = {target: due + seconds for target, due in self._due.items()}
+
+    def take(self, now: float) -> list[str]:
+        """Those that are to be looked at now; each is named once."""
+        found = [*self._stuck, *(target for target, due in self._due.items() if due <= now)]
+        self._stuck.clear()
+        for target in found:
+            self.rouse(target)
+        return found

@@ -15,6 +15,7 @@ from cell0gw.channels.store import Position
 from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import TooLarge
 from cell0gw.protocol.limits import Limits
+from cell0gw.protocol.messages import fitting
 from cell0gw.protocol.notifications import TaskEvent
 from cell0gw.protocol.timestamps import timestamp
 from cell0gw.sessions.ending import Ending
@@ -115,6 +116,9 @@ class Streams:
             for event in moved.events:
                 self._send(stream, event)
 
+    def dates_moved(self, seconds: float) -> None:
+        """See L{ITaskObserver}."""
+
     def session_opened(self, session: Session) -> None:
         """See L{ISessionObserver}."""
 
@@ -150,7 +154,7 @@ class Streams:
                 if data not in texts:
                     texts[data] = encoded(stream, event, data)
                 try:
-                    session.connection.send(texts[data])
+                    session.connection.send(fitting(texts[data], session.max_message_size))
                 except Exception:
                     session.connection.write_failed()
 

@@ -33,7 +33,7 @@ from cell0gw.tasks.quotas import TaskQuotas
 from cell0gw.tasks.requests import Prospects, TaskRequest, check_known, new_task
 from cell0gw.tasks.sight import CREATE, MANAGE, READ, check_asked, check_creator, seen, sees
 from cell0gw.tasks.steps import unknown_task
-from cell0gw.tasks.store import FoundTask, ITaskStore, Moved, TaskFilter, TaskList
+from cell0gw.tasks.store import FoundTask, ITaskStore, Moved, TaskFilter
 from cell0gw.tasks.streams import Streams
 from cell0gw.tasks.task import NewEvent
 from cell0gw.tasks.views import (
@@ -43,7 +43,7 @@ from cell0gw.tasks.views import (
     TaskShown,
     TasksReceived,
     changed,
-    entry,
+    page_of,
     shown,
 )
 
@@ -125,11 +125,11 @@ class Tasks:
         @raise NotFound: by the Deferred: there is none, or it is not for this entity to see.
         """
         found = self._visible(entity_id, permissions, task_id, READ)
-        return found.addCallback(shown, entity_id, permissions.sight.of(entity_id))
+        return found.addCallback(shown, entity_id, permissions.sight.of(entity_id), self._limits.max_content_size)
 
     def found(self, sender: Sender, filter: TaskFilter, limit: int) -> Deferred[TaskPage]:
         """Show some tasks, newest first, those of them that are for the sender to see."""
-        return self._store.find(filter, limit).addCallback(_page, sender)
+        return self._store.find(filter, limit).addCallback(page_of, sender, self._limits.max_content_size)
 
     def subscribe(self, session: Session, task_id: str, since: Position | None) -> Deferred[TaskShown]:
         """Let a session have the events of a task.
@@ -202,7 +202,7 @@ class Tasks:
         self._limits.check_content(len(data or b""))
         now, (task_id, attempt) = self.ledger.now(), _named(call_id)
         report = Report(now=now, worker=entity_id, attempt=attempt, data=None if ephemeral else data)
-        self.attempts.began(call_id)
+        self.attempts.began(call_id, entity_id)
         moved = self.ledger.move(task_id, report)
         if data is None or not ephemeral:
             return moved
@@ -236,7 +236,7 @@ class Tasks:
         if to is not None:
             check_askable(sender, to, self._mail)
         task_id, attempt = _named(call_id)
-        self.attempts.began(call_id)
+        self.attempts.began(call_id, sender.entity_id)
         ask = Ask(now=self.ledger.now(), worker=sender.entity_id, attempt=attempt, message=message, to=to)
         return self._move(task_id, ask)
 
@@ -265,11 +265,13 @@ class Tasks:
         return self.ledger.move(task_id, move).addCallback(_changed)
 
     def _subscribe(self, found: FoundTask, session: Session, since: Position | None) -> TaskShown:
-        task, entity_id = found.task, session.entity_id
-        if session.detached:
-            return shown(found, entity_id, session.sight)
+        task, entity_id, room = found.task, session.entity_id, self._limits.max_content_size
+        if session.detached or session.connection.closing_since is not None:
+            return shown(found, entity_id, session.sight, room)
+        # It may have another token since it asked.
+        seen(found, entity_id, session.principal.permissions, READ)
         whole = self.streams.subscribe(session, task, since, lambda held: sees(task, entity_id, held, READ))
-        return shown(found, entity_id, session.sight, UNSET if since is None else whole)
+        return shown(found, entity_id, session.sight, room, UNSET if since is None else whole)
 
     def _show(self, moved: Moved, event: NewEvent) -> Moved:
         self.streams.show(moved.task, event)
@@ -281,13 +283,6 @@ def _named(call_id: str) -> tuple[str, int]:
     if named is None:
         raise unknown_task()
     return named
-
-
-def _page(found: TaskList, sender: Sender) -> TaskPage:
-    following = UNSET if found.following is None else found.following
-    entity_id, permissions, sight = sender.entity_id, sender.permissions, sender.sight
-    tasks = [entry(task, sight) for task in found.tasks if sees(task, entity_id, permissions, READ)]
-    return TaskPage(tasks=tasks, next=following)
 
 
 def _changed(moved: Moved) -> TaskChanged:

@@ -11,8 +11,9 @@ from cell0gw.auth.sight import Sight
 from cell0gw.protocol.notifications import AgentInvoke
 from cell0gw.protocol.subjects import CAPABILITY
 from cell0gw.protocol.timestamps import timestamp
-from cell0gw.tasks.sight import named
-from cell0gw.tasks.store import FoundTask
+from cell0gw.sessions.session import Sender
+from cell0gw.tasks.sight import READ, named, sees
+from cell0gw.tasks.store import FoundTask, TaskList
 from cell0gw.tasks.task import Task
 
 
@@ -79,7 +80,7 @@ class TaskEntry(msgspec.Struct, frozen=True, kw_only=True):
 class TaskShown(TaskEntry, frozen=True, kw_only=True):
     """A task with what it says.
 
-    - `message`: as it was created
+    - `message`: as it was created; absent if it has no room in an answer beside the result or the question
     - `result`: the data of the event of type `result`: `result`, and `late` if it came when all was over
     - `question`: the data of the event that waits for an answer: `question`, `message`, and `from` and `to` if the
       reader sees them
@@ -87,7 +88,7 @@ class TaskShown(TaskEntry, frozen=True, kw_only=True):
       nothing of the past follows
     """
 
-    message: Raw
+    message: Raw | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     question: Raw | UnsetType = UNSET
     recovered: bool | UnsetType = UNSET
@@ -162,15 +163,37 @@ def entry(task: Task, sight: Sight) -> TaskEntry:
     return TaskEntry(**_facts(task, sight))
 
 
-def shown(found: FoundTask, entity_id: str, sight: Sight, recovered: bool | UnsetType = UNSET) -> TaskShown:
+def page_of(found: TaskList, sender: Sender, room: int) -> TaskPage:
+    """Those of some tasks that are for somebody to see, as many as fit.
+
+    @param room: maximum bytes of them all.
+    """
+    entity_id, permissions, sight = sender.entity_id, sender.permissions, sender.sight
+    tasks: list[TaskEntry] = []
+    last = ""
+    for task in found.tasks:
+        if sees(task, entity_id, permissions, READ):
+            each = entry(task, sight)
+            room -= len(msgspec.json.encode(each)) + 1
+            if tasks and room < 0:
+                return TaskPage(tasks=tasks, next=last)
+            tasks.append(each)
+        last = task.task_id
+    return TaskPage(tasks=tasks, next=UNSET if found.following is None else found.following)
+
+
+def shown(found: FoundTask, entity_id: str, sight: Sight, room: int, recovered: bool | UnsetType = UNSET) -> TaskShown:
     """A task with what it says.
 
     @param entity_id: the reader; C{sight}: its own.
+    @param room: maximum bytes of all that it says.
     """
     asked = found.question
+    for event in (found.result, asked):
+        room -= 0 if event is None else len(event.data)
     return TaskShown(
         **_facts(found.task, sight),
-        message=Raw(found.message),
+        message=Raw(found.message) if len(found.message) <= room else UNSET,
         result=UNSET if found.result is None else Raw(found.result.data),
         question=UNSET if asked is None else Raw(named(asked, found.task.creator, entity_id, sight)),
         recovered=recovered,

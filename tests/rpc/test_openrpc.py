@@ -207,7 +207,7 @@ class TruthTests(Case):
             self.assertNotIn("result", notification)
             self.assertEqual(notification["paramStructure"], "by-name")
         names = [param["name"] for param in notifications["channel.message"]["params"]]
-        self.assertEqual(set(names), {"channel", "message", "timestamp", "offset", "epoch", "from"})
+        self.assertEqual(set(names), {"channel", "message", "timestamp", "offset", "epoch", "from", "omitted"})
 
     def test_errors(self) -> None:
         """Each code of an error is explained, and each method refers to them."""

@@ -86,6 +86,15 @@ class CreationTests(TaskCase):
         self.assertEqual(client.refusal("task.get", task_id=others)["code"], -32006)
         self.assertEqual(client.refusal("task.list", entity_id="creator")["code"], -32002)
 
+    def test_begun_by_others(self) -> None:
+        """Who says something of another's attempt is refused, and changes nothing: the agent may refuse the task."""
+        worker = self.worker()
+        task_id = self.create()
+        for method, params in (("agent.progress", {"data": 1}), ("agent.ask", {"message": 1})):
+            self.creator.request(method, {"call_id": f"{task_id}.1", **params})
+        self.answer(worker, f"{task_id}.1", code=-32601, message="not I")
+        self.assertEqual(self.status(task_id), ("submitted", None))
+
     def test_managed(self) -> None:
         """With the permission others may cancel, and answer."""
         task_id = self.create()

@@ -40,6 +40,9 @@ class LedgerTests(SynchronousTestCase):
         """See L{ledger.ITaskObserver}."""
         self.moved.append((moved.task.task_id, moved.task.status))
 
+    def dates_moved(self, seconds: float) -> None:
+        """See L{ledger.ITaskObserver}."""
+
     def create(self, number: int = 1, **facts: Any) -> None:
         self.successResultOf(self.ledger.create(task(number, created=0.0, due=0.0, **facts), b"1", None))
 
@@ -47,6 +50,18 @@ class LedgerTests(SynchronousTestCase):
         self.clock.advance(seconds)
         self.dates.sweep()
         self.ledger.sweep()
+
+    def test_many_at_once(self) -> None:
+        """However many have waited too long, all are ended by one look; and a broken disk is asked once."""
+        self.patch(ledger, "AT_ONCE", 1)
+        for number in range(1, 1001):
+            self.create(number, expires_at=10.0)
+        self.store.broken = True
+        self.sweep(20.0)
+        self.assertEqual(self.ledger.ended["expired"], 0)
+        self.store.broken = False
+        self.sweep(1.0)
+        self.assertEqual(self.ledger.ended["expired"], 1000)
 
     def test_counted(self) -> None:
         """What waits is counted by whom it waits for, until it is given out, or over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from cell0gw.tasks.moves import Assign, Release
 from cell0gw.testing import Client
 from tests.tasks.working import TaskCase
 
@@ -80,6 +81,75 @@ class PullTests(TaskCase):
             self.store.release()
         (received,) = self.receive(self.puller("v"))
         self.assertEqual(received["task_id"], task_id)
+
+    def test_disk_broken_on_the_way(self) -> None:
+        """What was taken when the disk fails is the agent's, and it is told so; the rest waits."""
+        tasks = [self.create() for _ in range(3)]
+        move = self.store.move
+        failing = iter((False, True))
+
+        def moving(*step: Any) -> Any:
+            self.store.broken = next(failing, False)
+            try:
+                return move(*step)
+            finally:
+                self.store.broken = False
+
+        self.patch(self.store, "move", moving)
+        worker = self.puller()
+        self.assertEqual([r["task_id"] for r in self.receive(worker, max=3)], tasks[:1])
+        self.assertEqual([r["task_id"] for r in self.receive(worker, max=3)], tasks[1:])
+
+    def test_disk_broken_when_it_is_gone(self) -> None:
+        """What was taken for somebody who is gone by then waits again, however long the disk can't be told."""
+        worker = self.puller()
+        task_id = self.create()
+        self.store.held = True
+        worker.send('{"jsonrpc":"2.0","id":77,"method":"task.receive","params":{"capabilities":["t"]}}')
+        self.store.held = False
+        move = self.store.move
+
+        def moving(task_id: str, step: Any, *more: Any) -> Any:
+            if isinstance(step, Assign):
+                worker.vanish()
+            self.store.broken = isinstance(step, Release)
+            return move(task_id, step, *more)
+
+        self.patch(self.store, "move", moving)
+        self.store.release()
+        self.gateway.advance(5)
+        self.assertEqual(self.gateway.tasks.ledger.waiting["capability:t"], 0)
+        self.patch(self.store, "move", move)
+        self.store.broken = False
+        self.gateway.advance(3)
+        (received,) = self.receive(self.puller("v"))
+        self.assertEqual((received["task_id"], received["attempt"]), (task_id, 2))
+
+    def test_comes_while_another_is_read(self) -> None:
+        """What comes while tasks of another kind are read is given at once, and not with the next look."""
+        worker = self.puller()
+        self.create(not_before="2026-02-12T11:30:00Z")
+        self.store.held = True
+        self.create_held("s")
+        params = {"capabilities": ["s", "t"], "wait_ms": 5000}
+        worker.send(json.dumps({"jsonrpc": "2.0", "id": 77, "method": "task.receive", "params": params}))
+        self.store.held = False
+        self.store.release()
+        worker.flush()
+        self.assertEqual(len([m for m in worker.messages if m.get("id") == 77]), 1)
+
+    def create_held(self, capability: str) -> None:
+        """Create a task, without waiting for the answer."""
+        params = {"capability": capability, "message": 1}
+        self.creator.send(json.dumps({"jsonrpc": "2.0", "id": "c", "method": "task.create", "params": params}))
+
+    def test_too_long(self) -> None:
+        """What is longer than an agent takes is left to others, and keeps nothing from it."""
+        tasks = [self.create(message="x" * 9000) for _ in range(40)]
+        short = self.create()
+        small = self.gateway.connect("small", max_message_size=8192)
+        self.assertEqual([r["task_id"] for r in self.receive(small, max=2)], [short])
+        self.assertEqual([r["task_id"] for r in self.receive(self.puller(), max=2)], tasks[:2])
 
     def test_permission(self) -> None:
         """Nobody gets tasks for a capability that its token does not let it serve."""
