@@ -249,6 +249,7 @@ async def publisher_is_cut(stage: Stage) -> None:
     await together(one(number) for number in range(20))
     final = await listener.call("channel.publish", channel=channel, message="end")
     got = {params["offset"]: params["message"] for params in listener.inbox.of("channel.message")}
-    contiguous(listener.inbox.offsets, 1, final["offset"], "what a subscriber got")
+    # What a connection had sent before its reset may have its turn only after the last publication.
+    contiguous(listener.inbox.offsets, 1, max(final["offset"], *got), "what a subscriber got")
     equal({offset: got[offset] for offset in answered} == answered, True, "whether all that was answered is there")
     within(len(got), len(answered) + 1, 1201, "what was published")
