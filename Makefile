@@ -12,6 +12,7 @@
 #               make failing-writes WRITES=3 HOWS=behind
 # make clients  others' clients, from Chromium to Java, over plain sockets, TLS and proxies: a table of what works;
 #               make clients ONLY="ws java" TRANSPORT="plain tls1.3"
+# make comparison  tell the same stories to the gateway and to NATS JetStream, and write docs/comparison.md
 # make slow     lines of 20, 10, 2 and 0.5 Mbit/s bring long messages in each way there is, and who takes nothing is closed
 #               in time: a table, after ten minutes; make slow SPEED=20 WAY=mail
 # make conformance  run Autobahn's own test cases, over plain sockets and TLS, with and without compression
@@ -34,7 +35,7 @@ WRITERS = $(addprefix tests/,agents auth channels guard presence rpc services se
 # Not empty if this very Python was asked for.
 CHOSEN = $(filter-out file,$(origin PYTHON))
 
-.PHONY: run demo test unit crash faults stress abuse failing-writes clients slow conformance fuzz coverage lint reference bench dist sdist-test .python clean
+.PHONY: run demo test unit crash faults stress abuse failing-writes clients comparison slow conformance fuzz coverage lint reference bench dist sdist-test .python clean
 
 run: $(VENV)/.installed
 	$(BIN)/twistd -n --pidfile= cell0gw --port 18801
@@ -67,6 +68,10 @@ failing-writes: $(VENV)/.installed-test
 
 clients: $(VENV)/.installed-clients
 	$(BIN)/python -m tests.clients $(if $(ONLY),--only $(ONLY)) $(if $(TRANSPORT),--transport $(TRANSPORT))
+
+comparison: $(VENV)/.installed-comparison
+	$(BIN)/python -m tests.comparison
+
 slow: $(VENV)/.installed-test
 	$(BIN)/python -m tests.slow $(if $(SPEED),--speed $(SPEED)) $(if $(WAY),--way $(WAY))
 

@@ -146,7 +146,8 @@ def test_what_private_parts_are_used_of_is_bounded(metadata: Message) -> None:
     for name in ("autobahn", "twisted"):
         (line,) = (line for line in needed if line.startswith(name))
         assert "<" in line and ">=" in line
-    assert set(metadata.get_all("Provides-Extra", [])) == {"clients", "examples", "fuzz", "lint", "schemas", "test"}
+    extras = {"clients", "comparison", "examples", "fuzz", "lint", "schemas", "test"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras
 
 
 @pytest.mark.long

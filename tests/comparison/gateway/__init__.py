@@ -1,0 +1,1 @@
+"""The gateway, and those who use it in the stories."""
