@@ -68,7 +68,7 @@ def test_diagram(tab: Tab, diagram: str) -> None:
 
 def test_there_are_diagrams() -> None:
     """The README, the architecture and each concept have one."""
-    assert len(DIAGRAMS) == 7
+    assert len(DIAGRAMS) == 8
 
 
 def test_mistake(tab: Tab) -> None:
