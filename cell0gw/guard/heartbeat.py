@@ -195,7 +195,8 @@ class HeartbeatService(Service):
 
     def _is_silent(self, connection: IConnection, now: float) -> bool:
         """Whether a peer has given no sign of life in time. A ping may wait behind what the peer still takes."""
-        heard = max(connection.last_received, self._deaf_until)
+        # While it rests for what it has sent, nothing that it says is read.
+        heard = max(connection.last_received, connection.rests_until, self._deaf_until)
         if heard > now - self.timeout / 2:
             return False
         return max(heard, connection.last_taken(heard)) <= now - self.timeout

@@ -74,6 +74,7 @@ class IConnection(IArrival):
     stalled: bool = Attribute("Whether more than that waits, and for a while the peer has taken nothing.")
     paused: bool = Attribute("Whether nothing is read, since too many of its requests wait.")
     reading: bool = Attribute("Whether what it sends is read now. It may owe for what it has sent, or have no turn.")
+    rests_until: float = Attribute("When its latest rest is over, in seconds of the monotonic clock; 0.0: never had.")
     unfinished: Unfinished | None = Attribute("The message that is still coming; None: none is.")
     bad_tokens: int = Attribute("How many invalid tokens it has sent.")
 

@@ -41,6 +41,7 @@ class RecordingConnection:
         self.stalled = False
         self.taken_at = 0.0
         self.paused = False
+        self.rests_until = 0.0
         self.reading = True
         self.pings = 0
         self.unfinished: Unfinished | None = None

@@ -32,7 +32,7 @@ class TakingProtocol(ClosingProtocol):
     """
 
     session: Session | None
-    __slots__ = ("_farewell", "_held", "_resting", "_rests_until", "_room", "_since", "_spent", "_turn_ends")
+    __slots__ = ("_farewell", "_held", "_resting", "_room", "_since", "_spent", "_turn_ends", "rests_until")
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class TakingProtocol(ClosingProtocol):
         self._resting = False
         # Seconds of work for the message which is being inflated in the turns before this one.
         self._spent = 0.0
-        self._rests_until = self._since = self._turn_ends = 0.0
+        self.rests_until = self._since = self._turn_ends = 0.0
         # Bytes that answers to what is handled in this turn may still have: they leave at the end of the pass.
         self._room = 0
 
@@ -198,8 +198,8 @@ class TakingProtocol(ClosingProtocol):
         self._resting = True
         if self._held is None:
             self._pause()
-        if until > self._rests_until:
-            self._rests_until = until
+        if until > self.rests_until:
+            self.rests_until = until
             self.factory.clock.callLater(seconds, self.take_turn)
 
     def _wait_for_turn(self) -> None:
@@ -222,7 +222,7 @@ class TakingProtocol(ClosingProtocol):
 
     def take_turn(self) -> None:
         """See L{ITurnTaker}."""
-        if self.factory.seconds() >= self._rests_until:
+        if self.factory.seconds() >= self.rests_until:
             self._resting = False
             self.resume()
 

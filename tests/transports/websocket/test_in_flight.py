@@ -103,6 +103,14 @@ class InFlightTests(SynchronousTestCase):
         self.gateway.clock.advance(FRAGMENT_REST)
         self.assertEqual(self.told, ["pause", "resume"])
 
+    def test_not_silent_for_a_rest(self) -> None:
+        """A peer is not silent while it rests, however long: what it says then is not read. Afterwards it is."""
+        self.client.server.rest(rest := 2 * self.gateway.config.heartbeat_timeout)
+        self.gateway.clock.pump([1.0] * int(rest))
+        self.assertEqual((self.told, self.client.server.closing_since), (["pause", "resume"], None))
+        self.gateway.clock.pump([1.0] * int(rest / 2 + 1))
+        self.assertIsNotNone(self.client.server.closing_since)
+
     def test_rest_with_as_many_in_flight(self) -> None:
         """When the rest is over and four are in flight still, nothing is read until two are left."""
         self.publish(range(100, 104))
