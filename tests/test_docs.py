@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from cell0gw.auth.tokens import TokenRecord, digest
+from cell0gw.auth.tokens import Invite, TokenRecord, digest, invite_id
 from cell0gw.engines.memory.tokens import MemoryTokenStore
 from cell0gw.protocol.notifications import NOTIFICATIONS
 from cell0gw.rpc.methods import Method
@@ -28,6 +28,7 @@ from tests.documents import (
     rows,
     section,
 )
+from tests.reference.markdown import anchor
 from tests.spec_examples import PRINTED_TOKEN, QUICK_START
 
 WHO = {"anyone": "anyone", "reader": "anyone, in part", "session": "session", "permission": "permission"}
@@ -72,8 +73,12 @@ def first(part: Part) -> list[str]:
     return [" ".join(code(row[0])) for row in rows(part)]
 
 
+PRINTED_INVITE = "invite_8Yb3kQm2RtVw7XzLc4NfHs9PdJg5TaEu1oGi6BvCqDx"
+"""The invite in the examples."""
+
+
 class DocsTestCase(DocumentTestCase):
-    """A gateway in which the documents' token is that of C{agent_001}, and where C{agent_002} is."""
+    """A gateway in which the documents' token is that of C{agent_001}, their invite one, and where C{agent_002} is."""
 
     def setUp(self) -> None:
         store = MemoryTokenStore()
@@ -87,6 +92,18 @@ class DocsTestCase(DocumentTestCase):
                 issued_at=EPOCH,
                 expires_at=EPOCH + 86_400,
                 renew_until=EPOCH + 30 * 86_400,
+            )
+        )
+        store.invite(
+            Invite(
+                invite_id=invite_id(digest(PRINTED_INVITE)),
+                digest=digest(PRINTED_INVITE),
+                entity_id="agent_002",
+                entity_type="agent",
+                permissions=None,
+                created_at=EPOCH,
+                expires_at=EPOCH + 600,
+                created_by="tok_printed",
             )
         )
         self.gateway = MemoryGateway(store)
@@ -171,7 +188,9 @@ class MethodDocsTests(DocsTestCase):
         for method, part in self.sections():
             resource = " or ".join(f"`{parameter}`" for parameter in method.access.resource)
             narrowed = f", which a pattern can narrow to some values of {resource}." if resource else "."
-            text = begins.get(method.access.who, f"needs the permission `{method.name}`{narrowed}")
+            like = method.access.like
+            needed = f"[`{like}`](#{anchor(like)})" if like else f"`{method.name}`"
+            text = begins.get(method.access.who, f"needs the permission {needed}{narrowed}")
             if not part.text.strip().split("\n\n")[1].startswith(f"**Access**: {text}"):
                 findings.append(f"{part.where}: the decorator says {method.access.who}, not there as {text!r}")
         self.assertNothing(findings)

@@ -31,7 +31,7 @@ NOTHING = {
     "max-subscriptions": None, "max-connections": None, "max-connections-per-entity": None,
     "max-connections-per-address": None,
     "max-unauthenticated": None, "max-unauthenticated-per-address": None, "trusted-proxies": None,
-    "allowed-origins": None, "allowed-hosts": None, "path": None,
+    "allowed-origins": None, "allowed-hosts": None, "path": None, "public-url": None,
     "max-head-size": None, "max-in-flight": None, "calls-per-second": None,
     "calls-burst": None, "entity-calls-per-second": None, "entity-calls-burst": None, "max-errors": None,
     "outbound-limit": None, "total-outbound-limit": None, "total-inbound-limit": None,

@@ -15,8 +15,10 @@ from zope.interface import Interface
 from cell0gw.agents.agents import Agents
 from cell0gw.app.drain import Drain
 from cell0gw.app.embedded import Embedded
+from cell0gw.app.links import invite_link
 from cell0gw.app.reconfiguration import Reconfigured, merge
 from cell0gw.auth.credentials import Credentials
+from cell0gw.auth.invites import Invites
 from cell0gw.channels.channels import Channels
 from cell0gw.config.options import Config
 from cell0gw.engines.interfaces import IEngine
@@ -86,6 +88,7 @@ class Gateway(MultiService):
         self.sessions = Sessions(runtime, config.resume_window, tell)
         self.presence = presence = Presence(emit, limits, runtime, config.check_inputs)
         self.credentials = Credentials(engine.tokens, runtime, self._grantable)
+        self.invites = Invites(self.credentials, engine.tokens, runtime)
         self.agents = agents = Agents(
             engine.mail, limits, config.mail_limits, presence, self.credentials, guard.signs, emit, runtime
         )
@@ -100,7 +103,7 @@ class Gateway(MultiService):
         factory = self.factory
         self.proxies = Proxies(guard.connections, factory.admission.is_proxy, factory.refusals.refused, factory.seconds)
         self.tls_failures = TLSFailures(runtime.clock.seconds)
-        self.health.changed.append(self.credentials.sweep)
+        self.health.changed += [self.credentials.sweep, self.invites.sweep]
         self._writing = Writing(self.health, lines)
         engine.changed.append(self.health.storage)
         embedded = Embedded(channels.broker, agents.mail, self.credentials)
@@ -109,7 +112,7 @@ class Gateway(MultiService):
         self._parts = (
             SessionLog(), runtime.dates, *guard.parts, self.sessions, *presence.parts, *channels.parts, *services,
             self.factory, self.factory.refusals, *rpc.parts, self.health, *agents.parts, *self.tasks.parts,
-            self.credentials, self._writing, self.tls_failures,
+            self.credentials, self.invites, self._writing, self.tls_failures,
         )  # fmt: skip
         self.sessions.observers += self._providing(ISessionObserver)
         self.sessions.refresh_observers += self._providing(IRefreshObserver)
@@ -128,7 +131,14 @@ class Gateway(MultiService):
         recovery, allows = channels.recovery, rpc.dispatcher.allows
         return (
             RPCService(runtime.wall, rpc.dispatcher.methods, rpc.description),
-            AuthService(self.credentials, self.sessions, presence, self.guard),
+            AuthService(
+                self.credentials,
+                self.invites,
+                lambda reached, invite: invite_link(self.config, reached, invite),
+                self.sessions,
+                presence,
+                self.guard,
+            ),
             SessionService(self.sessions, presence, recovery, allows, self.guard.limits, runtime.dates),
             PresenceService(presence, self.guard.limits),
             ChannelService(channels, rpc.idempotency, allows, self.guard.limits),
@@ -153,6 +163,7 @@ class Gateway(MultiService):
         for part in self._providing(IDraining):
             part.drain(False)
         self.credentials.load()
+        self.invites.load()
         self.channels.load()
         self.agents.load()
         self.tasks.load()
@@ -231,6 +242,7 @@ class Gateway(MultiService):
                 "connections": len(self.guard.connections),
                 "unauthenticated": self.guard.connections.unauthenticated,
                 "tokens": len(self.credentials),
+                "invites": len(self.invites),
             },
             total={
                 "connections_accepted": self.guard.connections.total,

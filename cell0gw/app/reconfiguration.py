@@ -11,7 +11,7 @@ from cell0gw.protocol.limits import Limits
 
 LIVE: Final = frozenset(name for name in Limits.__struct_fields__ if name in Config.__struct_fields__) | {
     "allowed_hosts", "allowed_origins", "anonymous_reads", "channels", "drain_accept", "drain_timeout", "log_level",
-    "max_head_size", "path", "tls_cert", "tls_key", "tls_key_passphrase_file", "trusted_proxies",
+    "max_head_size", "path", "public_url", "tls_cert", "tls_key", "tls_key_passphrase_file", "trusted_proxies",
 }  # fmt: skip
 """The options that can change. What takes them over is an L{cell0gw.process.interfaces.IReconfigurable}, or looks them
 up when they are needed.

@@ -10,7 +10,7 @@ from cell0gw.protocol.errors import NotAuthenticated
 BAD_TOKEN: Final = "Invalid token"
 """The error for every token that is not valid: one text for all, so that guessing teaches nothing."""
 
-Cause = Literal["wrong", "expired", "revoked", "too_many"]
+Cause = Literal["wrong", "expired", "revoked", "too_many", "exceeds"]
 
 
 class BadToken(NotAuthenticated):
@@ -20,8 +20,10 @@ class BadToken(NotAuthenticated):
     @ivar record: the token's; None: there is none, or it was not looked up.
     """
 
+    said: str = BAD_TOKEN
+
     def __init__(self, cause: Cause, record: TokenRecord | None = None) -> None:
-        super().__init__(BAD_TOKEN)
+        super().__init__(self.said)
         self.cause: Cause = cause
         self.record = record
 

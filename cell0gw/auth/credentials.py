@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final
 
 import msgspec
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cell0gw.auth import tokens
@@ -40,6 +41,10 @@ RENEWABLE: Final = 30 * 24
 """Hours for which such a token can be renewed."""
 
 
+Store = Callable[[TokenRecord], "Deferred[Any]"]
+"""Stores the record of a token."""
+
+
 class Minted(msgspec.Struct, frozen=True):
     """A token, the only time it is seen, and what is kept of it."""
 
@@ -52,7 +57,7 @@ class Credentials:
     """What tokens prove, and what may be done with them.
 
     @param grantable: gives the permissions that there are: only those are minted.
-    @ivar revoke: see L{Revocations}; so for C{entity_of}.
+    @ivar revoke: see L{Revocations}; so for C{entity_of} and C{observers}.
     @ivar suggestions: the ids that tokens are for, and others that are known here.
     """
 
@@ -66,6 +71,7 @@ class Credentials:
         self._accepted: dict[str, TokenRecord] = {}
         self._revocations = revocations = Revocations(self._records, store, runtime.wall)
         self.revoke, self.entity_of = revocations.revoke, revocations.entity_of
+        self.observers = revocations.observers
         self.suggestions = self._records.suggestions
 
     def load(self) -> None:
@@ -136,9 +142,10 @@ class Credentials:
         minter: Principal,
         entity_id: str,
         entity_type: EntityType,
-        permissions: list[str] | None,
+        permissions: Collection[str] | None,
         expires_in_hours: float = LIFETIME,
         renewable_for_hours: float | None = None,
+        store: Store | None = None,
     ) -> Minted:
         """Mint a token that can do no more than its minter's, in permissions, in ids and in time, and store it.
 
@@ -147,14 +154,14 @@ class Credentials:
         @param expires_in_hours: cut to what the minter's own token has left.
         @param renewable_for_hours: gives its C{renew_until}, counted from now and cut in the same way; 0: it is not
             renewable. None: L{RENEWABLE} hours if it lives for L{LIFETIME} hours, else it is not.
+        @param store: stores it; called last, when nothing else can go wrong. None: it is added to the store.
         @raise PermissionDenied: it would be more than the minter has; C{path} says in what.
         @raise InvalidParams: there is no such permission.
         @raise RateLimited: too many of the minter's tokens, or of all, are valid.
         """
         self._purge()
+        self.check(minter, entity_id, entity_type, permissions)
         wanted = () if permissions is None else permissions
-        check_grantable(wanted, self._grantable)
-        check_mintable(minter, entity_id, entity_type, wanted)
         granted = minter.permissions.intersect(AGENT_PERMISSIONS) if permissions is None else dict.fromkeys(wanted)
         if renewable_for_hours is None:
             renewable_for_hours = RENEWABLE if expires_in_hours == LIFETIME else 0
@@ -177,7 +184,21 @@ class Credentials:
             renew_until=renewable if renewable > ends else None,
         )
         self._records.admit(record, minter.entity_type == "system")
-        return await self._store_new(token, record)
+        return await self._store_new(token, record, store)
+
+    def check(
+        self, minter: Principal, entity_id: str, entity_type: EntityType, permissions: Iterable[str] | None
+    ) -> None:
+        """See that a minter can mint such a token now, but for how many there are, see L{mint}."""
+        wanted = () if permissions is None else permissions
+        check_grantable(wanted, self._grantable)
+        check_mintable(minter, entity_id, entity_type, wanted)
+
+    def bearer(self, token_id: str) -> Principal | None:
+        """What a token says of its bearer, an operator's own included; None: it is not valid, or there is none."""
+        accepted = (record for record in self._accepted.values() if record.token_id == token_id)
+        record = self._records.get(token_id) or next(accepted, None)
+        return record.principal if record is not None and record.valid(self._wall()) else None
 
     async def renew(self, bearer: Principal, permissions: list[str] | None, expires_in_hours: float | None) -> Minted:
         """Mint another token for the bearer of one that is renewable, and store it. It can do no more, lives no longer,
@@ -224,11 +245,11 @@ class Credentials:
         self._purge()
         self._revocations.write_again()
 
-    async def _store_new(self, token: str, record: TokenRecord) -> Minted:
+    async def _store_new(self, token: str, record: TokenRecord, store: Store | None = None) -> Minted:
         # Kept first: should its minter be revoked while the store is busy, this one is revoked too.
         self._records.keep(record)
         try:
-            await self._store.add(record)
+            await (store or self._store.add)(record)
         except BaseException:
             self._records.drop(record)
             raise

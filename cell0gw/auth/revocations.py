@@ -21,6 +21,7 @@ class Revocations:
     """Ends tokens.
 
     @param wall: the date, in seconds since the epoch.
+    @ivar observers: each is called with the ids of those that are ended.
     """
 
     def __init__(self, records: Records, store: ITokenStore, wall: Callable[[], float]) -> None:
@@ -29,6 +30,7 @@ class Revocations:
         self._wall = wall
         # What is still to be written to the store.
         self._unwritten: set[str] = set()
+        self.observers: list[Callable[[list[str]], object]] = []
 
     def revoke(
         self,
@@ -58,6 +60,8 @@ class Revocations:
             todo.extend(self._records.children(current.token_id))
             self._records.keep(msgspec.structs.replace(current, revoked=True))
         token_ids = list(ended)
+        for tell in self.observers:
+            tell(token_ids)
         return token_ids, self._store.revoke(token_ids).addErrback(self._not_written, token_ids)
 
     def entity_of(self, token_id: str, known: Callable[[str], bool] = lambda entity_id: True) -> str:

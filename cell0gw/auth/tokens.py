@@ -62,18 +62,41 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Invite(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of an invite: everything but its secret.
+
+    @ivar permissions: those that its token is to have; None: the set of an agent, as far as its creator has it.
+    @ivar created_at: in seconds since the epoch, as C{expires_at}.
+    @ivar created_by: the id of the token that its creator has.
+    """
+
+    invite_id: str
+    digest: str
+    entity_id: str
+    entity_type: EntityType
+    permissions: tuple[str, ...] | None
+    created_at: float
+    expires_at: float
+    created_by: str
+
+
 def mint(random_bytes: Callable[[int], bytes], now: float) -> str:
     """A new token.
 
     @param random_bytes: gives that many unpredictable bytes, as L{os.urandom} does.
     @param now: seconds since the epoch.
     """
+    return f"cell0_{secret(random_bytes)}_{int(now)}"
+
+
+def secret(random_bytes: Callable[[int], bytes]) -> str:
+    """What nobody guesses: 256 random bits, in letters and digits."""
     number = int.from_bytes(random_bytes(_SECRET_BYTES), "big")
     letters = []
     for _ in range(_SECRET_LENGTH):
         number, rest = divmod(number, len(_ALPHABET))
         letters.append(_ALPHABET[rest])
-    return f"cell0_{''.join(letters)}_{int(now)}"
+    return "".join(letters)
 
 
 def digest(token: str) -> str:
@@ -84,6 +107,11 @@ def digest(token: str) -> str:
 def token_id(token_digest: str) -> str:
     """A short name for a token that is safe to log and to show."""
     return "tok_" + token_digest[:16]
+
+
+def invite_id(invite_digest: str) -> str:
+    """A short name for an invite that is safe to log and to show."""
+    return "inv_" + invite_digest[:16]
 
 
 def is_operator_token(token: str) -> bool:

@@ -38,7 +38,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     C{listen}: server endpoints, as Twisted describes them; None: C{host} and C{port}. C{tls_cert} None: no TLS;
     C{tls_key} None: the key is in the file of the certificate; C{tls_key_passphrase_file}: a file with the key's pass
     phrase, if it has one. C{state_dir} None: nothing is kept on disk beyond the process. C{path} None: C{/} and
-    C{/ws}. C{admin_token}: an operator's own.
+    C{/ws}. C{public_url} None: what clients call the gateway. C{admin_token}: an operator's own.
     """
 
     host: str = "0.0.0.0"
@@ -53,6 +53,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     path: str | None = None
+    public_url: str | None = None
     max_head_size: int = MAX_HEAD_SIZE
     heartbeat_interval: float = 30.0
     heartbeat_timeout: float = 60.0

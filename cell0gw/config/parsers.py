@@ -126,6 +126,15 @@ def url_path(value: Any) -> str:
     return str(value)
 
 
+def public_url(value: Any) -> str:
+    """A URL as `wss://gateway.example.com` or `ws://10.0.0.5:18801/gateway`."""
+    scheme, _, rest = text(value).partition("://")
+    host, slash, path = rest.partition("/")
+    if scheme not in ("ws", "wss") or not is_host(host) or (slash and not _URL_PATH.match(f"/{path}")):
+        raise ValueError('expected a URL like "wss://gateway.example.com" or "ws://10.0.0.5:18801/gateway"')
+    return f"{scheme}://{host.lower()}{slash}{path}"
+
+
 def one_of(*choices: str) -> Callable[[Any], str]:
     """One of some words."""
 

@@ -18,6 +18,7 @@ from cell0gw.config.parsers import (
     path,
     positive_duration,
     proxy,
+    public_url,
     size,
     text,
     texts,
@@ -77,10 +78,7 @@ GROUPS: Final[dict[str, tuple[Option, ...]]] = {
             "host", text, "Address to listen on.",
             "`0.0.0.0` is every IPv4 address, `::` every IPv6 and IPv4 address, a name each address that it has.",
         ),
-        _option(
-            "port", integer(0, 65535), "Port to listen on; 0 lets the system choose.",
-            "The log says which one it is.",
-        ),
+        _option("port", integer(0, 65535), "Port to listen on; 0 lets the system choose.", "The log says which it is."),
         _option(
             "state_dir", path, "Folder for tokens, durable channels and mail.",
             "It is made if there is none. Under systemd it is another, see docs/operations.md#the-state-folder.",
@@ -125,6 +123,7 @@ GROUPS: Final[dict[str, tuple[Option, ...]]] = {
             "path", url_path, "The one path at which clients connect.",
             "None: `/` and `/ws`. It is compared as it is written.",
         ),
+        _option("public_url", public_url, "URL in links of invites.", "See docs/operations.md#links-of-invites."),
         _option(
             "max_head_size", head_size, "Maximum size of the head of a handshake, cookies included.",
             "HTTP 431. What heads may cost, see docs/operations.md#on-the-network.",
@@ -281,8 +280,7 @@ GROUPS: Final[dict[str, tuple[Option, ...]]] = {
             flag_sets=True,
         ),
         _option(
-            "admin_token", token,
-            "An admin token of your own.",
+            "admin_token", token, "An admin token of your own.",
             "It has no flag, since others can read the command line. See docs/operations.md#the-admin-token.",
             secret=True,
         ),

@@ -92,6 +92,19 @@ count for the entity that has renewed them."""
 MAX_EXPIRED_SIZE: Final = 16 * MIB
 """Maximum bytes of the tokens that have expired and are still known, some 15,000: those that expired first go first."""
 
+INVITE_SIZE: Final = 1 * KIB
+"""Bytes that an invite counts for beside its permissions: no more than that it takes in memory."""
+
+INVITE_PERMISSION_SIZE: Final = 64
+"""Bytes that each of those counts for beside its text."""
+
+MAX_INVITES_SIZE: Final = 16 * MIB
+"""Maximum bytes of all invites that are outstanding, some 15,000; a quarter is kept for creators of the type
+C{system}."""
+
+MAX_INVITES_OF_CREATOR_SIZE: Final = 1 * MIB
+"""Maximum bytes of the outstanding invites of one entity, some 1,000, unless it is of the type C{system}."""
+
 MAX_METADATA_SIZE: Final = 8 * KIB
 """Maximum bytes of JSON of the metadata of a presence entry: everyone who asks for presence gets it."""
 

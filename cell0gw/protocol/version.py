@@ -11,6 +11,6 @@ SERVER_VERSION: Final = f"cell0-{__version__}"
 PROTOCOL_VERSION: Final = 1
 CAPABILITIES: Final = (
     "jsonrpc_2.0", "event_streaming", "presence", "channels", "filters", "history", "recovery", "mail", "agent_calls",
-    "idempotency", "token_renewal", "positions", "tasks",
+    "idempotency", "token_renewal", "positions", "tasks", "invites",
 )  # fmt: skip
 """What clients can count on, for those that work with several releases; only ever add one at the end."""

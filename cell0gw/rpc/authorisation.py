@@ -13,7 +13,7 @@ from cell0gw.sessions.session import Caller
 
 def allows(permissions: Permissions, method: Method, resource: str) -> bool:
     """Whether some permissions let a method be called on a resource."""
-    return resource in method.access.open or permissions.allow_on(method.name, resource)
+    return resource in method.access.open or permissions.allow_on(method.permission, resource)
 
 
 def check_anonymous(caller: Caller, method: Method, anonymous_reads: bool) -> None:
@@ -44,23 +44,23 @@ def authorise(caller: Caller, method: Method, params: bytes | memoryview) -> msg
 
 
 def _permitted(method: Method, permissions: Permissions, raw: bytes | memoryview) -> msgspec.Struct:
-    whole = permissions.allow_any(method.name)
+    whole = permissions.allow_any(method.permission)
     # A pattern on a method that is about nothing is not the whole method.
-    allowed = whole or (method.resource is not None and permissions.allow(method.name))
+    allowed = whole or (method.resource is not None and permissions.allow(method.permission))
     if not (allowed or method.access.open):
-        raise denied(permissions, method.name, method.resource_of(raw))
+        raise denied(permissions, method.permission, method.resource_of(raw))
     try:
         params = method.decode(raw)
     except InvalidParams:
         if allowed:
             raise
-        raise denied(permissions, method.name) from None
+        raise denied(permissions, method.permission) from None
     if method.resource is not None:
         resource = method.resource(params)
         if resource is None:
             if not (whole or method.access.optional):  # an optional one keeps to what is covered
-                raise denied(permissions, method.name)
+                raise denied(permissions, method.permission)
         # What begins with a $ is not among what clients may name.
         elif not ((whole and resource[:1] != "$") or allows(permissions, method, resource)):
-            raise denied(permissions, method.name, resource)
+            raise denied(permissions, method.permission, resource)
     return params

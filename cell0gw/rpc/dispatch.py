@@ -99,7 +99,7 @@ class Dispatcher:
 
     def permissions(self) -> dict[str, bool]:
         """The permissions of methods, which are called as they are, and whether each may be narrowed to a resource."""
-        return {method.name: method.resource is not None for method in self._lookup}
+        return {method.name: method.resource is not None for method in self._lookup if method.permission == method.name}
 
     def forget(self, namespace: str) -> None:
         """A service has left the collection."""

@@ -25,7 +25,14 @@ _BRACKET: Final = ord("[")
 HEARTBEAT: Final = "heartbeat"
 """A client's own sign of life, a notification without params."""
 
-ALLOWED_CROSS_ORIGIN: Final = ("rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate")
+ALLOWED_CROSS_ORIGIN: Final = (
+    "rpc.ping",
+    "rpc.echo",
+    "rpc.getServerInfo",
+    "rpc.listMethods",
+    "auth.authenticate",
+    "auth.redeem",
+)
 """Methods that a page of an unlisted origin may call before authentication: its user may have been lured there."""
 
 ALLOWED_WHILE_DRAINING: Final = ("rpc.", "gateway.", "agent.ack", "agent.progress", "task.complete", "heartbeat")
@@ -36,6 +43,7 @@ class Method:
     """One method of a service.
 
     @ivar params: its params by name, a L{msgspec.Struct}.
+    @ivar permission: the permission that it needs, if it needs one.
     @ivar takes_id: whether it wants the id of the request, too, as it is written: its second parameter.
     @ivar resource: extracts the resource name from decoded params, None if they have none; it is None itself where a
         permission can't be narrowed.
@@ -51,6 +59,7 @@ class Method:
         "doc",
         "name",
         "params",
+        "permission",
         "resource",
         "returns",
         "takes_id",
@@ -75,6 +84,7 @@ class Method:
         self.name = name
         self.call = bound
         self.access: Access = access
+        self.permission = access.like or name
         self.takes_id = any(map(_is_id, inspect.signature(bound).parameters.values()))
         self.resource = _resource(access.resource) if access.resource else None
         self.doc = inspect.getdoc(bound) or ""

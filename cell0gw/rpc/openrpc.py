@@ -163,7 +163,7 @@ def _access(method: Method) -> str:
     access = method.access
     if access.who != "permission":
         return _ACCESS[access.who]
-    text = f"Needs the permission `{method.name}`"
+    text = f"Needs the permission `{method.permission}`"
     if access.resource:
         text += ", which a pattern can narrow to some values of " + " or ".join(f"`{name}`" for name in access.resource)
     free = " and ".join(f"`{value}`" for value in sorted(access.open))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, cast
 
 from msgspec import UNSET, Meta
 from twisted.application.service import Service
@@ -19,7 +19,7 @@ from cell0gw.auth.entries import (
     token_entry,
 )
 from cell0gw.auth.grants import denied
-from cell0gw.auth.permissions import Permission
+from cell0gw.auth.invites import Invites
 from cell0gw.auth.principal import EntityType, Principal, identity
 from cell0gw.guard.guard import Guard
 from cell0gw.presence.descriptions import Capabilities, declared
@@ -27,10 +27,10 @@ from cell0gw.presence.entity import NOTHING, Statement
 from cell0gw.presence.entries import metadata_of
 from cell0gw.presence.presence import Presence
 from cell0gw.protocol.errors import InvalidParams, PermissionDenied, Unavailable
-from cell0gw.protocol.limits import MAX_PERMISSIONS
 from cell0gw.protocol.subjects import Name, Pattern, covers
 from cell0gw.rpc.access import anyone, permission, session
 from cell0gw.rpc.pages import Cursor, PageLimit, page
+from cell0gw.services.auth_invites import LIST, REVOKE, InviteLink, InviteMethods, Wish
 from cell0gw.services.verifier import Verifier
 from cell0gw.sessions.answers import Authenticated, authenticated, refreshed
 from cell0gw.sessions.ending import EndingKind
@@ -38,30 +38,32 @@ from cell0gw.sessions.registry import Sessions
 from cell0gw.sessions.session import Caller, Session
 from cell0gw.sessions.terms import MailTerms
 
-REVOKE: Final = "auth.revokeToken"
-LIST: Final = "auth.listTokens"
-
 Hours = Annotated[float, Meta(gt=0, le=87_600)]
 RenewableHours = Annotated[float, Meta(ge=0, le=87_600)]
 MaxMessageSize = Annotated[int, Meta(ge=1024, le=1_073_741_824)]
 MaxInflight = Annotated[int, Meta(ge=1, le=1_000_000)]
-Wish = Annotated[list[Permission], Meta(max_length=MAX_PERMISSIONS)]
 
 
-class AuthService(Service):
+class AuthService(InviteMethods, Service):
     """Authentication, and the life of tokens."""
 
     name = "auth"
 
-    def __init__(self, credentials: Credentials, sessions: Sessions, presence: Presence, guard: Guard) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        invites: Invites,
+        link: InviteLink,
+        sessions: Sessions,
+        presence: Presence,
+        guard: Guard,
+    ) -> None:
+        InviteMethods.__init__(self, invites, Verifier(credentials, guard.bad_tokens, guard.audit), guard, link)
         self._credentials = credentials
         self._sessions = sessions
         self._directory, self._validators = presence.directory, presence.validators
-        self._limits = guard.limits
-        self._verifier = Verifier(credentials, guard.bad_tokens, guard.audit)
         self._renewals = guard.renewals
         self._connections = guard.connections
-        self._audit = guard.audit
 
     @anyone
     def rpc_authenticate(

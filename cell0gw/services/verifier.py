@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from cell0gw.auth.bad_token import BadToken
 from cell0gw.auth.credentials import Credentials
+from cell0gw.auth.invites import BadInvite
 from cell0gw.auth.principal import Principal
 from cell0gw.guard.bad_tokens import BadTokens
 from cell0gw.monitoring.audit import Audit
@@ -13,7 +17,7 @@ from cell0gw.sessions.session import Caller
 
 
 class Verifier:
-    """Verifies tokens, and counts wrong ones: by connection, and by address."""
+    """Verifies tokens, and counts wrong ones, and wrong invites: by connection, and by address."""
 
     def __init__(self, credentials: Credentials, bad_tokens: BadTokens, audit: Audit) -> None:
         self._credentials = credentials
@@ -25,11 +29,20 @@ class Verifier:
 
         @raise BadToken: it is wrong, expired or revoked.
         """
+        with self.counting(caller, method, BadToken):
+            return self._credentials.verify(token)
+
+    @contextmanager
+    def counting(self, caller: Caller, method: str, refused: type[BadToken]) -> Iterator[None]:
+        """Look up what a client sent by a method, in a C{with} block; what raises L{BadToken} there counts as wrong.
+
+        @param refused: what is raised when too many were wrong before; then nothing is looked up.
+        """
         connection = caller.connection
         try:
             if connection is not None and connection.bad_tokens >= MAX_BAD_TOKENS:
-                raise BadToken("too_many")  # a batch can't go on guessing
-            return self._credentials.verify(token)
+                raise refused("too_many")  # a batch can't go on guessing
+            yield
         except BadToken as refusal:
             if connection is not None:
                 connection.bad_tokens += 1
@@ -40,7 +53,13 @@ class Verifier:
             raise
 
     def _tell(self, caller: Caller, method: str, refusal: BadToken) -> None:
-        """An operator may know which token it was and why it was refused; the bearer is told nothing."""
+        """An operator may know which one it was and why it was refused; the bearer is told nothing."""
+        if isinstance(refusal, BadInvite):
+            invite = refusal.invite
+            whose = {} if invite is None else {"entity_id": invite.entity_id}
+            named = {"refused": whose | {"invite_id": refusal.invite_id}} if refusal.invite_id else {}
+            self._audit.refused("authentication.refused", caller, method, refusal.cause, **named)
+            return
         record, details = refusal.record, {}
         if record is not None:
             about = {"entity_id": record.entity_id, "token_id": record.token_id}

@@ -17,6 +17,7 @@ from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.sight import EVERYONE, Sight
 from cell0gw.protocol.buckets import Bucket
 from cell0gw.protocol.messages import Batch
+from cell0gw.sessions.reached import Reached
 from cell0gw.sessions.terms import USUAL, MailTerms
 
 ACKNOWLEDGES: Final = "ack"
@@ -66,6 +67,7 @@ class IConnection(IArrival):
     """A socket that speaks the protocol, as the rules see it."""
 
     client: ClientAddress = Attribute("Where it comes from, for logs.")
+    reached: Reached | None = Attribute("How its client reached the gateway; None: that is not known.")
     session: Session | None = Attribute("Its authenticated span; None before authentication.")
     last_received: float = Attribute("When anything, pongs included, last came; seconds of the monotonic clock.")
     closing_since: float | None = Attribute("Since when it is on its way out; None: it is not.")

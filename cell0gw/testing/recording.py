@@ -11,6 +11,7 @@ from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.messages import Batch
+from cell0gw.sessions.reached import Reached
 from cell0gw.sessions.session import ClientAddress, IConnection, Session, Unfinished
 
 EPOCH = 1_770_892_200.0
@@ -33,6 +34,7 @@ class RecordingConnection:
         self.connection_id = connection_id
         self.address = address
         self.client = ClientAddress(address, f"{address}:50000")
+        self.reached: Reached | None = None
         self.opened_at = self.last_received = opened_at
         self.session: Session | None = None
         self.closing_since: float | None = None

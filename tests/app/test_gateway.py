@@ -52,7 +52,7 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(
             set(names(sweepers[1:])),
             {"Alarms", "Refusals", "Throttle", "Renewals", "Sessions", "Retention", "DiskRetention", "Idempotency",
-             "Dealer", "Receipts", "Mailboxes", "Archive", "Conversations", "Credentials", "Writing",
+             "Dealer", "Receipts", "Mailboxes", "Archive", "Conversations", "Credentials", "Invites", "Writing",
              "TLSFailures", "AnonymousBudgets", "Questions", "Pulls", "Attempts", "Ledger"},
         )  # fmt: skip
 

@@ -47,8 +47,8 @@ class GrantableTests(SynchronousTestCase):
         return refusal
 
     def test_all_there_are(self) -> None:
-        """Every method and every namespace can be granted, and what a method is about by a pattern."""
-        methods = {method.name: method.resource for method in self.gateway.rpc.dispatcher.methods()}
+        """Every method with a permission of its own, and every namespace; and by a pattern what a method is about."""
+        methods = {method.permission: method.resource for method in self.gateway.rpc.dispatcher.methods()}
         for name, resource in methods.items():
             namespace = f"{name.partition('.')[0]}.*"
             wanted = [name, namespace, *([f"{name}:a.>"] if resource else [])]

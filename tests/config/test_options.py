@@ -50,6 +50,7 @@ LADDER: dict[str, tuple[tuple[Any, Any], tuple[str, Any], tuple[Any, Any]]] = {
         ("http://a,http://b", ("http://a", "http://b")),
     ),
     "path": (("/a", "/a"), ("/b/c", "/b/c"), ("/", "/")),
+    "public_url": (("wss://a", "wss://a"), ("ws://B:1/c", "ws://b:1/c"), ("wss://[::1]:1/", "wss://[::1]:1/")),
     "max_connections_per_entity": ((1, 1), ("0", 0), ("3", 3)),
     "max_head_size": (("32KiB", 32768), ("1024", 1024), ("64KiB", 65536)),
     "allowed_hosts": ((["a.example"], ("a.example",)), ("B:1", ("b:1",)), ("a,[::1]:1", ("a", "[::1]:1"))),

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from cell0gw.auth.store import ITokenStore
-from cell0gw.auth.tokens import TokenRecord
+from cell0gw.auth.tokens import Invite, TokenRecord
 from cell0gw.engines.memory.tokens import MemoryTokenStore
 from cell0gw.engines.sqlite.database import Database
 from cell0gw.engines.sqlite.tokens import SQLiteTokenStore
@@ -62,6 +62,20 @@ RECORDS = (
     record("renewed", expires_at=2.5, issued_by="tok_plain", renewed_from="tok_first", renew_until=1_773_484_200.125),
     record("quotes", permissions=("it's", '"', "\\", "[", ":x")),
     record("beginning", issued_at=0.0, expires_at=0.0),
+)
+
+
+def invite(name: str, **facts: Any) -> Invite:
+    known = {"entity_id": name, "entity_type": "agent", "permissions": ("agent.*",), "created_at": 1.5}
+    known |= {"expires_at": 601.5, "created_by": "tok_creator"}
+    return Invite(invite_id=f"inv_{name}", digest=f"digest of {name}", **(known | facts))
+
+
+INVITES = (
+    invite("plain"),
+    invite("as_its_creator", permissions=None, created_at=2.125, expires_at=1_770_892_200.125),
+    invite("nothing", permissions=(), created_by="tok_other"),
+    invite("pattern", entity_id="worker.*", entity_type="service"),
 )
 
 
@@ -176,6 +190,35 @@ class StoreTests:
         self.settle(self.store.remove(["tok_b"]))
         self.assertEqual(self.kept(), {"tok_a": record("a", revoked=True)})
 
+    def invites(self) -> dict[str, Invite]:
+        return {each.invite_id: each for each in self.store.load_invites()}
+
+    def test_invites(self) -> None:
+        """Every field of every kind of invite comes back as it was, in its type; every field there is is filled."""
+        self.assertEqual(self.store.load_invites(), [])
+        for each in INVITES:
+            self.settle(self.store.invite(each))
+        self.assertEqual(self.invites(), {each.invite_id: each for each in INVITES})
+        self.assertEqual({type(each.permissions) for each in self.invites().values()}, {tuple, type(None)})
+        names = Invite.__struct_fields__
+        self.assertEqual([name for name in names if len({getattr(each, name) for each in INVITES}) < 2], [])
+
+    def test_remove_invites(self) -> None:
+        """Removing forgets the invites named, and no others; those that are not there do no harm."""
+        for name in "abc":
+            self.settle(self.store.invite(invite(name)))
+        for gone in (["inv_a", "inv_c", "inv_none"], []):
+            self.settle(self.store.remove_invites(gone))
+            self.assertEqual(self.invites(), {"inv_b": invite("b")})
+
+    def test_redeem(self) -> None:
+        """An invite becomes a token: the one is forgotten, the other is kept, and all others stay."""
+        for name in "ab":
+            self.settle(self.store.invite(invite(name)))
+        self.add(record("x"))
+        self.settle(self.store.redeem("inv_a", record("a")))
+        self.assertEqual((self.invites(), set(self.kept())), ({"inv_b": invite("b")}, {"tok_x", "tok_a"}))
+
     def test_load_is_a_copy(self) -> None:
         """Whoever loads may do with the list what he wants."""
         self.add(record("a"))
@@ -206,3 +249,12 @@ class SQLiteTokenStoreTests(StoreTests, SynchronousTestCase):
     def settle(self, deferred: Deferred[Any]) -> None:
         self.reactor.run_until_fired(deferred)
         self.assertIsNone(self.successResultOf(deferred))
+
+    def test_redeem_as_a_whole(self) -> None:
+        """If the token can't be kept, the invite is."""
+        self.settle(self.store.invite(invite("a")))
+        self.add(record("a"))
+        failing = self.store.redeem("inv_a", record("a"))
+        self.reactor.run_until_fired(failing)
+        self.failureResultOf(failing)
+        self.assertEqual((self.invites(), self.kept()), ({"inv_a": invite("a")}, {"tok_a": record("a")}))

@@ -15,6 +15,10 @@ PARAMS: dict[str, dict[str, Any]] = {
     "auth.generateToken": {"entity_id": "caller"},
     "auth.revokeToken": {"entity_id": "nobody"},
     "auth.listTokens": {"entity_id": "caller"},
+    "auth.redeem": {"invite": "wrong"},
+    "auth.createInvite": {"entity_id": "caller"},
+    "auth.listInvites": {"entity_id": "caller"},
+    "auth.revokeInvite": {"entity_id": "nobody"},
     "presence.update": {"status": "busy"},
     "channel.subscribe": {"channel": "events"},
     "channel.unsubscribe": {"channel": "events"},
@@ -45,8 +49,15 @@ PARAMS: dict[str, dict[str, Any]] = {
     "gateway.discard": {"agent_id": "caller"},
     "gateway.explain": {"method": "agent.send", "params": {"agent_id": "caller", "message": 1}},
 }
-# The contract; whatever is not named here needs the permission of its name.
-ANYONE = {"rpc.ping", "rpc.echo", "rpc.listMethods", "rpc.getServerInfo", "rpc.discover", "auth.authenticate"}
+# The contract; whatever is not named here needs the permission of its name, or the one in LIKE.
+ANYONE = {
+    "rpc.ping", "rpc.echo", "rpc.listMethods", "rpc.getServerInfo", "rpc.discover", "auth.authenticate", "auth.redeem",
+}  # fmt: skip
+LIKE = {
+    "auth.createInvite": "auth.generateToken",
+    "auth.listInvites": "auth.listTokens",
+    "auth.revokeInvite": "auth.revokeToken",
+}
 READERS = {"presence.get", "agent.list"}
 SESSIONS = {
     "auth.refresh", "auth.renew", "session.getInfo", "session.resume", "presence.update", "presence.subscribe",
@@ -80,26 +91,26 @@ class AccessTests(SynchronousTestCase):
 
     def test_unauthenticated(self) -> None:
         """Strangers reach what is documented as open, and nothing else."""
-        for method in set(self.methods) - {"auth.authenticate"}:
+        for method in set(self.methods) - {"auth.authenticate", "auth.redeem"}:
             expected = "ok" if method in ANYONE | READERS else "not_authenticated"
             self.assertEqual(self.outcome(self.gateway.connect(), method), expected, method)
 
     def test_without_permissions(self) -> None:
         """A session without permissions reaches what sessions may do, and no method that needs a permission."""
-        for method in set(self.methods) - {"auth.authenticate", "auth.refresh"}:
+        for method in set(self.methods) - {"auth.authenticate", "auth.refresh", "auth.redeem"}:
             expected = "permission_denied" if method in self.guarded() else "ok"
             self.assertEqual(self.outcome(self.holder(), method), expected, method)
 
     def test_wrong_permission(self) -> None:
         """All other permissions together don't open a method."""
         for method in self.guarded():
-            others = sorted(self.guarded() - {method})
+            others = sorted({LIKE.get(other, other) for other in self.guarded()} - {LIKE.get(method, method)})
             self.assertEqual(self.outcome(self.holder(*others), method), "permission_denied", method)
 
     def test_right_permission(self) -> None:
         """Its own permission, that of its namespace, and everything open a method."""
         for method in self.guarded():
-            for permission in (method, f"{method.split('.')[0]}.*", "*"):
+            for permission in (LIKE.get(method, method), f"{method.split('.')[0]}.*", "*"):
                 self.assertNotIn(self.outcome(self.holder(permission), method), REFUSED, (method, permission))
 
     def test_permission_for_the_resource(self) -> None:
@@ -109,8 +120,9 @@ class AccessTests(SynchronousTestCase):
             if not resources:
                 continue
             name = next(PARAMS[method][resource] for resource in resources if resource in PARAMS[method])
-            self.assertNotIn(self.outcome(self.holder(f"{method}:{name}"), method), REFUSED, method)
-            self.assertEqual(self.outcome(self.holder(f"{method}:other.>"), method), "permission_denied", method)
+            permission = LIKE.get(method, method)
+            self.assertNotIn(self.outcome(self.holder(f"{permission}:{name}"), method), REFUSED, method)
+            self.assertEqual(self.outcome(self.holder(f"{permission}:other.>"), method), "permission_denied", method)
 
     def test_notifications_and_batches(self) -> None:
         """What is refused as a call does nothing as a notification or in a batch, either."""

@@ -100,6 +100,7 @@ class StatisticsTests(GatewayTestCase):
                 "connections": 2,
                 "unauthenticated": 0,
                 "tokens": 2,
+                "invites": 0,
                 "connections_accepted": 2,
                 "calls": 6,
                 "errors": 1,

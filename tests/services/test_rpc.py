@@ -53,7 +53,7 @@ class RPCServiceTests(SynchronousTestCase):
                 "jsonrpc_version": "2.0",
                 "capabilities": [
                     "jsonrpc_2.0", "event_streaming", "presence", "channels", "filters", "history", "recovery", "mail",
-                    "agent_calls", "idempotency", "token_renewal", "positions", "tasks",
+                    "agent_calls", "idempotency", "token_renewal", "positions", "tasks", "invites",
                 ],
                 "timestamp": "2026-02-12T10:30:00.000Z",
             },

@@ -30,6 +30,9 @@ LETTER: Final = "<letter>"
 TOKEN: Final = "<token>"
 """The id of the hidden one's token."""
 
+INVITE: Final = "<invite>"
+"""The id of an invite for the hidden one."""
+
 TASK: Final = "<task>"
 """A task that the hidden one has created."""
 
@@ -125,6 +128,10 @@ CALLS: Final[dict[str, list[Params]]] = {
     "auth.renew": [{}],
     "auth.refresh": [{"token": "cell0_wrong_1"}],
     "auth.listTokens": [{"entity_id": HIDDEN}, {"entity_id": "other.>"}, {"limit": 2}, {}],
+    "auth.createInvite": [{"entity_id": "team.viewer"}, {"entity_id": HIDDEN}],
+    "auth.redeem": [{"invite": "invite_wrong"}],
+    "auth.listInvites": [{"entity_id": HIDDEN}, {"entity_id": "other.>"}, {"limit": 2}, {}],
+    "auth.revokeInvite": [{"entity_id": "other.secrett"}, {"invite_id": INVITE}, {"entity_id": HIDDEN}],
     "auth.revokeToken": [{"entity_id": "other.secrett"}, {"token_id": TOKEN}, {"entity_id": HIDDEN}],
 }  # fmt: skip
 """Every method, and how it might be made to tell of somebody."""
@@ -136,7 +143,7 @@ TELLING: Final = frozenset(
         "agent.getDelivery", "agent.recall", "agent.call", "agent.ask", "gateway.explain", "gateway.getStats",
         "gateway.getDeadLetters",
         "task.create", "task.get", "task.list", "task.cancel", "task.answer", "task.subscribe",
-        "auth.listTokens", "auth.revokeToken",
+        "auth.listTokens", "auth.revokeToken", "auth.listInvites", "auth.revokeInvite",
     }
 )  # fmt: skip
 """Those that do tell of somebody, to one who sees everyone: there the calls above would show it."""
@@ -165,7 +172,7 @@ EVENTS: Final = frozenset(
 )  # fmt: skip
 """The types of events that name entities."""
 
-NUMBERED = re.compile(r"\b(conn|sess|msg|call|task|conv|tok|epoch|resume|cell0)_[\w-]+")
+NUMBERED = re.compile(r"\b(conn|sess|msg|call|task|conv|tok|inv|invite|epoch|resume|cell0)_[\w-]+")
 """Ids, which are counted in all of a world."""
 
 
@@ -183,7 +190,7 @@ class World:
         self.answers: dict[str, list[Any]] = {}
         self.asked = 1000
         self.letter, self.token_id = "msg_none", "tok_0000000000000000"
-        self.task_id = "task_none"
+        self.task_id, self.invite_id = "task_none", "inv_0000000000000000"
         try:
             self.live(sight)
         finally:
@@ -217,6 +224,7 @@ class World:
         gateway.connect(token=gateway.token("other.denied", "agent", []), capabilities=["denied-work"])
         former.disconnect()
         self.token_id = hidden.call("auth.listTokens", entity_id=HIDDEN)["tokens"][0]["token_id"]
+        self.invite_id = hidden.call("auth.createInvite", entity_id=HIDDEN)["invite_id"]
         self.task_id = hidden.call("task.create", agent_id="other.asleep", message=1)["task_id"]
         done = hidden.call("task.create", agent_id="team.friend", message=1)["task_id"]
         friend.call("task.complete", task_id=done, attempt=1, result=1)
@@ -252,11 +260,10 @@ class World:
         return next(message for message in self.viewer.messages if message.get("id") == self.asked)
 
     def filled(self, params: Params) -> Params:
+        meant = {LETTER: self.letter, TOKEN: self.token_id, TASK: self.task_id, INVITE: self.invite_id}
         return {
-            name: self.filled(v)
-            if isinstance(v, dict)
-            else {LETTER: self.letter, TOKEN: self.token_id, TASK: self.task_id}.get(str(v), v)
-            for name, v in params.items()
+            name: self.filled(value) if isinstance(value, dict) else meant.get(str(value), value)
+            for name, value in params.items()
         }
 
     def notifications(self, method: str) -> list[Any]:

@@ -176,6 +176,18 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         time REAL NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE invites (
+        invite_id TEXT PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
+        entity_id TEXT NOT NULL,
+        entity_type TEXT NOT NULL,
+        permissions TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        expires_at REAL NOT NULL,
+        created_by TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 """What brings the schema of each version to the next; C{PRAGMA user_version} counts those done. Only ever add one."""
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -118,6 +120,19 @@ class Certificate:
         connection = SSL.Connection(self._tickets)
         connection.set_context(self._context)
         return connection
+
+
+def self_signed(connection: SSL.Connection) -> str | None:
+    """The SHA-256 of the certificate that a connection shows to its peer, in hexadecimal, if that is self-signed."""
+    shown = connection.get_certificate()
+    if shown is None:
+        return None
+    certificate = shown.to_cryptography()
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (ValueError, TypeError, InvalidSignature):
+        return None
+    return certificate.fingerprint(SHA256()).hex()
 
 
 def choose_protocol(connection: Any, offered: list[bytes]) -> Any:

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.messages import Batch
 from cell0gw.transports.sockets.backlog import NOTED, Waiting
-from cell0gw.transports.sockets.certificates import Certificate
+from cell0gw.transports.sockets.certificates import Certificate, self_signed
 from cell0gw.transports.sockets.handshaking import HandshakingTransport, Report
 
 
@@ -41,6 +41,11 @@ class TLSTransport(HandshakingTransport):
         if self._waiting is None:
             self._waiting = Waiting()
         return self._waiting.stalls(self)
+
+    @property
+    def self_signed(self) -> str | None:
+        """The SHA-256 of the certificate that is shown to the peer, in hexadecimal, if that is self-signed."""
+        return self_signed(self.getHandle())
 
     def watch_backlog(self, limits: Limits | None) -> None:
         """See L{PlainTransport.watch_backlog}."""

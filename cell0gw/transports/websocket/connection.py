@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 from zope.interface import implementer
 
 from cell0gw.guard.addresses import client_address
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import UNAUTHENTICATED_MESSAGE_SIZE
 from cell0gw.sessions.ending import Ending, EndingKind
+from cell0gw.sessions.reached import Reached
 from cell0gw.sessions.session import Caller, ClientAddress, IConnection, Session
 from cell0gw.transports.websocket.handshake import UpgradeRequest
 from cell0gw.transports.websocket.taking import TakingProtocol
@@ -30,6 +33,7 @@ class GatewayProtocol(TakingProtocol):
         "caller",
         "connection_id",
         "forwarded",
+        "host",
         "opened_at",
         "relay",
         "session",
@@ -37,7 +41,7 @@ class GatewayProtocol(TakingProtocol):
 
     def __init__(self) -> None:
         super().__init__()
-        self.connection_id = self.address = ""
+        self.connection_id = self.address = self.host = ""
         self.forwarded: str | None = None
         self.relay: str | None = None
         self.session: Session | None = None
@@ -61,8 +65,17 @@ class GatewayProtocol(TakingProtocol):
         """See L{IConnection}."""
         return client_address(self.peer or "", self.forwarded, self.relay)
 
+    @property
+    def reached(self) -> Reached:
+        """See L{IConnection}."""
+        transport = self.transport
+        # What a proxy was shown is not what its clients are shown.
+        fingerprint = getattr(transport, "self_signed", None) if self.forwarded is None else None
+        return Reached(self.host, getattr(transport, "TLS", False), fingerprint)
+
     def admit(self, request: UpgradeRequest) -> None:
         """See L{Admission.admit}."""
+        self.host = sys.intern(request.host)  # nearly all call it by the same name
         self.caller.foreign = self.factory.admission.admit(self, request)
 
     def onOpen(self) -> None:

@@ -13,16 +13,27 @@ from pathlib import Path
 
 import pytest
 
+from bench.certificate import make_certificate
 from cell0gw.config.options import load
 from tests.documents import Part, blocks, document
-from tests.e2e.clients import Client, mint
+from tests.e2e.clients import Client, mint, trusting
 from tests.e2e.conftest import StartGateway
-from tests.e2e.processes import ADMIN_TOKEN, BIN, CHECKOUT, GatewayProcess, Process, environment, run_to_end
+from tests.e2e.processes import (
+    ADMIN_TOKEN,
+    BIN,
+    CHECKOUT,
+    Address,
+    GatewayProcess,
+    Outcome,
+    Process,
+    environment,
+    run_to_end,
+)
 
-PAGES = {
-    name: document(f"docs/how-to/{name}.md")
-    for name in ("durable-channel", "behind-a-proxy", "systemd", "browsers", "backup", "writing-a-client", "long-lists")
-}
+NAMES = (
+    "durable-channel", "behind-a-proxy", "systemd", "browsers", "backup", "writing-a-client", "long-lists", "inviting",
+)  # fmt: skip
+PAGES = {name: document(f"docs/how-to/{name}.md") for name in NAMES}
 FILES = [(name, text) for name, page in PAGES.items() for text in blocks(page, "toml")]
 WEBSOCKET_FLAG = "--experimental-websocket"  # a browser's WebSocket, which Node has from version 22 without it
 
@@ -45,6 +56,36 @@ def test_configuration_files(name: str, text: str, tmp_path: Path) -> None:
 def test_there_are_configuration_files() -> None:
     """The files are found in the pages at all."""
     assert [name for name, _ in FILES] == ["durable-channel", *["behind-a-proxy"] * 3, "systemd", "browsers"]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_inviting(start_gateway: StartGateway, tmp_path: Path, tls: bool) -> None:
+    """The page's program redeems a link once, over TLS as well, and keeps the token for its owner alone; it sees that a
+    certificate is another one."""
+    certificate = make_certificate(tmp_path)
+    gateway = start_gateway(*(["--tls-cert", str(certificate)] if tls else []))
+    (program,), (request,) = blocks(PAGES["inviting"], "python"), blocks(PAGES["inviting"], "json")
+    (tmp_path / "redeem.py").write_text(program)
+    address = Address(gateway.port, "wss" if tls else "ws")
+    options = {"ssl": trusting(certificate)} if tls else {}
+    with Client(address, ADMIN_TOKEN, **options) as creator:
+        link = creator.call("auth.createInvite", **json.loads(request)["params"])["link"]
+
+    def redeem(link: str) -> Outcome:
+        return run_to_end([sys.executable, "redeem.py", link, "token.txt"], environment(), tmp_path)
+
+    token = tmp_path / "token.txt"
+    if tls:
+        other = redeem(re.sub("sha256=.", lambda found: found[0][:-1] + ("0" if found[0][-1] != "0" else "1"), link))
+        assert "another certificate" in other.output
+        assert not token.exists()
+    done = redeem(link)
+    assert (done.status, "token.txt has a token for agent_002" in done.output) == (0, True), done.output
+    assert token.stat().st_mode & 0o777 == 0o600
+    with Client(address, token.read_text(), **options):
+        token.unlink()
+    assert redeem(link).output.strip() == "Invalid invite"
+    assert not token.exists()
 
 
 def test_durable_channel(start_gateway: StartGateway, tmp_path: Path) -> None:

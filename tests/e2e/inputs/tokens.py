@@ -200,4 +200,46 @@ MINTING: Final = (
     Call("revoke a pattern that nobody has", "auth.revokeToken", {"entity_id": ">"}, NOT_FOUND, "admin"),
 )
 
-TOKENS: Final = (*AUTHENTICATION, *MINTING)
+
+def _invite(title: str, expected: Any, caller: str = "minter", **params: Any) -> Call:
+    return Call(f"invite {title}", "auth.createInvite", {"entity_id": "inputs.minter"} | params, expected, caller)
+
+
+INVITING: Final = (
+    *(
+        _invite(f"for {s!r} seconds", INVALID_PARAMS, expires_in_seconds=s)
+        for s in (0, -1, 604_801, 1e300, "600", None, [], True)
+    ),
+    *(_invite(f"for {e}", FORBIDDEN, entity_id=e) for e in ("admin", "inputs.*", ">", "team.a.b")),
+    *(_invite(f"for {e!r}", INVALID_PARAMS, entity_id=e) for e in ("", "a b", "$agents", 1, None)),
+    *(
+        _invite(f"to {p!r:.30}", INVALID_PARAMS, permissions=p)
+        for p in ("*", [1], [""], ["nosuch.method"], ["a" * 301])
+    ),
+    _invite("to two hundred permissions and one", INVALID_PARAMS, permissions=["presence.*"] * 201),
+    _invite("to more than one has", FORBIDDEN, permissions=["*"]),
+    _invite("as one of the type system", FORBIDDEN, entity_type="system"),
+    *(_invite(f"with {extra}", INVALID_PARAMS, **{extra: "x"}) for extra in ("invite", "link", "secret", "expires_at")),
+    _invite("without the permission", FORBIDDEN, caller="agent"),
+    _invite("as nobody", NOT_AUTHENTICATED, caller="stranger"),
+    *(
+        Call(f"redeem {invite!r:.30}", "auth.redeem", {"invite": invite}, INVALID_PARAMS, "stranger")
+        for invite in NO_STRINGS
+    ),
+    Call("redeem nothing", "auth.redeem", {}, INVALID_PARAMS, "stranger"),
+    Call("revoke no invite", "auth.revokeInvite", {}, INVALID_PARAMS, "admin"),
+    Call(
+        "revoke an invite twice over",
+        "auth.revokeInvite",
+        {"invite_id": "a", "entity_id": "b"},
+        INVALID_PARAMS,
+        "admin",
+    ),
+    Call("revoke an invite that is not", "auth.revokeInvite", {"invite_id": "inv_0000"}, NOT_FOUND, "admin"),
+    *(
+        Call(f"invites after {a!r}", "auth.listInvites", {"after": a}, INVALID_PARAMS, "admin")
+        for a in ("x", "-1_a", "²_a")
+    ),
+)
+
+TOKENS: Final = (*AUTHENTICATION, *MINTING, *INVITING)

@@ -16,7 +16,7 @@ from tests.e2e.inputs.watch import Watch, watched
 from tests.e2e.processes import ADMIN_TOKEN, TWISTD, environment, run_to_end
 
 INVALID_PARAMS, NOT_AUTHENTICATED, FORBIDDEN, RATE_LIMITED, NOT_FOUND = -32602, -32001, -32002, -32003, -32006
-OPEN = {"rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate"}
+OPEN = {"rpc.ping", "rpc.echo", "rpc.getServerInfo", "rpc.listMethods", "auth.authenticate", "auth.redeem"}
 ANONYMOUS_READS = {"rpc.discover", "presence.get", "agent.list"}
 WRONG = "cell0_" + "W" * 43 + "_1770892200"
 
@@ -281,7 +281,7 @@ class TestAuthority:
             for method in (
                 "auth.generateToken", "auth.revokeToken", "auth.listTokens", "channel.subscribe", "channel.publish",
                 "channel.history", "channel.list", "agent.send", "agent.call", "gateway.getStats", "gateway.explain",
-                "gateway.getDeadLetters",
+                "gateway.getDeadLetters", "auth.createInvite", "auth.listInvites", "auth.revokeInvite",
             ):  # fmt: skip
                 assert code(peer.ask(method)) == FORBIDDEN, method
                 assert code(peer.ask(method, nonsense=1)) == FORBIDDEN, method

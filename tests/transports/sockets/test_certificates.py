@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from OpenSSL._util import lib
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -20,7 +22,14 @@ from bench.certificate import make_certificate
 from cell0gw.app.entrance import StartError
 from cell0gw.config.file import ConfigError
 from cell0gw.config.options import Config, load
-from cell0gw.transports.sockets.certificates import TICKETS, Certificate, CertificateError, Names, read_certificate
+from cell0gw.transports.sockets.certificates import (
+    TICKETS,
+    Certificate,
+    CertificateError,
+    Names,
+    read_certificate,
+    self_signed,
+)
 from tests.app.test_application import Case
 
 VERSIONS = (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION)
@@ -66,6 +75,7 @@ class Handshake:
         self.chosen = server.get_alpn_proto_negotiated()
         self.resumed = bool(lib.SSL_session_reused(server._ssl))
         self.session = client.get_session()
+        self.self_signed = self_signed(server)
         self.chain = client.get_peer_cert_chain(as_cryptography=True)
         for end in (client, server):  # of an end that only stops the session can't be resumed
             end.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
@@ -259,6 +269,33 @@ class CertificateTests(Case):
         handshake = Handshake(Certificate(read_certificate(own, own, None, root)), SSL.TLS1_3_VERSION)
         names = [each.subject.rfc4514_string() for each in handshake.chain]
         self.assertEqual(names, ["CN=own", "CN=ca", "CN=root"])
+
+    def test_self_signed(self) -> None:
+        """The fingerprint of a certificate that is signed by itself is known; of others clients need none."""
+        own = make_certificate(self.folder)
+        handshake = Handshake(Certificate(read_certificate(own, own)), SSL.TLS1_3_VERSION)
+        self.assertEqual(handshake.self_signed, handshake.chain[0].fingerprint(hashes.SHA256()).hex())
+        self.assertIsNone(self_signed(SSL.Connection(SSL.Context(SSL.TLS_SERVER_METHOD))))
+        ca, key = make_certificate(self.folder, "ca"), ec.generate_private_key(ec.SECP256R1())
+        issuer = x509.load_pem_x509_certificate(ca.read_bytes())
+        issuing = serialization.load_pem_private_key(ca.read_bytes(), None)
+        for name in ("issued", "ca"):  # what has its issuer's name need not be its issuer's
+            issued = (
+                x509.CertificateBuilder(issuer.subject, serial_number=1, public_key=key.public_key())
+                .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+                .not_valid_before(issuer.not_valid_before_utc)
+                .not_valid_after(issuer.not_valid_after_utc)
+                .sign(issuing, hashes.SHA256())  # type: ignore[arg-type]
+            )
+            path = self.folder / f"{name}-issued.pem"
+            path.write_bytes(
+                issued.public_bytes(serialization.Encoding.PEM)
+                + key.private_bytes(
+                    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                )
+            )
+            handshake = Handshake(Certificate(read_certificate(path, path)), SSL.TLS1_3_VERSION)
+            self.assertIsNone(handshake.self_signed)
 
     def test_parameters(self) -> None:
         """Parameters of Diffie and Hellman are used; a file without any, or with those that are no good, is refused."""
