@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cell0gw.config.options import Config
-from cell0gw.sessions.reached import Reached
+from cell0gw.sessions.client import Reached
 
 _PORTS: Final = {True: 443, False: 80}
 """The port of a URL that names none, by whether it is over TLS."""

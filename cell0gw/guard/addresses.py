@@ -7,7 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from cell0gw.sessions.session import ClientAddress
+from cell0gw.sessions.client import ClientAddress
 
 LOCAL: Final = "local"
 """The address of all who connect by a unix socket, and so have none."""

@@ -11,7 +11,7 @@ from zope.interface import implementer
 from cell0gw.monitoring.sampling import Sampler
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.process.interfaces import ISweeper
-from cell0gw.sessions.session import ClientAddress
+from cell0gw.sessions.client import ClientAddress
 
 PROXY_CAUSES: Final = {
     "proxy_untrusted": "Connections begin with a header of the PROXY protocol here, and the peer is not in "

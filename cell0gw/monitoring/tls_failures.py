@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from cell0gw.monitoring.sampling import Sampler
 from cell0gw.process.interfaces import ISweeper
-from cell0gw.sessions.session import ClientAddress
+from cell0gw.sessions.client import ClientAddress
 
 CAUSES: Final = {
     "plain_http": "it was a request of HTTP without TLS: clients must connect to wss://",

@@ -20,7 +20,7 @@ from cell0gw.protocol.subjects import Pattern, covers
 from cell0gw.rpc.access import anyone, permission
 from cell0gw.rpc.pages import Cursor, PageLimit, page
 from cell0gw.services.verifier import Verifier
-from cell0gw.sessions.reached import Reached
+from cell0gw.sessions.client import Reached
 from cell0gw.sessions.session import Caller
 
 REVOKE: Final = "auth.revokeToken"

@@ -17,7 +17,7 @@ from cell0gw.auth.principal import EntityType, Principal
 from cell0gw.auth.sight import EVERYONE, Sight
 from cell0gw.protocol.buckets import Bucket
 from cell0gw.protocol.messages import Batch
-from cell0gw.sessions.reached import Reached
+from cell0gw.sessions.client import ClientAddress, Reached
 from cell0gw.sessions.terms import USUAL, MailTerms
 
 ACKNOWLEDGES: Final = "ack"
@@ -33,20 +33,6 @@ class Unfinished(NamedTuple):
 
     since: float
     size: int
-
-
-class ClientAddress(NamedTuple):
-    """Where a client connects from, as the log and the audit log show it.
-
-    @ivar address: its IP address, or C{local} for a Unix socket.
-    @ivar peer: the same with the port, C{203.0.113.5:50000}, or C{unix:} and the id of its process; if a proxy reported
-        the address, that alone.
-    @ivar proxy: the proxy that did, spelled as C{peer} is; None: there is none.
-    """
-
-    address: str
-    peer: str
-    proxy: str | None = None
 
 
 class IArrival(Interface):

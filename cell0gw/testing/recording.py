@@ -11,8 +11,8 @@ from cell0gw.protocol import jsonrpc
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import Limits
 from cell0gw.protocol.messages import Batch
-from cell0gw.sessions.reached import Reached
-from cell0gw.sessions.session import ClientAddress, IConnection, Session, Unfinished
+from cell0gw.sessions.client import ClientAddress, Reached
+from cell0gw.sessions.session import IConnection, Session, Unfinished
 
 EPOCH = 1_770_892_200.0
 """When the clock of a memory gateway starts: 2026-02-12T10:30:00Z."""

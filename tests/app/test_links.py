@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cell0gw.app.links import invite_link
 from cell0gw.config.options import Config
 from cell0gw.config.parsers import public_url
-from cell0gw.sessions.reached import Reached
+from cell0gw.sessions.client import Reached
 from cell0gw.testing import MemoryGateway
 
 

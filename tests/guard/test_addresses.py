@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from cell0gw.guard.addresses import LOCAL, behind, client_address, network, source
-from cell0gw.sessions.session import ClientAddress
+from cell0gw.sessions.client import ClientAddress
 
 
 class SourceTests(SynchronousTestCase):

@@ -10,9 +10,9 @@ from zope.interface.verify import verifyObject
 
 from cell0gw.auth.tokens import digest, token_id
 from cell0gw.monitoring.session_log import SessionLog
+from cell0gw.sessions.client import ClientAddress
 from cell0gw.sessions.ending import EndingKind
 from cell0gw.sessions.observers import ISessionObserver
-from cell0gw.sessions.session import ClientAddress
 from cell0gw.testing import MemoryGateway
 
 

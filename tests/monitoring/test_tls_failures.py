@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 
 from cell0gw.monitoring.tls_failures import CAUSES, TLSFailures
 from cell0gw.process.interfaces import ISweeper
-from cell0gw.sessions.session import ClientAddress
+from cell0gw.sessions.client import ClientAddress
 from tests.documents import OPERATIONS, DocumentTestCase, code, missing, rows, section
 
 CLIENT = ClientAddress("192.0.2.1", "192.0.2.1:50000")

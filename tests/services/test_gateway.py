@@ -13,9 +13,10 @@ from cell0gw.app.drain import BATCH
 from cell0gw.monitoring.statistics import Counts, IStatistics
 from cell0gw.protocol.errors import CloseCode, NotFound
 from cell0gw.rpc.access import anyone, permission
+from cell0gw.sessions.client import ClientAddress
 from cell0gw.sessions.ending import Ending
 from cell0gw.sessions.observers import ISessionObserver
-from cell0gw.sessions.session import Caller, ClientAddress, Session
+from cell0gw.sessions.session import Caller, Session
 from cell0gw.testing import Client, MemoryGateway
 
 

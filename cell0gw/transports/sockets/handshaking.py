@@ -11,7 +11,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from cell0gw.guard.addresses import client_address
-from cell0gw.sessions.session import ClientAddress
+from cell0gw.sessions.client import ClientAddress
 
 Report = Callable[[str, ClientAddress, str], None]
 """Called when a handshake has failed: see L{cell0gw.monitoring.tls_failures.TLSFailures.handshake_failed}."""

@@ -14,7 +14,8 @@ from zope.interface import implementer
 from cell0gw.guard.addresses import client_address
 from cell0gw.guard.connections import Connections
 from cell0gw.monitoring.refusals import PROXY_CAUSES
-from cell0gw.sessions.session import ClientAddress, IArrival
+from cell0gw.sessions.client import ClientAddress
+from cell0gw.sessions.session import IArrival
 from cell0gw.transports.sockets.endpoints import StandIn
 from cell0gw.transports.sockets.proxy_header import Header, HeaderError, read_header
 

@@ -9,9 +9,9 @@ from zope.interface import implementer
 from cell0gw.guard.addresses import client_address
 from cell0gw.protocol.errors import CloseCode
 from cell0gw.protocol.limits import UNAUTHENTICATED_MESSAGE_SIZE
+from cell0gw.sessions.client import ClientAddress, Reached
 from cell0gw.sessions.ending import Ending, EndingKind
-from cell0gw.sessions.reached import Reached
-from cell0gw.sessions.session import Caller, ClientAddress, IConnection, Session
+from cell0gw.sessions.session import Caller, IConnection, Session
 from cell0gw.transports.websocket.handshake import UpgradeRequest
 from cell0gw.transports.websocket.taking import TakingProtocol
 

@@ -17,7 +17,8 @@ from zope.interface.verify import verifyObject
 from bench.certificate import make_certificate
 from cell0gw.guard.heartbeat import HANDSHAKE
 from cell0gw.monitoring.refusals import PROXY_CAUSES as CAUSES
-from cell0gw.sessions.session import ClientAddress, IArrival
+from cell0gw.sessions.client import ClientAddress
+from cell0gw.sessions.session import IArrival
 from cell0gw.testing import MemoryGateway
 from cell0gw.transports.sockets.certificates import Certificate, read_certificate
 from cell0gw.transports.sockets.proxied import AwaitedHeader, ProxiedFactory

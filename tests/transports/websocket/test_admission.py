@@ -8,7 +8,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from cell0gw.sessions.session import ClientAddress
+from cell0gw.sessions.client import ClientAddress
 from cell0gw.testing import MemoryGateway
 from cell0gw.transports.websocket.hardened import HardenedProtocol
 from tests.transports.memory import MemoryTransport
