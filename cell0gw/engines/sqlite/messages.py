@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
 from typing import Final
 
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.channels.store import IMessageStore, NewMessage, Position, Stored, StoredChannel, StoredMessage
 from cell0gw.engines.sqlite.database import Database
+from cell0gw.engines.sqlite.jobs import Gathered
 from cell0gw.engines.sqlite.room import Room
 from cell0gw.engines.sqlite.rows import (
     AFTER,
@@ -28,7 +27,7 @@ from cell0gw.engines.sqlite.rows import (
     remember,
 )
 from cell0gw.engines.sqlite.shares import CHANNEL, ROW, Shares
-from cell0gw.protocol.errors import RateLimited, RPCError, Unavailable
+from cell0gw.protocol.errors import RateLimited, RPCError
 from cell0gw.protocol.limits import in_share
 
 READ_BYTES: Final = 1024 * 1024
@@ -37,7 +36,7 @@ READ_BYTES: Final = 1024 * 1024
 SLACK: Final = 10
 """The part of a channel, one in this many, by which it grows before it is trimmed: trimming costs a statement."""
 
-RETRYAFTER_MS: Final = 60_000
+RETRY_AFTER_MS: Final = 60_000
 """Milliseconds after which what had no room may have some: so often the store is asked to forget what is too old."""
 
 
@@ -57,8 +56,7 @@ class SQLiteMessageStore:
         self._heads: dict[str, Head] = {}
         self._shares: Shares
         self._as_of: int | None = None
-        self._unwritten: deque[tuple[NewMessage, Deferred[Stored]]] = deque()
-        self._asked = False
+        self._appending = Gathered(database.write, self._append)
 
     def load(self) -> list[StoredChannel]:
         """See L{IMessageStore}."""
@@ -73,15 +71,7 @@ class SQLiteMessageStore:
 
     def append(self, message: NewMessage) -> Deferred[Stored]:
         """See L{IMessageStore}."""
-        deferred: Deferred[Stored] = Deferred()
-        self._unwritten.append((message, deferred))
-        if not self._asked:
-            self._asked = True
-            taken: list[tuple[NewMessage, Deferred[Stored]]] = []
-            self._database.write(lambda connection: self._append(connection, taken)).addCallbacks(
-                self._appended, self._failed, callbackArgs=(taken,), errbackArgs=(taken,)
-            )
-        return deferred
+        return self._appending.add(message)
 
     def read(self, channel: str, after: int, limit: int) -> Deferred[list[StoredMessage]]:
         """See L{IMessageStore}."""
@@ -112,23 +102,6 @@ class SQLiteMessageStore:
         """See L{IMessageStore}."""
         return self._database.write(lambda connection: self._drop(connection, channel, newest))
 
-    def _appended(self, outcomes: list[Stored | RPCError], taken: list[tuple[NewMessage, Deferred[Stored]]]) -> None:
-        for outcome, (_, deferred) in zip(outcomes, taken, strict=True):
-            if isinstance(outcome, RPCError):
-                deferred.errback(Failure(outcome))
-            else:
-                deferred.callback(outcome)
-
-    def _failed(self, failure: Failure, taken: list[tuple[NewMessage, Deferred[Stored]]]) -> None:
-        if not taken:  # the job was never begun
-            self._asked = False
-            taken.extend(self._unwritten)
-            self._unwritten.clear()
-        if not failure.check(Unavailable):
-            failure = Failure(Unavailable("Storage is out of order"))
-        for _, deferred in taken:
-            deferred.errback(failure)
-
     # From here on: on the writer's thread.
 
     def _current_heads(self, connection: sqlite3.Connection) -> dict[str, Head]:
@@ -141,12 +114,7 @@ class SQLiteMessageStore:
             self._shares = Shares(connection)
         return self._heads
 
-    def _append(
-        self, connection: sqlite3.Connection, taken: list[tuple[NewMessage, Deferred[Stored]]]
-    ) -> list[Stored | RPCError]:
-        self._asked = False
-        while self._unwritten:
-            taken.append(self._unwritten.popleft())
+    def _append(self, connection: sqlite3.Connection, messages: list[NewMessage]) -> list[Stored | RPCError]:
         heads, shares = self._current_heads(connection), self._shares
         free = self._room.free(connection, shares.total)
         rows: list[Row] = []
@@ -155,7 +123,7 @@ class SQLiteMessageStore:
         added: dict[tuple[Head, str], int] = {}
         # As long as all together have less than is free, everybody has.
         plenty, narrow = free - shares.total, False
-        for message, _ in taken:
+        for message in messages:
             known = None if message.key is None else known_by(connection, message.key)
             if known is not None:
                 outcomes.append(known)
@@ -229,7 +197,7 @@ class SQLiteMessageStore:
         return RateLimited(
             f"Durable messages have {max(free, 0)} bytes left, and {whose} take {max(of_sender, of_channel)} already",
             limit="max_database_size",
-            retry_after_ms=RETRYAFTER_MS,
+            retry_after_ms=RETRY_AFTER_MS,
         )
 
     def _keep_epoch(self, connection: sqlite3.Connection, channel: str, epoch: str, opener: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -12,9 +11,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cell0gw.engines.sqlite.database import Database
+from cell0gw.engines.sqlite.jobs import Gathered
 from cell0gw.engines.sqlite.room import Room
 from cell0gw.engines.sqlite.tasks import rows
-from cell0gw.protocol.errors import RPCError, Unavailable
+from cell0gw.protocol.errors import RPCError
 from cell0gw.protocol.keys import Key
 from cell0gw.tasks.moves import Move
 from cell0gw.tasks.store import FoundTask, ITaskStore, Lapsed, Moved, Occupied, Ready, StoredTasks, TaskFilter, TaskList
@@ -37,8 +37,7 @@ class SQLiteTaskStore:
     def __init__(self, database: Database, room: Room) -> None:
         self._database = database
         self._room = room
-        self._unwritten: deque[tuple[rows.NewTask, Deferred[Moved]]] = deque()
-        self._asked = False
+        self._creating = Gathered(database.write, self._look_for_room(rows.create))
 
     def load(self) -> StoredTasks:
         """See L{ITaskStore}."""
@@ -58,15 +57,7 @@ class SQLiteTaskStore:
 
     def create(self, task: Task, message: bytes, key: Key | None) -> Deferred[Moved]:
         """See L{ITaskStore}."""
-        deferred: Deferred[Moved] = Deferred()
-        self._unwritten.append(((task, message, key), deferred))
-        if not self._asked:
-            self._asked = True
-            taken: list[tuple[rows.NewTask, Deferred[Moved]]] = []
-            self._database.write(lambda connection: self._create(connection, taken)).addCallbacks(
-                self._created, self._failed, callbackArgs=(taken,), errbackArgs=(taken,)
-            )
-        return deferred
+        return self._creating.add((task, message, key))
 
     def known(self, creator: str, key: Key) -> Deferred[Moved | None]:
         """See L{ITaskStore}."""
@@ -107,33 +98,6 @@ class SQLiteTaskStore:
     def purge(self, now: float, limit: int) -> Deferred[list[Occupied]]:
         """See L{ITaskStore}."""
         return self._write(rows.purge, now, limit)
-
-    def _create(
-        self, connection: sqlite3.Connection, taken: list[tuple[rows.NewTask, Deferred[Moved]]]
-    ) -> list[Moved | RPCError]:
-        """On the writer's thread: take all that wait."""
-        self._asked = False
-        while self._unwritten:
-            taken.append(self._unwritten.popleft())
-        self._room.look(connection)
-        return rows.create(connection, [new for new, _ in taken])
-
-    def _created(self, outcomes: list[Moved | RPCError], taken: list[tuple[rows.NewTask, Deferred[Moved]]]) -> None:
-        for outcome, (_, deferred) in zip(outcomes, taken, strict=True):
-            if isinstance(outcome, RPCError):
-                deferred.errback(Failure(outcome))
-            else:
-                deferred.callback(outcome)
-
-    def _failed(self, failure: Failure, taken: list[tuple[rows.NewTask, Deferred[Moved]]]) -> None:
-        if not taken:  # the job was never begun
-            self._asked = False
-            taken.extend(self._unwritten)
-            self._unwritten.clear()
-        if not failure.check(Unavailable):
-            failure = Failure(Unavailable("Storage is out of order"))
-        for _, deferred in taken:
-            deferred.errback(failure)
 
     def _look_for_room(self, statement: _Statement[_P, _Result]) -> _Statement[_P, _Result]:
         """The same, with room made for it where dead letters have it."""
