@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
@@ -15,7 +16,13 @@ def steps(work: Callable[[], object]) -> int:
     """Do something and count the instructions that Python carries out for it. What C does within one of them, such as
     sorting, counts once.
     """
-    return monitored(work) if sys.version_info >= (3, 12) else traced(work)
+    collected = gc.isenabled()
+    gc.disable()  # finalizers of what others have left are Python, too
+    try:
+        return monitored(work) if sys.version_info >= (3, 12) else traced(work)
+    finally:
+        if collected:
+            gc.enable()
 
 
 def monitored(work: Callable[[], object]) -> int:
