@@ -12,7 +12,7 @@ from cell0gw.sessions.session import Session
 EACH: Final = 5 * KIB
 """Approximate bytes that a detached session takes, beside its subscriptions and what it says of its entity."""
 
-MAX_SIZE: Final = 48 * MIB
+MAX_SIZE: Final = 40 * MIB
 """Maximum bytes of one entity's detached sessions, if they are more than one."""
 
 MAX_TOTAL: Final = 512 * MIB

@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
     async def open(self, port: int) -> Self:
         """Connect, and do the handshake.
 
-        @raise Lost: nobody is there, or the connection was cut meanwhile.
+        @raise Lost: nobody is there, it was refused, or the connection was cut meanwhile.
         """
         try:
             await asyncio.get_running_loop().create_connection(
@@ -186,7 +186,10 @@ class Connection(asyncio.Protocol):
             head, end, rest = self._buffer.partition(b"\r\n\r\n")
             if not end:
                 return
-            assert head.startswith(b"HTTP/1.1 101 "), head
+            if not head.startswith(b"HTTP/1.1 101 "):
+                self._opened.set_exception(Lost(head.partition(b"\r\n")[0].decode("latin-1")))
+                self._transport.abort()
+                return
             self._buffer = rest
             self._opened.set_result(None)
         self._read_frames()
