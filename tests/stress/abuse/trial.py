@@ -27,7 +27,8 @@ QUIET: Final = 4.0
 BACK: Final = 60.0
 """Seconds after which the memory has come back."""
 
-BRIEFLY: Final = {"resume_window": 10, "idempotency_window": 10, "history_ttl": 10}
+BRIEFLY: Final = {"resume_window": 10, "idempotency_window": 10}
+FLEETING: Final = RULES + '[[channels]]\npattern = ">"\nhistory_ttl = 10\n'
 """Of a crowd it takes minutes until what it has left is given up. So that this can be seen it is kept for seconds here,
 and as much of it as by default.
 """
@@ -60,7 +61,7 @@ async def trial(kind: Attack, count: int, seconds: float, folder: Path) -> Outco
     @param count: how many are hostile.
     @param seconds: how long they are.
     """
-    gateway = await asyncio.to_thread(StressedGateway, folder, BRIEFLY if count > 1 else {}, RULES)
+    gateway = await asyncio.to_thread(StressedGateway, folder, *((BRIEFLY, FLEETING) if count > 1 else ({}, RULES)))
     try:
         admin = await Lean("127.0.0.1").open(gateway.port)
         await admin.call("auth.authenticate", token=ADMIN_TOKEN)
